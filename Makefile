@@ -1,0 +1,114 @@
+# KOB-2M: see README.md. The first target is BiscuitOS'; biscuitos/README.md says what it expects.
+#
+#   make            the program and the guests
+#   make install    into INSPATH, as BiscuitOS does it: builds nothing
+#   make pack       a small BiscuitOS with them in it
+#   make run        boots it in QEMU; CMD="..." runs that in it instead; KERNEL=6.12 takes that Linux
+#   make test       every test there is
+#   make bench      measures, in the same QEMU
+#   make clean      removes what `make` made
+
+# BiscuitOS' wrapper sets these on the command line.
+TARGETA := BiscuitOS_app
+ARCH    := x86_64
+INSPATH := ./
+KERNEL  := 6.1
+CMD     :=
+
+IMAGE   := _BiscuitOS-VM.iso
+PROGRAM := target/x86_64-unknown-linux-musl/release/BiscuitOS_app
+GUESTS  := $(filter-out %/BiscuitOS-Virtual-Machine.S,$(wildcard guest/*.S guest/*/*.S))
+BINS    := $(GUESTS:guest/%.S=target/guest/%.bin)
+
+ifneq ($(ARCH),x86_64)
+$(error ARCH=$(ARCH): this project is x86_64 only)
+endif
+ifneq ($(shell printf %s '$(TARGETA)' | tr -d 'A-Za-z0-9._+-'),)
+$(error TARGETA=$(TARGETA): a file name, of letters, digits and ._+- alone)
+endif
+ifneq ($(words $(TARGETA)) $(filter .%,$(TARGETA)),1 )
+$(error TARGETA=$(TARGETA): one file name, which does not begin with a dot)
+endif
+
+# The wrapper exports its CC and flags, which name no compiler of this machine, and make its own
+# variables: no tool here shall see either.
+CLEAN_ENV := env -u CC -u CPP -u CXX -u CFLAGS -u CXXFLAGS -u CPPFLAGS -u LDFLAGS -u CCASFLAGS -u LIBS \
+	-u PKG_CONFIG_PATH -u CROSS_COMPILE -u ARCH -u MAKEFLAGS -u MFLAGS -u MAKELEVEL \
+	PATH="$$PATH:$$HOME/.cargo/bin"
+
+# Static PIE with full RELRO is the target's default. The rest is for size: one read-only segment, no
+# unwinding tables, relative relocations packed, no section headers. rust-lld comes with rustc.
+LINK := -C linker=rust-lld -C linker-flavor=ld.lld $(foreach flag,--no-rosegment --build-id=none \
+	--no-eh-frame-hdr --pack-dyn-relocs=relr --icf=all --hash-style=gnu -O2 -znosectionheader \
+	-T$(CURDIR)/src/omit.ld,-C link-arg=$(flag))
+CARGO := $(CLEAN_ENV) RUSTFLAGS="-C force-unwind-tables=no $(LINK)" cargo
+
+all: $(TARGETA) $(IMAGE) $(BINS)
+
+# Not by date alone: another TARGETA may have been made of it before.
+.PHONY: all install pack run test bench clean FORCE
+FORCE:
+
+$(PROGRAM): Cargo.toml Cargo.lock $(shell find src -type f) Makefile
+	@$(CLEAN_ENV) sh biscuitos/need musl as ld
+	$(CARGO) build --quiet --locked --release --target x86_64-unknown-linux-musl
+	@touch $@
+
+# lld leaves room behind the last segment for the section headers that it was told to omit; the
+# program ends where the segments do. A file that is not ours is not overwritten.
+$(TARGETA): $(PROGRAM)
+	@if [ -e $@ ] && ! grep -qsxF $@ target/made; then \
+		echo "make: $@ is there, and make did not make it; remove it, or say TARGETA=" >&2; exit 1; fi
+	@set -- $$(readelf -lW $< | grep LOAD | tail -n 1); head -c $$(($$2 + $$5)) $< > target/$@.new
+	@chmod 755 target/$@.new
+	@mv target/$@.new $@
+	@grep -qsxF $@ target/made || echo $@ >> target/made
+
+AS_LD = as --32 -I guest -o target/guest/$*.o $< && \
+	ld -m elf_i386 -N -Ttext 0x1000 -e _start --oformat binary -o $@ target/guest/$*.o
+
+target/guest/%.bin: guest/%.S guest/protected.inc
+	@mkdir -p $(@D)
+	$(AS_LD)
+
+target/guest/original.bin: guest/BiscuitOS-Virtual-Machine.S
+
+$(IMAGE): target/guest/BiscuitOS-Virtual-Machine.bin
+	@cp $< $@
+	@grep -qsxF $@ target/made || echo $@ >> target/made
+
+FILES := $(TARGETA) $(IMAGE) RunBiscuitOS.sh $(BINS)
+
+install:
+	@for file in $(FILES); do [ -f $$file ] || \
+		{ echo "make install: $$file is missing: run \`make TARGETA=$(TARGETA)\` first" >&2; exit 1; }; done
+	@mkdir -p $(INSPATH)/firmware
+	install -m 755 $(TARGETA) $(INSPATH)/$(TARGETA)
+	@sed 's/^PROGRAM=.*/PROGRAM=$(TARGETA)/' RunBiscuitOS.sh > $(INSPATH)/RunBiscuitOS.sh.new
+	@chmod 755 $(INSPATH)/RunBiscuitOS.sh.new
+	mv $(INSPATH)/RunBiscuitOS.sh.new $(INSPATH)/RunBiscuitOS.sh
+	install -m 644 $(IMAGE) $(INSPATH)/firmware/$(IMAGE)
+	@for file in $(BINS:target/guest/%=%); do \
+		install -D -m 644 target/guest/$$file $(INSPATH)/firmware/$$file || exit 1; done
+
+pack: all
+	@$(CLEAN_ENV) sh biscuitos/pack $(KERNEL) $(TARGETA)
+
+run: pack
+	@CMD="$$CMD" $(CLEAN_ENV) sh biscuitos/run $(KERNEL)
+run: export CMD := $(value CMD)
+
+test: all
+	@$(CLEAN_ENV) sh biscuitos/need cc headers qemu strace
+	@$(CLEAN_ENV) sh biscuitos/pack 6.1 $(TARGETA)
+	@$(CLEAN_ENV) sh biscuitos/pack 6.12 $(TARGETA)
+	$(CLEAN_ENV) cargo test --locked
+
+bench: all
+	@$(CLEAN_ENV) sh biscuitos/need cc headers qemu strace
+	@$(CLEAN_ENV) sh biscuitos/pack $(KERNEL) $(TARGETA)
+	@$(CLEAN_ENV) sh tests/bench/run $(KERNEL)
+
+clean:
+	@[ ! -f target/made ] || while read -r file; do rm -f "./$$file"; done < target/made
+	rm -rf target

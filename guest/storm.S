@@ -1,0 +1,16 @@
+# 200,000 exits: one byte each, without a newline, then HLT.
+#
+# Shows    what an I/O exit costs: all the guest does is to leave
+# Run      time RunBiscuitOS.sh /usr/bin/firmware/storm.bin > /dev/null
+# Look for the seconds, times 5, in microseconds an exit
+
+	.code16
+	.text
+	.globl	_start
+_start:
+	mov	$'.', %al
+	mov	$200000, %ecx
+1:	out	%al, $0x10
+	dec	%ecx
+	jnz	1b
+	hlt

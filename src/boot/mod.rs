@@ -1,0 +1,3 @@
+//! How an image gets into RAM, and in what state the vCPU starts.
+
+pub mod flat;

@@ -1,0 +1,422 @@
+//! The command line.
+
+use crate::layout::{IMAGE, PAGE_SIZE, RAM_BASE, RAM_LIMIT, RAM_SIZE};
+use crate::memory::Backing;
+use crate::text;
+use core::ffi::CStr;
+use core::time::Duration;
+
+/// Where BiscuitOS' users look while the guest runs.
+pub const DEFAULT_BACKING: &CStr = c"/mnt/HugePagefs/BiscuitOS_HugePage";
+/// Where `make install` puts the first guest.
+pub const DEFAULT_IMAGE: &CStr = c"/usr/bin/firmware/_BiscuitOS-VM.iso";
+
+/// What the user wants.
+#[derive(Debug, PartialEq)]
+pub enum Command<'a> {
+    Run(Options<'a>),
+    Help,
+    Version,
+}
+
+/// A machine to run. RAM is `base .. base + memory`, below [`RAM_LIMIT`]; `load` and `entry` are in it.
+#[derive(Debug, PartialEq)]
+pub struct Options<'a> {
+    /// Bytes of RAM, a multiple of [`PAGE_SIZE`], not 0.
+    pub memory: u64,
+    pub backing: Backing<'a>,
+    /// Guest-physical addresses.
+    pub base: u64,
+    pub load: u64,
+    pub entry: u64,
+    /// How long the console sleeps after a newline.
+    pub pause: Duration,
+    pub image: &'a CStr,
+}
+
+/// What [`parse`] is looking at: where it fails, what is to blame.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Blame<'a> {
+    /// The option or the word.
+    pub word: &'a [u8],
+    /// The option's value as given.
+    pub value: &'a [u8],
+    /// What it comes to: the number that is wrong, and the limits that it breaks.
+    pub numbers: [u64; 3],
+}
+
+/// What is wrong with it. In the order of the messages in [`crate::report`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Wrong {
+    UnknownOption,
+    /// The option needs a value and is the last word.
+    NoValue,
+    /// The option takes none and has one: `--help=x`.
+    UnwantedValue,
+    /// A second image.
+    ExtraImage,
+    NotANumber,
+    Zero,
+    /// It does not fit into 64 bits.
+    TooLarge,
+    /// `--memory`, the first of the numbers, is not a multiple of 4 KiB.
+    UnevenSize,
+    /// `--base` likewise.
+    UnevenBase,
+    /// Size, base, and [`RAM_LIMIT`], above which RAM would end.
+    RamTooHigh,
+    /// An address, and the first and the last of RAM.
+    OutsideRam,
+}
+
+/// The options' names, each at its own number in [`NAMES`] and [`LETTERS`].
+const MEMORY: usize = 0;
+const BACKING: usize = 1;
+const BASE: usize = 2;
+const LOAD: usize = 3;
+const ENTRY: usize = 4;
+const PAUSE: usize = 5;
+const HELP: usize = 6;
+const VERSION: usize = 7;
+const NAMES: &str = "--memory --backing --base --load --entry --pause --help --version";
+/// 0, for none, stands in no word.
+const LETTERS: &[u8; 8] = b"mb\0\0\0\0hV";
+
+fn name(option: usize) -> &'static [u8] {
+    text::word(NAMES, option).unwrap_or_default().as_bytes()
+}
+
+/// Reads the words behind the program's name.
+#[inline(never)]
+pub fn parse<'a>(
+    mut words: impl Iterator<Item = &'a CStr>,
+    blame: &mut Blame<'a>,
+) -> Result<Command<'a>, Wrong> {
+    let mut options = Options {
+        memory: RAM_SIZE,
+        backing: Backing::File(DEFAULT_BACKING),
+        base: RAM_BASE,
+        load: IMAGE,
+        entry: IMAGE,
+        pause: Duration::from_secs(6),
+        image: DEFAULT_IMAGE,
+    };
+    let mut entry = None;
+    let mut images = 0;
+    let mut operands_only = false;
+    while let Some(word) = words.next() {
+        let bytes = word.to_bytes();
+        blame.word = bytes;
+        if operands_only || bytes.first() != Some(&b'-') || bytes.len() == 1 {
+            images += 1;
+            options.image = word;
+            if images > 1 {
+                return Err(Wrong::ExtraImage);
+            }
+            continue;
+        }
+        if bytes == b"--" {
+            operands_only = true;
+            continue;
+        }
+
+        // `--name`, `--name=value`, `-n`, `-nvalue`.
+        let long = bytes.get(1) == Some(&b'-');
+        let option_len = match long {
+            true => bytes.iter().position(|&byte| byte == b'=').unwrap_or(bytes.len()),
+            false => 2,
+        };
+        let option = (MEMORY..=VERSION)
+            .find(|&option| match long {
+                true => bytes.get(..option_len) == Some(name(option)),
+                false => LETTERS.get(option) == bytes.get(1),
+            })
+            .ok_or(Wrong::UnknownOption)?;
+        blame.word = name(option);
+        let attached = bytes.len() > option_len;
+        if matches!(option, HELP | VERSION) {
+            return match attached {
+                true => Err(Wrong::UnwantedValue),
+                false if option == HELP => Ok(Command::Help),
+                false => Ok(Command::Version),
+            };
+        }
+        let value = match attached {
+            true => text::tail(word, option_len + usize::from(long)),
+            false => words.next().ok_or(Wrong::NoValue)?,
+        };
+
+        let digits = value.to_bytes();
+        blame.value = digits;
+        match option {
+            BACKING if digits == b"anon" => options.backing = Backing::Anonymous,
+            BACKING => options.backing = Backing::File(value),
+            PAUSE => options.pause = seconds(digits)?,
+            _ => {
+                let number = number(digits)?;
+                match option {
+                    MEMORY if number == 0 => return Err(Wrong::Zero),
+                    MEMORY => options.memory = number,
+                    BASE => options.base = number,
+                    LOAD => options.load = number,
+                    _ => entry = Some(number),
+                }
+            }
+        }
+    }
+    options.entry = entry.unwrap_or(options.load);
+    check(&options, blame)?;
+    Ok(Command::Run(options))
+}
+
+/// Does it all fit together?
+fn check(options: &Options, blame: &mut Blame) -> Result<(), Wrong> {
+    let &Options { memory: size, base, load, entry, .. } = options;
+    if base % PAGE_SIZE != 0 {
+        blame.numbers[0] = base;
+        return Err(Wrong::UnevenBase);
+    }
+    if size % PAGE_SIZE != 0 {
+        blame.numbers[0] = size;
+        return Err(Wrong::UnevenSize);
+    }
+    if base.saturating_add(size) > RAM_LIMIT {
+        blame.numbers = [size, base, RAM_LIMIT];
+        return Err(Wrong::RamTooHigh);
+    }
+    for (option, address) in [(LOAD, load), (ENTRY, entry)] {
+        // Below the base, the difference wraps around.
+        if address.wrapping_sub(base) >= size {
+            blame.word = name(option);
+            blame.numbers = [address, base, base + size - 1];
+            return Err(Wrong::OutsideRam);
+        }
+    }
+    Ok(())
+}
+
+/// Decimal, or hexadecimal behind `0x`; then perhaps K, M or G, for 2^10, 2^20 or 2^30.
+fn number(text: &[u8]) -> Result<u64, Wrong> {
+    let (text, shift) = match text {
+        [number @ .., b'k' | b'K'] => (number, 10),
+        [number @ .., b'm' | b'M'] => (number, 20),
+        [number @ .., b'g' | b'G'] => (number, 30),
+        number => (number, 0),
+    };
+    let (digits, radix) = match text {
+        [b'0', b'x' | b'X', digits @ ..] => (digits, 16),
+        digits => (digits, 10),
+    };
+    let number = whole(digits, radix)?;
+    number.checked_mul(1 << shift).ok_or(Wrong::TooLarge)
+}
+
+/// Digits and nothing else, at least one.
+fn whole(digits: &[u8], radix: u32) -> Result<u64, Wrong> {
+    if digits.is_empty() {
+        return Err(Wrong::NotANumber);
+    }
+    // The whole text is looked at first: 99999999999999999999x is malformed, not too large.
+    let mut number = Some(0u64);
+    for &byte in digits {
+        let digit = char::from(byte).to_digit(radix).ok_or(Wrong::NotANumber)?;
+        number = append(number, radix, digit);
+    }
+    number.ok_or(Wrong::TooLarge)
+}
+
+/// Decimal seconds, perhaps with a fraction, of which nine digits count: `6`, `0.25`, `.5`. At most
+/// what 64 bits hold of nanoseconds, 584 years.
+fn seconds(text: &[u8]) -> Result<Duration, Wrong> {
+    let mut nanos = Some(0u64);
+    // How many digits behind the point have been counted, once there is one.
+    let mut places = None;
+    let mut digits = 0;
+    for &byte in text {
+        match byte {
+            b'.' if places.is_none() => places = Some(0),
+            b'0'..=b'9' => {
+                digits += 1;
+                if places != Some(9) {
+                    nanos = append(nanos, 10, (byte - b'0').into());
+                    places = places.map(|places| places + 1);
+                }
+            }
+            _ => return Err(Wrong::NotANumber),
+        }
+    }
+    if digits == 0 {
+        return Err(Wrong::NotANumber);
+    }
+    for _ in places.unwrap_or(0)..9 {
+        nanos = append(nanos, 10, 0);
+    }
+    nanos.map(Duration::from_nanos).ok_or(Wrong::TooLarge)
+}
+
+/// One more digit behind a number; `None` for what 64 bits can't hold.
+fn append(number: Option<u64>, radix: u32, digit: u32) -> Option<u64> {
+    number?.checked_mul(radix.into())?.checked_add(digit.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed<'a>(words: &[&'a CStr]) -> Result<Command<'a>, (Wrong, Blame<'a>)> {
+        let mut blame = Blame::default();
+        parse(words.iter().copied(), &mut blame).map_err(|wrong| (wrong, blame))
+    }
+
+    fn options<'a>(words: &[&'a CStr]) -> Options<'a> {
+        match parsed(words) {
+            Ok(Command::Run(options)) => options,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn without_words_it_is_kob_2m() {
+        assert_eq!(
+            options(&[]),
+            Options {
+                memory: 16 << 20,
+                backing: Backing::File(c"/mnt/HugePagefs/BiscuitOS_HugePage"),
+                base: 0,
+                load: 0x1000,
+                entry: 0x1000,
+                pause: Duration::from_secs(6),
+                image: c"/usr/bin/firmware/_BiscuitOS-VM.iso",
+            }
+        );
+    }
+
+    #[test]
+    fn a_value_may_follow_or_be_attached() {
+        for words in [&[c"-m", c"2M"][..], &[c"-m2M"], &[c"--memory", c"2M"], &[c"--memory=2M"]] {
+            assert_eq!(options(words).memory, 2 << 20, "{words:?}");
+        }
+        assert_eq!(options(&[c"--backing=anon"]).backing, Backing::Anonymous);
+        assert_eq!(options(&[c"-b/x=y"]).backing, Backing::File(c"/x=y"));
+        assert_eq!(options(&[c"-b=x"]).backing, Backing::File(c"=x"));
+        assert_eq!(options(&[c"--backing="]).backing, Backing::File(c""));
+    }
+
+    #[test]
+    fn entry_is_where_the_image_went_unless_said() {
+        assert_eq!(options(&[c"--load", c"0x2000"]).entry, 0x2000);
+        assert_eq!(options(&[c"--entry", c"0x2000"]).load, 0x1000);
+        assert_eq!(options(&[c"--entry", c"0x2000", c"--load", c"64K"]).entry, 0x2000);
+    }
+
+    #[test]
+    fn options_end_at_two_dashes_and_the_last_of_two_counts() {
+        assert_eq!(options(&[c"--", c"-m"]).image, c"-m");
+        assert_eq!(options(&[c"-"]).image, c"-");
+        assert_eq!(options(&[c"a", c"-m", c"2M", c"-m", c"4M"]).memory, 4 << 20);
+    }
+
+    #[test]
+    fn numbers() {
+        for (text, value) in [
+            (&b"0"[..], 0),
+            (b"4096", 4096),
+            (b"0x1000", 0x1000),
+            (b"0XfF", 255),
+            (b"16k", 16 << 10),
+            (b"0x10M", 16 << 20),
+            (b"3G", 3 << 30),
+            (b"18446744073709551615", u64::MAX),
+        ] {
+            assert_eq!(number(text), Ok(value));
+        }
+        for text in [
+            &b""[..],
+            b"x",
+            b"0x",
+            b"M",
+            b"1MM",
+            b"1 ",
+            b" 1",
+            b"-1",
+            b"+1",
+            b"1.5M",
+            b"0b1",
+            b"1T",
+        ] {
+            assert_eq!(number(text), Err(Wrong::NotANumber), "{text:?}");
+        }
+        for text in [&b"18446744073709551616"[..], b"0x10000000000000000", b"17179869184G"] {
+            assert_eq!(number(text), Err(Wrong::TooLarge), "{text:?}");
+        }
+        assert_eq!(number(b"99999999999999999999x"), Err(Wrong::NotANumber));
+    }
+
+    #[test]
+    fn pauses() {
+        let pause = |text| seconds(text).map(|time| (time.as_secs(), time.subsec_nanos()));
+        assert_eq!(pause(b"0"), Ok((0, 0)));
+        assert_eq!(pause(b"6"), Ok((6, 0)));
+        assert_eq!(pause(b"0.25"), Ok((0, 250_000_000)));
+        assert_eq!(pause(b".5"), Ok((0, 500_000_000)));
+        assert_eq!(pause(b"1."), Ok((1, 0)));
+        assert_eq!(pause(b"0.0000000019"), Ok((0, 1)));
+        for text in [&b""[..], b".", b"-1", b"1e3", b"1.2.3", b"0x1", b"inf", b"1s"] {
+            assert_eq!(pause(text), Err(Wrong::NotANumber), "{text:?}");
+        }
+        assert_eq!(pause(b"99999999999999999999"), Err(Wrong::TooLarge));
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused() {
+        let bad = |words: &[&CStr], wrong, word: &str, value: &str, numbers| {
+            let blame = Blame { word: word.as_bytes(), value: value.as_bytes(), numbers };
+            assert_eq!(parsed(words), Err((wrong, blame)), "{words:?}");
+        };
+        bad(&[c"-m"], Wrong::NoValue, "--memory", "", [0; 3]);
+        bad(&[c"--paws"], Wrong::UnknownOption, "--paws", "", [0; 3]);
+        bad(&[c"-x"], Wrong::UnknownOption, "-x", "", [0; 3]);
+        bad(&[c"- "], Wrong::UnknownOption, "- ", "", [0; 3]);
+        bad(&[c"-="], Wrong::UnknownOption, "-=", "", [0; 3]);
+        bad(&[c"--="], Wrong::UnknownOption, "--=", "", [0; 3]);
+        bad(&[c"--mem=2M"], Wrong::UnknownOption, "--mem=2M", "", [0; 3]);
+        bad(&[c"-hx"], Wrong::UnwantedValue, "--help", "", [0; 3]);
+        bad(&[c"--help=x"], Wrong::UnwantedValue, "--help", "", [0; 3]);
+        bad(&[c"a", c"b"], Wrong::ExtraImage, "b", "", [0; 3]);
+        bad(&[c"-m", c"0"], Wrong::Zero, "--memory", "0", [0; 3]);
+        bad(&[c"--base=x"], Wrong::NotANumber, "--base", "x", [0; 3]);
+        bad(&[c"--pause="], Wrong::NotANumber, "--pause", "", [0; 3]);
+        bad(&[c"-m16777216T"], Wrong::NotANumber, "--memory", "16777216T", [0; 3]);
+
+        // What is checked last comes after words that are not to blame.
+        let numbers = |words, wrong, numbers| match parsed(words) {
+            Err((is, blame)) => assert_eq!((is, blame.numbers), (wrong, numbers), "{words:?}"),
+            Ok(command) => panic!("{command:?}"),
+        };
+        numbers(&[c"--base", c"0x1234"], Wrong::UnevenBase, [0x1234, 0, 0]);
+        numbers(&[c"-m", c"5000"], Wrong::UnevenSize, [5000, 0, 0]);
+        numbers(&[c"-m", c"4G"], Wrong::RamTooHigh, [4 << 30, 0, RAM_LIMIT]);
+        let top = 0xffff_ffff_ffff_f000;
+        let words = [c"--base", c"0xfffffffffffff000"];
+        numbers(&words, Wrong::RamTooHigh, [16 << 20, top, RAM_LIMIT]);
+        numbers(&[c"--load", c"16M"], Wrong::OutsideRam, [16 << 20, 0, 0xff_ffff]);
+        numbers(&[c"--entry", c"0x1000000"], Wrong::OutsideRam, [16 << 20, 0, 0xff_ffff]);
+        numbers(&[c"--base", c"0x2000"], Wrong::OutsideRam, [0x1000, 0x2000, 0x100_1fff]);
+    }
+
+    #[test]
+    fn ram_may_end_where_kvm_s_own_pages_begin() {
+        assert_eq!(options(&[c"-m", c"0xfffbc000"]).memory, RAM_LIMIT);
+        assert_eq!(options(&[c"--base", c"0x1000", c"--entry", c"0x1000fff"]).entry, 0x1000fff);
+    }
+
+    #[test]
+    fn help_and_version() {
+        for words in [c"-h", c"--help"] {
+            assert_eq!(parsed(&[words]), Ok(Command::Help));
+        }
+        for words in [c"-V", c"--version"] {
+            assert_eq!(parsed(&[words]), Ok(Command::Version));
+        }
+    }
+}

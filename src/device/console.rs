@@ -1,0 +1,88 @@
+//! The console: bytes that the guest writes to [`crate::layout::CONSOLE_PORT`] go to standard
+//! output, unchanged.
+
+use crate::errno::Errno;
+use crate::fd;
+use crate::signal;
+use core::ffi::c_int;
+use core::time::Duration;
+
+/// Output gathers here until a newline, a pause, the end of the run, or until it is full; on a
+/// terminal each byte goes out at once.
+pub struct Console {
+    fd: c_int,
+    at_once: bool,
+    pause: Duration,
+    bytes: [u8; 4096],
+    len: usize,
+}
+
+impl Console {
+    /// A console on `fd` that sleeps for `pause` after each newline.
+    pub fn new(fd: c_int, pause: Duration) -> Console {
+        Console { fd, at_once: fd::is_terminal(fd), pause, bytes: [0; 4096], len: 0 }
+    }
+
+    /// Takes a byte. EPIPE where the reader has gone, EINTR where a signal asked to stop.
+    pub fn put(&mut self, byte: u8) -> Result<(), Errno> {
+        if let Some(place) = self.bytes.get_mut(self.len) {
+            *place = byte;
+            self.len += 1;
+        }
+        if self.at_once || byte == b'\n' || self.len == self.bytes.len() {
+            self.flush()?;
+        }
+        if byte == b'\n' && !self.pause.is_zero() {
+            signal::pause(self.pause)?;
+        }
+        Ok(())
+    }
+
+    /// Writes out what has gathered; what can't be written is dropped.
+    pub fn flush(&mut self) -> Result<(), Errno> {
+        let len = core::mem::take(&mut self.len);
+        fd::write_all(self.fd, self.bytes.get(..len).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, pipe};
+    use std::os::fd::AsRawFd;
+
+    #[test]
+    fn bytes_come_out_unchanged_at_a_newline_and_at_the_end() {
+        let (mut reader, writer) = pipe().unwrap();
+        let mut console = Console::new(writer.as_raw_fd(), Duration::ZERO);
+        let mut line = [0; 4];
+        for byte in [0, 0xff, b'H', b'\n', b'x'] {
+            console.put(byte).unwrap();
+        }
+        reader.read_exact(&mut line).unwrap();
+        assert_eq!(line, [0, 0xff, b'H', b'\n']);
+        console.flush().unwrap();
+        drop(writer);
+        let mut rest = Vec::new();
+        reader.read_to_end(&mut rest).unwrap();
+        assert_eq!(rest, b"x");
+    }
+
+    #[test]
+    fn a_full_buffer_is_written() {
+        let (mut reader, writer) = pipe().unwrap();
+        let mut console = Console::new(writer.as_raw_fd(), Duration::ZERO);
+        for _ in 0..4096 {
+            console.put(b'a').unwrap();
+        }
+        reader.read_exact(&mut [0; 4096]).unwrap();
+    }
+
+    #[test]
+    fn a_reader_that_has_gone_is_told() {
+        let (reader, writer) = pipe().unwrap();
+        drop(reader);
+        let mut console = Console::new(writer.as_raw_fd(), Duration::ZERO);
+        assert_eq!(console.put(b'\n'), Err(Errno(libc::EPIPE)));
+    }
+}

@@ -1,0 +1,3 @@
+//! What answers a port. Where nothing does, a PC's bus floats: reads give ones, writes are lost.
+
+pub mod console;

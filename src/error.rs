@@ -1,0 +1,98 @@
+//! All that can go wrong on this side of the guest: a call, and the error number that it gave.
+//!
+//! Where the program itself refuses something, it does so in the name of the call that brought it to
+//! light, with the number that the kernel would use. So an error is always the same two numbers,
+//! which travel up to `main` in registers; which image and which backing it was about, the options
+//! tell. The words for it are in [`crate::report`].
+
+use crate::errno::Errno;
+use crate::sys::ioctl;
+use crate::text;
+use core::num::NonZeroU32;
+
+/// Why there is no machine, or no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Error {
+    pub call: Call,
+    pub errno: Errno,
+}
+
+/// A system call with what it was about, by a small number; or an ioctl, by its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call(NonZeroU32);
+
+impl Call {
+    pub const OPEN_KVM: Call = Call::new(1);
+    pub const MAP_RUN: Call = Call::new(2);
+    pub const OPEN_IMAGE: Call = Call::new(3);
+    pub const STAT_IMAGE: Call = Call::new(4);
+    /// EFBIG: RAM ends before the image does. ENOEXEC: it is empty.
+    pub const READ_IMAGE: Call = Call::new(5);
+    pub const OPEN_BACKING: Call = Call::new(6);
+    /// ENODEV: neither a file nor a character device.
+    pub const STAT_BACKING: Call = Call::new(7);
+    /// EXDEV: a file, but not on hugetlbfs.
+    pub const STATFS_BACKING: Call = Call::new(8);
+    /// EAGAIN: another process has it.
+    pub const LOCK_BACKING: Call = Call::new(9);
+    /// EINVAL: the size is not a multiple of the page size.
+    pub const SIZE_BACKING: Call = Call::new(10);
+    pub const EMPTY_BACKING: Call = Call::new(11);
+    /// ENOMEM: the pool of huge pages can't give as many; here the one of 2 MiB
+    pub const MAP_BACKING: Call = Call::new(12);
+    /// and here the one of 1 GiB.
+    pub const MAP_BACKING_1G: Call = Call::new(13);
+    pub const WRITE_OUTPUT: Call = Call::new(14);
+
+    const NAMES: &str = "- open mmap open fstat read open fstat fstatfs flock ftruncate fallocate \
+        mmap mmap write";
+
+    /// The call of a KVM request. Requests are larger than the numbers above: they hold KVM's 0xae.
+    pub const fn ioctl(request: u32) -> Call {
+        Call::new(request)
+    }
+
+    const fn new(number: u32) -> Call {
+        match NonZeroU32::new(number) {
+            Some(number) => Call(number),
+            None => Call(NonZeroU32::MAX),
+        }
+    }
+
+    /// What the call is called.
+    pub fn name(self) -> &'static str {
+        let number = self.0.get();
+        ioctl::name(number).or(text::word(Call::NAMES, number as usize)).unwrap_or("ioctl")
+    }
+
+    pub fn error(self, errno: i32) -> Error {
+        Error { call: self, errno: Errno(errno) }
+    }
+
+    /// For `map_err`: the error that this call failed.
+    pub fn failed(self) -> impl Fn(Errno) -> Error {
+        move |errno| Error { call: self, errno }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_knows_its_name() {
+        for (call, name) in [
+            (Call::OPEN_KVM, "open"),
+            (Call::MAP_RUN, "mmap"),
+            (Call::READ_IMAGE, "read"),
+            (Call::STATFS_BACKING, "fstatfs"),
+            (Call::EMPTY_BACKING, "fallocate"),
+            (Call::MAP_BACKING_1G, "mmap"),
+            (Call::WRITE_OUTPUT, "write"),
+            (Call::ioctl(ioctl::KVM_RUN), "KVM_RUN"),
+            (Call::ioctl(ioctl::KVM_CREATE_PIT), "ioctl"),
+        ] {
+            assert_eq!(call.name(), name);
+        }
+    }
+}

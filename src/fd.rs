@@ -1,0 +1,191 @@
+//! File descriptors that are closed when their owner goes, and the calls on them.
+//!
+//! System calls are made by number, through the C library's `syscall`: its wrappers, which serve
+//! all architectures and old kernels, would cost the program 2 KiB. The structures are those of
+//! the kernel, which on x86-64 are the C library's too.
+
+use crate::errno::Errno;
+use crate::signal;
+use core::ffi::{CStr, c_int, c_long, c_void};
+use core::mem::MaybeUninit;
+
+/// An open file descriptor.
+#[derive(Debug)]
+pub struct Fd(c_int);
+
+impl Fd {
+    /// open(2), close-on-exec. `mode` counts where `flags` has O_CREAT.
+    pub fn open(path: &CStr, flags: c_int, mode: libc::mode_t) -> Result<Fd, Errno> {
+        open_at(libc::AT_FDCWD, path, flags, mode)
+    }
+
+    /// Opens a file in the directory that this is, to read.
+    pub fn open_in(&self, name: &CStr) -> Result<Fd, Errno> {
+        open_at(self.0, name, libc::O_RDONLY, 0)
+    }
+
+    /// Takes a descriptor that the kernel has just made for us.
+    pub fn from_kernel(fd: c_int) -> Fd {
+        Fd(fd)
+    }
+
+    pub fn raw(&self) -> c_int {
+        self.0
+    }
+
+    /// fstat(2).
+    pub fn stat(&self) -> Result<libc::stat, Errno> {
+        let mut stat = MaybeUninit::uninit();
+        // SAFETY: the kernel fills the structure, wholly where it returns 0.
+        check(unsafe { libc::syscall(libc::SYS_fstat, self.0, stat.as_mut_ptr()) })?;
+        // SAFETY: it returned 0.
+        Ok(unsafe { stat.assume_init() })
+    }
+
+    /// fstatfs(2).
+    pub fn statfs(&self) -> Result<libc::statfs, Errno> {
+        let mut statfs = MaybeUninit::uninit();
+        // SAFETY: as in `stat`.
+        check(unsafe { libc::syscall(libc::SYS_fstatfs, self.0, statfs.as_mut_ptr()) })?;
+        // SAFETY: it returned 0.
+        Ok(unsafe { statfs.assume_init() })
+    }
+
+    /// flock(2), exclusive, without waiting: EAGAIN where another open file has the lock.
+    pub fn lock(&self) -> Result<(), Errno> {
+        let operation = libc::LOCK_EX | libc::LOCK_NB;
+        // SAFETY: takes no memory.
+        check(unsafe { libc::syscall(libc::SYS_flock, self.0, operation) }).map(drop)
+    }
+
+    /// ftruncate(2).
+    pub fn set_size(&self, size: u64) -> Result<(), Errno> {
+        // SAFETY: takes no memory. A size over i64::MAX would be negative: EINVAL.
+        check(unsafe { libc::syscall(libc::SYS_ftruncate, self.0, size) }).map(drop)
+    }
+
+    /// fallocate(2): makes the first `size` bytes zeros by giving back the memory that holds them.
+    pub fn empty(&self, size: u64) -> Result<(), Errno> {
+        let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+        // SAFETY: takes no memory.
+        check(unsafe { libc::syscall(libc::SYS_fallocate, self.0, mode, 0usize, size) }).map(drop)
+    }
+
+    /// read(2) into `bytes`; 0 at the end of the file.
+    pub fn read(&self, bytes: &mut [u8]) -> Result<usize, Errno> {
+        // SAFETY: the kernel writes at most `bytes.len()` bytes there.
+        unsafe { self.read_at(bytes.as_mut_ptr().cast(), bytes.len()) }
+    }
+
+    /// read(2) to any address.
+    ///
+    /// # Safety
+    /// The kernel may write `len` bytes at `start`, or fail with EFAULT where it can't.
+    pub unsafe fn read_at(&self, start: *mut c_void, len: usize) -> Result<usize, Errno> {
+        // SAFETY: the caller's promise.
+        check(unsafe { libc::syscall(libc::SYS_read, self.0, start, len) })
+    }
+}
+
+/// A mapping of memory, unmapped on drop.
+#[derive(Debug)]
+pub struct Mapping {
+    start: *mut c_void,
+    len: usize,
+}
+
+impl Mapping {
+    /// mmap(2), to read and write, of `len` bytes from the start of `fd`.
+    pub fn new(fd: c_int, len: usize, flags: c_int) -> Result<Mapping, Errno> {
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let anywhere = 0usize;
+        // SAFETY: a new mapping at an address of the kernel's choice disturbs no other.
+        check(unsafe {
+            libc::syscall(libc::SYS_mmap, anywhere, len, protection, flags, fd as c_long, 0usize)
+        })
+        .map(|start| Mapping { start: core::ptr::with_exposed_provenance_mut(start), len })
+    }
+
+    /// madvise(2) for all of it; whether the kernel takes the advice is its own affair.
+    pub fn advise(&self, advice: c_int) {
+        // SAFETY: the mapping is ours; the advice that is given here changes no contents.
+        unsafe { libc::syscall(libc::SYS_madvise, self.start, self.len, advice) };
+    }
+
+    pub fn start(&self) -> *mut c_void {
+        self.start
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is ours, and who could still use it has borrowed it.
+        unsafe { libc::syscall(libc::SYS_munmap, self.start, self.len) };
+    }
+}
+
+fn open_at(at: c_int, path: &CStr, flags: c_int, mode: libc::mode_t) -> Result<Fd, Errno> {
+    let flags = flags | libc::O_CLOEXEC;
+    // SAFETY: `path` ends in a zero byte.
+    let fd = unsafe { libc::syscall(libc::SYS_openat, at, path.as_ptr(), flags, mode) };
+    check(fd).map(|fd| Fd(fd as c_int))
+}
+
+impl Drop for Fd {
+    fn drop(&mut self) {
+        // SAFETY: this value owned the descriptor.
+        unsafe { libc::syscall(libc::SYS_close, self.0) };
+    }
+}
+
+/// Turns the C library's -1 into the error number.
+pub fn check(result: c_long) -> Result<usize, Errno> {
+    if result == -1 { Err(Errno::last()) } else { Ok(result as usize) }
+}
+
+/// unlink(2).
+pub fn remove(path: &CStr) {
+    // SAFETY: `path` ends in a zero byte.
+    unsafe { libc::syscall(libc::SYS_unlink, path.as_ptr()) };
+}
+
+/// Writes all of `bytes`, however slowly the reader takes them. EINTR where a signal has asked the
+/// program to end.
+pub fn write_all(fd: c_int, mut bytes: &[u8]) -> Result<(), Errno> {
+    while !bytes.is_empty() {
+        // A descriptor that is ready takes a byte at least without blocking; waiting for that here,
+        // not in write(2), is what makes a signal stop us in all cases.
+        signal::wait_to_write(fd)?;
+        // SAFETY: the kernel reads `bytes.len()` bytes.
+        match check(unsafe { libc::syscall(libc::SYS_write, fd, bytes.as_ptr(), bytes.len()) }) {
+            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+            Err(Errno(libc::EINTR | libc::EAGAIN)) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+/// Whether the descriptor is a terminal.
+pub fn is_terminal(fd: c_int) -> bool {
+    let mut size = MaybeUninit::<libc::winsize>::uninit();
+    // SAFETY: the kernel fills the structure; a terminal has a size, and nothing else has.
+    check(unsafe { libc::syscall(libc::SYS_ioctl, fd, libc::TIOCGWINSZ, size.as_mut_ptr()) })
+        .is_ok()
+}
+
+/// Sees to it that descriptors 0, 1 and 2 are open, so that none of ours gets their numbers and
+/// the guest's output lands in it. Where one was closed, what is put there can't be written to.
+pub fn reserve_standard() {
+    // The lowest free number is the one that open(2) gives.
+    while let Ok(fd) = Fd::open(c"/dev/null", libc::O_RDONLY, 0) {
+        if fd.0 > libc::STDERR_FILENO {
+            break;
+        }
+        core::mem::forget(fd);
+    }
+}

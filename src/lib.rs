@@ -1,0 +1,38 @@
+//! KOB-2M, "KVM on BiscuitOS with 2 MiB huge pages": a virtual machine through raw KVM ioctls.
+//!
+//! A floor knows those below it, never those above. To read from the first ioctl to HLT, begin
+//! with [`machine`], which is the whole story in one function, and go down from there; to read
+//! from the ground up, take them in this order:
+//!
+//! - [`errno`], [`text`]: error numbers by name; text without allocation
+//! - [`sys`]: the raw KVM ABI
+//! - [`error`]: all that can go wrong on this side of the guest
+//! - [`fd`], [`signal`]: what the C library gives, owned and safe
+//! - [`layout`]: every guest-physical address and port
+//! - [`memory`]: guest RAM
+//! - [`kvm`], [`vm`], [`vcpu`]: the three kinds of KVM descriptor
+//! - [`exit`]: from a `kvm_run` page to a value
+//! - [`boot`]: an image into RAM, and the state in which the vCPU starts
+//! - [`device`]: what answers a port
+//! - [`machine`]: the wiring, and the run loop
+//! - [`cli`], [`report`]: the options; everything that is printed
+
+#![cfg_attr(not(test), no_std)]
+
+pub mod boot;
+pub mod cli;
+pub mod device;
+pub mod errno;
+pub mod error;
+pub mod exit;
+pub mod fd;
+pub mod kvm;
+pub mod layout;
+pub mod machine;
+pub mod memory;
+pub mod report;
+pub mod signal;
+pub mod sys;
+pub mod text;
+pub mod vcpu;
+pub mod vm;

@@ -1,0 +1,159 @@
+//! Guest RAM: a mapping that KVM shows to the guest.
+//!
+//! ```text
+//!   guest-physical      --base                    --base + --memory
+//!                          |  slot 0                     |
+//!   host-virtual       mapping                 mapping + --memory
+//!                          |  mmap(MAP_SHARED)           |
+//!   file offset            0                         --memory
+//! ```
+//!
+//! The program never reads or writes RAM itself; files are read into it by the kernel. So a page
+//! that the host can't provide after all (a hugetlb cgroup's limit, a device that refuses) shows as
+//! EFAULT from read(2) or `KVM_RUN`, not as a SIGBUS. And no Rust reference to it ever exists,
+//! which the guest would break.
+
+use crate::errno::Errno;
+use crate::error::{Call, Error};
+use crate::fd::{self, Fd, Mapping};
+use core::ffi::CStr;
+
+/// Where RAM comes from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Backing<'a> {
+    /// A file on hugetlbfs, or a character device.
+    File(&'a CStr),
+    /// 4 KiB pages without a name.
+    Anonymous,
+}
+
+/// A whole number of pages, unmapped on drop.
+pub struct Memory {
+    mapping: Mapping,
+    /// Kept open for its lock.
+    _file: Option<Fd>,
+}
+
+impl Memory {
+    /// Maps `size` bytes, which are zeros but for a device's own contents.
+    pub fn map(backing: Backing, size: u64) -> Result<Memory, Error> {
+        match backing {
+            Backing::Anonymous => map_anonymous(size),
+            Backing::File(path) => map_file(path, size),
+        }
+    }
+
+    /// In bytes.
+    pub fn size(&self) -> u64 {
+        self.mapping.len() as u64
+    }
+
+    /// The host-virtual address.
+    pub fn host_address(&self) -> u64 {
+        self.mapping.start().expose_provenance() as u64
+    }
+
+    /// read(2) from `file` straight to `offset` in RAM, to its end at most.
+    pub fn read_from(&self, file: &Fd, offset: u64) -> Result<u64, Errno> {
+        let room = self.size().saturating_sub(offset) as usize;
+        // SAFETY: the `room` bytes from `offset` on are inside the mapping; only the guest, which
+        // is no Rust code, ever looks at them.
+        unsafe { file.read_at(self.mapping.start().byte_add(offset as usize), room) }
+            .map(|count| count as u64)
+    }
+}
+
+fn map_anonymous(size: u64) -> Result<Memory, Error> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    let mapping = Mapping::new(-1, size as usize, flags).map_err(Call::MAP_BACKING.failed())?;
+    // Without this, transparent huge pages could make 2 MiB of them after all. A kernel that has
+    // none refuses the advice, and all is well too.
+    mapping.advise(libc::MADV_NOHUGEPAGE);
+    Ok(Memory { mapping, _file: None })
+}
+
+/// Opens the file, or makes it; one that was made is gone again where it turns out to be no use.
+fn map_file(path: &CStr, size: u64) -> Result<Memory, Error> {
+    // A symbolic link is not followed: what it leads to would be emptied.
+    let flags = libc::O_RDWR | libc::O_NOFOLLOW;
+    let (file, made) = match Fd::open(path, flags, 0) {
+        Err(Errno(libc::ENOENT)) => {
+            (Fd::open(path, flags | libc::O_CREAT | libc::O_EXCL, 0o600), true)
+        }
+        opened => (opened, false),
+    };
+    let memory = map_opened(file.map_err(Call::OPEN_BACKING.failed())?, size);
+    if made && memory.is_err() {
+        fd::remove(path);
+    }
+    memory
+}
+
+/// A hugetlbfs file or a character device:
+/// 1. lock it: a second VM would share this RAM
+/// 2. a file must be on hugetlbfs: on another file system the guest would get 4 KiB pages silently
+/// 3. give the file its size, which hugetlbfs refuses where it is not a multiple of its pages
+/// 4. empty it, since hugetlbfs keeps contents: its pages go back to the pool
+/// 5. map it: the mapping reserves all its pages at once
+///
+/// Nothing that was there is touched before the third step.
+fn map_opened(file: Fd, size: u64) -> Result<Memory, Error> {
+    let kind = file.stat().map_err(Call::STAT_BACKING.failed())?.st_mode & libc::S_IFMT;
+    if kind != libc::S_IFREG && kind != libc::S_IFCHR {
+        return Err(Call::STAT_BACKING.error(libc::ENODEV));
+    }
+    file.lock().map_err(Call::LOCK_BACKING.failed())?;
+    let mut map = Call::MAP_BACKING;
+    if kind == libc::S_IFREG {
+        let statfs = file.statfs().map_err(Call::STATFS_BACKING.failed())?;
+        if statfs.f_type as u64 != libc::HUGETLBFS_MAGIC as u64 {
+            return Err(Call::STATFS_BACKING.error(libc::EXDEV));
+        }
+        if statfs.f_bsize as u64 == 1 << 30 {
+            map = Call::MAP_BACKING_1G;
+        }
+        file.set_size(size).map_err(Call::SIZE_BACKING.failed())?;
+        file.empty(size).map_err(Call::EMPTY_BACKING.failed())?;
+    }
+    let mapping =
+        Mapping::new(file.raw(), size as usize, libc::MAP_SHARED).map_err(map.failed())?;
+    Ok(Memory { mapping, _file: Some(file) })
+}
+
+/// A pool of huge pages, as sysfs tells of it.
+#[derive(Clone, Copy, Default)]
+pub struct Pool {
+    /// All pages of the pool.
+    pub total: u64,
+    /// Those that nobody uses,
+    pub free: u64,
+    /// of which this many are promised to mappings that have not touched them.
+    pub reserved: u64,
+}
+
+impl Pool {
+    /// The pool of pages of 1 GiB, or of 2 MiB; all 0 where sysfs does not tell.
+    pub fn read(page_size: u64) -> Pool {
+        let path = match page_size {
+            0x4000_0000 => c"/sys/kernel/mm/hugepages/hugepages-1048576kB",
+            _ => c"/sys/kernel/mm/hugepages/hugepages-2048kB",
+        };
+        let Ok(directory) = Fd::open(path, libc::O_PATH, 0) else {
+            return Pool::default();
+        };
+        Pool {
+            total: figure(&directory, c"nr_hugepages"),
+            free: figure(&directory, c"free_hugepages"),
+            reserved: figure(&directory, c"resv_hugepages"),
+        }
+    }
+}
+
+/// The number that a file holds.
+#[inline(never)]
+fn figure(directory: &Fd, name: &CStr) -> u64 {
+    let mut text = [0; 20];
+    let _ = directory.open_in(name).and_then(|file| file.read(&mut text));
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit());
+    digits.fold(0, |number, digit| number * 10 + u64::from(digit - b'0'))
+}

@@ -1,0 +1,313 @@
+//! Everything that is printed, but for what the guest prints.
+
+use crate::cli::{Blame, Command, DEFAULT_BACKING, DEFAULT_IMAGE, Options, Wrong};
+use crate::errno::Errno;
+use crate::error::{Call, Error};
+use crate::exit::Death;
+use crate::kvm::DEVICE;
+use crate::machine::{End, Note};
+use crate::memory::{Backing, Pool};
+use crate::sys::exit as reason;
+use crate::sys::ioctl;
+use crate::text::{self, Text};
+use core::ffi::CStr;
+
+/// Exit statuses, besides 128+N for signal N.
+pub const HALTED: i32 = 0;
+pub const FAILED: i32 = 1;
+pub const BAD_USAGE: i32 = 2;
+pub const GUEST_DIED: i32 = 3;
+
+const HELP: &str = "\
+Usage: %s [OPTIONS] [IMAGE]
+Runs IMAGE (default %s) in a KVM virtual machine:
+one vCPU in real mode, RAM in huge pages, port 0x10 on standard output.
+
+  -m, --memory SIZE    RAM, default 16M; a multiple of the backing's page size
+  -b, --backing WHAT   a file on hugetlbfs (default %s),
+                       a character device that can be mapped (/dev/BiscuitOS),
+                       or `anon` for anonymous 4 KiB pages
+      --base GPA       where the slot starts (default 0)
+      --load GPA       where IMAGE goes (default 0x1000)
+      --entry GPA      the first instruction (default: where IMAGE went)
+      --pause SECONDS  the pause after a newline (default 6; decimals; 0 for none)
+  -h, --help   -V, --version
+
+SIZE and GPA: decimal, or hexadecimal behind 0x; K, M, G for KiB, MiB, GiB.
+Exit status: 0 the guest halted; 1 the host or the program failed;
+2 the command line; 3 the guest died; 128+N signal N.
+";
+
+/// Prints what `--help` or `--version` asks for, and gives the exit status.
+#[inline(never)]
+pub fn information(program: &CStr, command: &Command) -> i32 {
+    let mut text = Text::new(libc::STDOUT_FILENO);
+    let template = match command {
+        Command::Help => HELP,
+        _ => concat!("KOB-2M ", env!("CARGO_PKG_VERSION"), "\n"),
+    };
+    let words = [program, DEFAULT_IMAGE, DEFAULT_BACKING].map(CStr::to_bytes);
+    text.say(template, &words, &[]);
+    if text.finish().is_ok() { HALTED } else { FAILED }
+}
+
+/// Prints a message on standard error, in one piece: the program's name, what `say` says, a newline.
+#[inline(never)]
+fn message(program: &CStr, say: &dyn Fn(&mut Text)) {
+    let mut text = Text::new(libc::STDERR_FILENO);
+    text.say("%s: ", &[program.to_bytes()], &[]);
+    say(&mut text);
+    text.say("\n", &[], &[]);
+    // Whether it could be written: there is nobody to tell.
+    let _ = text.finish();
+}
+
+pub fn note(program: &CStr, note: Note) {
+    let (what, at) = match note {
+        Note::UnansweredPort(port) => ("device at port", port.into()),
+        Note::UnansweredAddress(address) => ("RAM or device at address", address),
+    };
+    message(program, &|text| {
+        let template = "no %s %x: reads give ones, writes are lost; said once";
+        text.say(template, &[what.as_bytes()], &[at]);
+    });
+}
+
+/// Tells how the run ended, and gives the exit status.
+#[inline(never)]
+pub fn end(program: &CStr, end: &End) -> i32 {
+    let place = match *end {
+        // A reader that has gone, and a user who pressed Ctrl-C, know.
+        End::OutputClosed => return 128 + libc::SIGPIPE,
+        End::Stopped(signal) => return 128 + signal,
+        End::Halted(place) | End::Died(_, place) => place,
+    };
+    message(program, &|text| {
+        match *end {
+            End::Died(death, _) => how(text, death),
+            _ => text.say("KVM_EXIT_HLT: the guest halted", &[], &[]),
+        }
+        text.say("\n  RIP %x, CS base %x", &[], &[place.rip, place.cs_base]);
+        // SDM volume 3, 10.1.4: where the first instruction after a reset is.
+        if (place.rip, place.cs_base) == (0xfff0, 0xffff_0000) {
+            text.say(": reset, as this host leaves a vCPU after a shutdown", &[], &[]);
+        }
+    });
+    match end {
+        End::Died(..) => GUEST_DIED,
+        _ => HALTED,
+    }
+}
+
+/// In the order of [`Death`].
+const DEATHS: &str = "\
+KVM_EXIT_SHUTDOWN: triple fault: neither an exception's handler nor the double fault's could be entered
+KVM_EXIT_FAIL_ENTRY: host CPU %d refused to enter the guest: %x%s
+KVM_EXIT_INTERNAL_ERROR: KVM_INTERNAL_ERROR_EMULATION: an instruction that KVM can't emulate, on an \
+address without RAM or gone astray
+KVM_EXIT_INTERNAL_ERROR: suberror %d%s
+KVM_EXIT_UNKNOWN: the hardware left the guest for a reason that KVM doesn't know: %x
+exit %d, KVM_EXIT_%s: nothing here asked for it, so nothing answers it
+exit %d, KVM_EXIT_%s: KVM describes an access that can't be";
+
+fn how(text: &mut Text, death: Death) {
+    let (line, word, numbers) = match death {
+        Death::Shutdown => (0, "", [0, 0]),
+        Death::FailEntry { reason, cpu } => {
+            let meaning = match reason {
+                0x8000_0021 => ", Intel's code for invalid guest state",
+                u64::MAX => ", AMD's code for an invalid VMCB",
+                _ => "",
+            };
+            (1, meaning, [cpu.into(), reason])
+        }
+        Death::Emulation { .. } => (2, "", [0, 0]),
+        Death::Internal { suberror } => {
+            let meaning = match suberror {
+                reason::KVM_INTERNAL_ERROR_SIMUL_EX => {
+                    ", KVM_INTERNAL_ERROR_SIMUL_EX: two exceptions at once"
+                }
+                reason::KVM_INTERNAL_ERROR_DELIVERY_EV => {
+                    ", KVM_INTERNAL_ERROR_DELIVERY_EV: an event's delivery left the guest"
+                }
+                reason::KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON => {
+                    ", KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON: an exit KVM never asked for"
+                }
+                _ => "",
+            };
+            (3, meaning, [suberror.into(), 0])
+        }
+        Death::Unknown { hardware_exit_reason } => (4, "", [hardware_exit_reason, 0]),
+        Death::Unexpected { reason } => (5, name(reason), [reason.into(), 0]),
+        Death::Malformed { reason } => (6, name(reason), [reason.into(), 0]),
+    };
+    text.say(text::line(DEATHS, line).unwrap_or_default(), &[word.as_bytes()], &numbers);
+    if let Death::Emulation { bytes, size: size @ 1.. } = death {
+        text.say("\n  Its bytes and what follows:", &[], &[]);
+        text.dump(bytes.get(..size).unwrap_or_default());
+    }
+}
+
+fn name(reason: u32) -> &'static str {
+    reason::name(reason).unwrap_or("(not in Linux 6.1)")
+}
+
+/// Tells what is wrong with the command line, and gives the exit status.
+#[inline(never)]
+pub fn usage(program: &CStr, wrong: Wrong, blame: &Blame) -> i32 {
+    message(program, &|text| {
+        let template = text::line(WRONG, wrong as usize).unwrap_or_default();
+        text.say(template, &[blame.word, blame.value], &blame.numbers);
+        text.say("\nTry: %s --help", &[program.to_bytes()], &[]);
+    });
+    BAD_USAGE
+}
+
+/// In the order of [`Wrong`].
+const WRONG: &str = "\
+%s: no such option
+%s: needs a value
+%s: takes no value
+%s: a second image; one is run
+%s %s: EINVAL: no number like 4096, 0x1000, 16M; for --pause, 0.25
+%s %s: EINVAL: must be more than 0
+%s %s: EOVERFLOW: more than 64 bits hold
+--memory %z: EINVAL: no multiple of 4 KiB, the smallest page
+--base %x: EINVAL: no multiple of 4 KiB, the page size
+--memory %z, --base %x: E2BIG: RAM must end at %x, where KVM's own pages begin, or below
+%s %x: EFAULT: outside RAM, which is %x to %x";
+
+/// Tells what went wrong with the machine, and gives the exit status.
+#[inline(never)]
+pub fn error(program: &CStr, options: &Options, error: Error) -> i32 {
+    message(program, &|text| failure(text, options, error));
+    match (error.call, error.errno.0) {
+        (Call::SIZE_BACKING, libc::EINVAL) => BAD_USAGE,
+        _ => FAILED,
+    }
+}
+
+/// The call, its object, the error number by name, and the remedy.
+fn failure(text: &mut Text, options: &Options, Error { call, errno }: Error) {
+    let object = match call {
+        Call::MAP_RUN => b"kvm_run",
+        Call::OPEN_IMAGE | Call::STAT_IMAGE | Call::READ_IMAGE => options.image.to_bytes(),
+        Call::OPEN_BACKING
+        | Call::STAT_BACKING
+        | Call::STATFS_BACKING
+        | Call::LOCK_BACKING
+        | Call::SIZE_BACKING
+        | Call::EMPTY_BACKING
+        | Call::MAP_BACKING
+        | Call::MAP_BACKING_1G => match options.backing {
+            Backing::File(path) => path.to_bytes(),
+            Backing::Anonymous => b"anonymous memory",
+        },
+        Call::WRITE_OUTPUT => b"standard output",
+        _ => DEVICE.to_bytes(),
+    };
+    text.say(
+        "%s %s: %s (%d)%s",
+        &[call.name().as_bytes(), object, errno.name().as_bytes(), remedy(call, errno).as_bytes()],
+        &[errno.0 as u64],
+    );
+    match (call, errno.0, options.backing) {
+        (Call::READ_IMAGE, libc::EFBIG, _) => {
+            text.say(
+                "\n  There, RAM has room for %z",
+                &[],
+                &[options.base + options.memory - options.load],
+            );
+        }
+        (Call::MAP_BACKING, libc::ENOMEM, Backing::File(_)) => pool(text, options, 2 << 20),
+        (Call::MAP_BACKING_1G, libc::ENOMEM, _) => pool(text, options, 1 << 30),
+        _ => {}
+    }
+}
+
+fn pool(text: &mut Text, options: &Options, page_size: u64) {
+    let pool = Pool::read(page_size);
+    let needed = options.memory / page_size;
+    let missing = (needed + pool.reserved).saturating_sub(pool.free);
+    text.say(
+        "\n  %d pages of %z are needed; the pool has %d, %d free, of which %d are reserved\n  ",
+        &[],
+        &[needed, page_size, pool.total, pool.free, pool.reserved],
+    );
+    text.say(
+        match missing {
+            0 => "That is enough: is there a size= in the mount, or a `ulimit -v`?",
+            _ => "As root: echo %d > /sys/kernel/mm/hugepages/hugepages-%dkB/nr_hugepages",
+        },
+        &[],
+        &[pool.total + missing, page_size >> 10],
+    );
+}
+
+/// Defines a table of calls, of the error numbers that they give, and of what then helps. Beside the
+/// texts, which stand in one string, an entry takes twelve bytes and no relocation. An empty text is
+/// the next one's.
+macro_rules! remedies {
+    ($($call:expr, $($errno:ident)|+ => $text:literal)*) => {
+        const REMEDIES: &[(Call, [u8; 4], u16)] = &[$((
+            $call,
+            {
+                let given = [$(libc::$errno as u8),+];
+                let mut errnos = [0; 4];
+                let mut at = 0;
+                while at < given.len() {
+                    errnos[at] = given[at];
+                    at += 1;
+                }
+                errnos
+            },
+            $text.len() as u16,
+        )),*];
+        const REMEDY_TEXTS: &str = concat!($($text),*);
+    };
+}
+
+remedies! {
+    Call::OPEN_KVM, ENOENT | ENODEV | ENXIO =>
+        ": no KVM in this kernel, or no module\n  As root: modprobe kvm_amd || modprobe kvm_intel"
+    Call::OPEN_KVM, EACCES | EPERM => ": be root, or join its group: usermod -aG kvm USER"
+    Call::ioctl(ioctl::KVM_GET_API_VERSION), ENOTTY =>
+        ": not KVM's device\n  As root: rm /dev/kvm && mknod /dev/kvm c 10 232"
+    Call::ioctl(ioctl::KVM_GET_API_VERSION), ENOSYS => ": not 12; take Linux 2.6.22 or later"
+    Call::ioctl(ioctl::KVM_CREATE_VM), EBUSY => ": another hypervisor has the processor"
+    Call::ioctl(ioctl::KVM_GET_VCPU_MMAP_SIZE), ERANGE => ": too small for struct kvm_run"
+    Call::OPEN_IMAGE, ENOENT => ": `make install` puts the default image there"
+    Call::OPEN_IMAGE, EACCES => ": you may not read it: chmod +r"
+    Call::OPEN_IMAGE, EISDIR => ""
+    Call::OPEN_BACKING, EISDIR => ": a directory; name a file in it"
+    Call::READ_IMAGE, ENOEXEC => ": the file is empty; `make` it anew"
+    Call::READ_IMAGE, EFBIG => ": too large for RAM; raise --memory, or lower --load"
+    Call::OPEN_BACKING, ENOENT =>
+        ": no such directory\n  As root: mkdir -p /mnt/HugePagefs && mount -t hugetlbfs none /mnt/HugePagefs"
+    Call::OPEN_BACKING, EACCES | EPERM => ": be root, or name a file of yours with --backing"
+    Call::OPEN_BACKING, ELOOP => ": a symbolic link; name the file itself"
+    Call::STAT_BACKING, ENODEV => ": no file, no character device, and not `anon`"
+    Call::STATFS_BACKING, EXDEV =>
+        ": not on hugetlbfs, so its pages would be of 4 KiB\n  As root: mount -t hugetlbfs none /mnt/HugePagefs; or say --backing anon"
+    Call::LOCK_BACKING, EAGAIN => ": another VM has this memory; end it, or name another --backing"
+    Call::SIZE_BACKING, EINVAL => ": --memory is no multiple of its page size: 2M, or 1G if mounted so"
+    Call::MAP_BACKING, ENODEV | EINVAL | EACCES | EPERM => ": this can't be mapped as memory"
+    Call::READ_IMAGE, EFAULT => ""
+    Call::ioctl(ioctl::KVM_RUN), EFAULT =>
+        ": the backing has no page for it: a limit of the hugetlb cgroup?"
+}
+
+/// What commonly helps; begins with its punctuation, or is empty.
+fn remedy(call: Call, errno: Errno) -> &'static str {
+    let mut start = 0;
+    let mut found = false;
+    for (of, errnos, len) in REMEDIES {
+        let end = start + usize::from(*len);
+        found |= *of == call && errnos.contains(&(errno.0 as u8));
+        if found && end > start {
+            return REMEDY_TEXTS.get(start..end).unwrap_or_default();
+        }
+        start = end;
+    }
+    ""
+}

@@ -1,0 +1,122 @@
+//! Signals that end the program: SIGINT, SIGTERM and SIGHUP stop the guest wherever it is.
+//!
+//! There are two places where the program can sleep, and in each a signal could come in the gap
+//! between "was there one?" and falling asleep:
+//! - in `KVM_RUN`. The handler sets `kvm_run.immediate_exit`, which makes a `KVM_RUN` that begins
+//!   afterwards return EINTR at once (api.rst 5).
+//! - in a pause, or a write that the reader does not take. There the signals are blocked while we
+//!   look, and ppoll(2) unblocks them in the same instant as it begins to wait.
+
+use crate::errno::Errno;
+use core::ffi::{c_int, c_ulong};
+use core::mem::MaybeUninit;
+use core::ptr::{null, null_mut};
+use core::sync::atomic::{AtomicI32, AtomicPtr, Ordering::SeqCst};
+use core::time::Duration;
+
+/// The signals that end the program, as the kernel has a set: bit N-1 is signal N.
+const STOPPING: u64 = 1 << (libc::SIGINT - 1) | 1 << (libc::SIGTERM - 1) | 1 << (libc::SIGHUP - 1);
+
+/// The first stopping signal that came; 0 for none.
+static CAUGHT: AtomicI32 = AtomicI32::new(0);
+/// `kvm_run.immediate_exit` of the vCPU, while there is one.
+static IMMEDIATE_EXIT: AtomicPtr<u8> = AtomicPtr::new(null_mut());
+
+extern "C" fn stop(signal: c_int) {
+    let _ = CAUGHT.compare_exchange(0, signal, SeqCst, SeqCst);
+    let immediate_exit = IMMEDIATE_EXIT.load(SeqCst);
+    if !immediate_exit.is_null() {
+        // SAFETY: `interrupt_at`'s caller keeps the mapping until it says otherwise, and the
+        // kernel's own access to this byte is a plain read.
+        unsafe { immediate_exit.write_volatile(1) };
+    }
+}
+
+/// Installs the handlers. A SIGHUP that is ignored stays so: that is what nohup(1) is for. SIGPIPE
+/// is ignored: a closed pipe shows as EPIPE from the write.
+pub fn install() {
+    let stop = stop as extern "C" fn(c_int) as usize;
+    set(libc::SIGINT, stop);
+    set(libc::SIGTERM, stop);
+    if set(libc::SIGHUP, stop) == libc::SIG_IGN {
+        set(libc::SIGHUP, libc::SIG_IGN);
+    }
+    set(libc::SIGPIPE, libc::SIG_IGN);
+}
+
+/// rt_sigaction(2), the kernel's own: the C library's costs 750 bytes. Calls are not restarted.
+/// Returns the handler before.
+fn set(signal: c_int, handler: usize) -> usize {
+    #[repr(C)]
+    struct KernelAction {
+        handler: usize,
+        flags: c_ulong,
+        restorer: extern "C" fn(),
+        mask: u64,
+    }
+    const SA_RESTORER: c_ulong = 0x0400_0000;
+    let new = KernelAction { handler, flags: SA_RESTORER, restorer, mask: 0 };
+    let mut old = MaybeUninit::<KernelAction>::zeroed();
+    // SAFETY: the kernel reads the one and fills the other; `stop` does only what a signal handler
+    // may. The call can't fail: the signals exist and can be caught.
+    unsafe {
+        let (new, old) = (&raw const new, old.as_mut_ptr());
+        libc::syscall(libc::SYS_rt_sigaction, signal, new, old, size_of::<u64>());
+        (*old).handler
+    }
+}
+
+/// Where a handler returns to: x86-64's kernel leaves it to the program to say rt_sigreturn(2).
+#[unsafe(naked)]
+extern "C" fn restorer() {
+    core::arch::naked_asm!("mov eax, {}", "syscall", const libc::SYS_rt_sigreturn);
+}
+
+/// From now on a signal writes 1 to this byte, which stays valid until the next call; null for none.
+pub fn interrupt_at(immediate_exit: *mut u8) {
+    IMMEDIATE_EXIT.store(immediate_exit, SeqCst);
+}
+
+/// The signal that asks the program to end, if one came.
+pub fn caught() -> Option<c_int> {
+    match CAUGHT.load(SeqCst) {
+        0 => None,
+        signal => Some(signal),
+    }
+}
+
+/// Sleeps for `time`. EINTR where a stopping signal has come or comes.
+pub fn pause(time: Duration) -> Result<(), Errno> {
+    let tv_sec = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    let time = libc::timespec { tv_sec, tv_nsec: time.subsec_nanos().into() };
+    wait(null_mut(), 0, &time)
+}
+
+/// Waits until `fd` can be written to, or never will be. After a stopping signal it does not wait:
+/// EINTR where `fd` can't be written to now.
+pub fn wait_to_write(fd: c_int) -> Result<(), Errno> {
+    wait(&mut libc::pollfd { fd, events: libc::POLLOUT, revents: 0 }, 1, null())
+}
+
+fn wait(fds: *mut libc::pollfd, count: usize, time: *const libc::timespec) -> Result<(), Errno> {
+    const AT_ONCE: libc::timespec = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let before = mask(libc::SIG_BLOCK, STOPPING);
+    let time = if caught().is_some() { &AT_ONCE } else { time };
+    // SAFETY: `fds` and `time` come from the two functions above, valid or null; the mask is read.
+    let ready = unsafe {
+        libc::syscall(libc::SYS_ppoll, fds, count, time, &raw const before, size_of_val(&before))
+    };
+    mask(libc::SIG_SETMASK, before);
+    if ready <= 0 && caught().is_some() { Err(Errno(libc::EINTR)) } else { Ok(()) }
+}
+
+/// rt_sigprocmask(2) with the kernel's own kind of set; returns what was blocked before.
+fn mask(how: c_int, set: u64) -> u64 {
+    let mut before = 0u64;
+    // SAFETY: the kernel reads the one set and fills the other.
+    unsafe {
+        let (set, before) = (&raw const set, &raw mut before);
+        libc::syscall(libc::SYS_rt_sigprocmask, how, set, before, size_of::<u64>())
+    };
+    before
+}

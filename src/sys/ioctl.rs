@@ -1,0 +1,313 @@
+//! The ioctl requests that Linux 6.1 has for KVM on x86, and the one function that makes them.
+//!
+//! Three kinds of descriptor take them: the *system* (`/dev/kvm`), a *VM* and a *vCPU*; a fourth,
+//! a *device*, comes from `KVM_CREATE_DEVICE`. Each line names its section of api.rst and, in
+//! capitals, the capability that announces it. Where no kernel version is said, every kernel since
+//! Linux 4.0 has the call.
+
+use super::memory::kvm_userspace_memory_region;
+use super::regs::{kvm_regs, kvm_sregs};
+use crate::error::{Call, Error};
+use crate::fd::check;
+use crate::text;
+use core::ffi::{c_int, c_ulong};
+
+/// Makes an ioctl; every ioctl of the program is made here.
+///
+/// # Safety
+/// `argument` is what `request` takes: a number, or the address of a structure that is alive and
+/// that nothing else uses during the call; for requests that make the guest run or change what it
+/// can touch, that memory must be its own.
+pub unsafe fn ioctl(fd: c_int, request: u32, argument: c_ulong) -> Result<c_int, Error> {
+    // SAFETY: the caller's promise is exactly what the kernel asks for.
+    match check(unsafe { libc::syscall(libc::SYS_ioctl, fd, request, argument) }) {
+        Ok(result) => Ok(result as c_int),
+        Err(errno) => Err(Error { call: Call::ioctl(request), errno }),
+    }
+}
+
+/// KVM's letter among all drivers' ioctls: `Documentation/userspace-api/ioctl/ioctl-number.rst`.
+pub const KVMIO: u32 = 0xae;
+
+// How a number is made: include/uapi/asm-generic/ioctl.h. Bits 0-7 the call, 8-15 the driver,
+// 16-29 the argument's size in bytes, 30-31 its direction, where "write" is towards the kernel.
+const fn _IOC(direction: u32, number: u32, size: usize) -> u32 {
+    direction << 30 | (size as u32) << 16 | KVMIO << 8 | number
+}
+const fn _IO(number: u32) -> u32 {
+    _IOC(0, number, 0)
+}
+const fn _IOW(number: u32, size: usize) -> u32 {
+    _IOC(1, number, size)
+}
+const fn _IOR(number: u32, size: usize) -> u32 {
+    _IOC(2, number, size)
+}
+const fn _IOWR(number: u32, size: usize) -> u32 {
+    _IOC(3, number, size)
+}
+
+macro_rules! requests {
+    ($($(#[$doc:meta])* $name:ident = $number:expr;)*) => {
+        $($(#[$doc])* pub const $name: u32 = $number;)*
+
+        /// Every request above.
+        pub const REQUESTS: &[(&str, u32)] = &[$((stringify!($name), $name)),*];
+    };
+}
+
+/// Defines [`name`] for some of them.
+macro_rules! names {
+    ($($name:ident)*) => {
+        const NAMES: &str = concat!($(stringify!($name), " "),*);
+        const NUMBERS: &[u32] = &[$($name),*];
+
+        /// The name of a request, if this program makes it: the others' would cost 2 KiB.
+        pub fn name(request: u32) -> Option<&'static str> {
+            NUMBERS.iter().position(|&n| n == request).and_then(|at| text::word(NAMES, at))
+        }
+    };
+}
+
+names! {
+    KVM_GET_API_VERSION KVM_CREATE_VM KVM_SET_TSS_ADDR KVM_SET_IDENTITY_MAP_ADDR
+    KVM_SET_USER_MEMORY_REGION KVM_GET_VCPU_MMAP_SIZE KVM_CREATE_VCPU KVM_GET_SREGS KVM_SET_SREGS
+    KVM_SET_REGS KVM_RUN KVM_GET_REGS
+}
+
+// Where this program has no use for a structure, its size stands as a number and its name in the
+// comment. A structure that ends in an array counts without the array.
+requests! {
+    // -- the system: /dev/kvm
+
+    /// 4.1. Returns the version of this interface, 12.
+    KVM_GET_API_VERSION = _IO(0x00);
+    /// 4.2. Makes a VM; the argument is its type, 0 on x86. Returns its descriptor.
+    KVM_CREATE_VM = _IO(0x01);
+    /// 4.3. `kvm_msr_list`: the MSRs that can be saved and restored.
+    KVM_GET_MSR_INDEX_LIST = _IOWR(0x02, 4);
+    /// 4.4. The argument is a `KVM_CAP_*`; returns 0 for no, else yes or a number.
+    KVM_CHECK_EXTENSION = _IO(0x03);
+    /// 4.5. Returns the size in bytes of the mapping that holds `kvm_run`.
+    KVM_GET_VCPU_MMAP_SIZE = _IO(0x04);
+    /// 4.46, EXT_CPUID. `kvm_cpuid2`: what CPUID can say on this host.
+    KVM_GET_SUPPORTED_CPUID = _IOWR(0x05, 8);
+    /// 4.88, EXT_EMUL_CPUID. `kvm_cpuid2`: what KVM offers only by emulation.
+    KVM_GET_EMULATED_CPUID = _IOWR(0x09, 8);
+    /// 4.3, GET_MSR_FEATURES, Linux 4.16. `kvm_msr_list`: the MSRs that tell of features.
+    KVM_GET_MSR_FEATURE_INDEX_LIST = _IOWR(0x0a, 4);
+    /// 4.104, MCE. u64: the machine-check capabilities.
+    KVM_X86_GET_MCE_CAP_SUPPORTED = _IOR(0x9d, 8);
+    /// 4.118, HYPERV_CPUID, Linux 5.0. `kvm_cpuid2`: the Hyper-V leaves.
+    KVM_GET_SUPPORTED_HV_CPUID = _IOWR(0xc1, 8);
+
+    // -- a VM: its memory
+
+    /// 4.6. `kvm_memory_region`. Gone from the kernel; see `KVM_SET_USER_MEMORY_REGION`.
+    KVM_SET_MEMORY_REGION = _IOW(0x40, 24);
+    /// 4.7. Makes the vCPU of the number in the argument. Returns its descriptor.
+    KVM_CREATE_VCPU = _IO(0x41);
+    /// 4.8. `kvm_dirty_log`: a slot's pages written since the last call, a bit each.
+    KVM_GET_DIRTY_LOG = _IOW(0x42, 16);
+    /// 4.9. `kvm_memory_alias`. Gone from the kernel.
+    KVM_SET_MEMORY_ALIAS = _IOW(0x43, 32);
+    /// MMU_SHADOW_CACHE_CONTROL, not in api.rst. Limits KVM's pages for its own page tables.
+    KVM_SET_NR_MMU_PAGES = _IO(0x44);
+    /// Likewise: asks for the limit.
+    KVM_GET_NR_MMU_PAGES = _IO(0x45);
+    /// 4.35, USER_MEMORY. Makes, moves, re-flags or (size 0) deletes a slot.
+    KVM_SET_USER_MEMORY_REGION = _IOW(0x46, size_of::<kvm_userspace_memory_region>());
+    /// 4.36, SET_TSS_ADDR. Where three pages may lie that Intel's real mode needs; below 4 GiB.
+    KVM_SET_TSS_ADDR = _IO(0x47);
+    /// 4.40, SET_IDENTITY_MAP_ADDR. u64: where one more may lie; before the first vCPU.
+    KVM_SET_IDENTITY_MAP_ADDR = _IOW(0x48, size_of::<u64>());
+    /// 4.117, MANUAL_DIRTY_LOG_PROTECT2, Linux 5.0. `kvm_clear_dirty_log`.
+    KVM_CLEAR_DIRTY_LOG = _IOWR(0xc0, 24);
+    /// 8.29, DIRTY_LOG_RING, Linux 5.11. Gives collected entries of the rings back.
+    KVM_RESET_DIRTY_RINGS = _IO(0xc7);
+    /// 4.110, Linux 4.16. `kvm_sev_cmd` for SEV; encoded with the size of a pointer.
+    KVM_MEMORY_ENCRYPT_OP = _IOWR(0xba, 8);
+    /// 4.111, Linux 4.16. `kvm_enc_region`: memory that will hold encrypted pages.
+    KVM_MEMORY_ENCRYPT_REG_REGION = _IOR(0xbb, 16);
+    /// 4.112, Linux 4.16. The reverse.
+    KVM_MEMORY_ENCRYPT_UNREG_REGION = _IOR(0xbc, 16);
+
+    // -- a VM: interrupt controllers, timers, devices
+
+    /// 4.24, IRQCHIP. PIC, IOAPIC and a local APIC for each vCPU, all in the kernel.
+    KVM_CREATE_IRQCHIP = _IO(0x60);
+    /// 4.25, IRQCHIP. `kvm_irq_level`: sets an interrupt line.
+    KVM_IRQ_LINE = _IOW(0x61, 8);
+    /// 4.26, IRQCHIP. `kvm_irqchip`: one controller's state.
+    KVM_GET_IRQCHIP = _IOWR(0x62, 520);
+    /// 4.27, IRQCHIP. The reverse; its number says "read" although it writes.
+    KVM_SET_IRQCHIP = _IOR(0x63, 520);
+    /// PIT, not in api.rst; see `KVM_CREATE_PIT2`.
+    KVM_CREATE_PIT = _IO(0x64);
+    /// PIT. `kvm_pit_state`; see `KVM_GET_PIT2`.
+    KVM_GET_PIT = _IOWR(0x65, 72);
+    /// PIT. `kvm_pit_state`; see `KVM_SET_PIT2`.
+    KVM_SET_PIT = _IOR(0x66, 72);
+    /// IRQ_INJECT_STATUS. Like `KVM_IRQ_LINE`, and says whether the interrupt was taken.
+    KVM_IRQ_LINE_STATUS = _IOWR(0x67, 8);
+    /// 4.116, COALESCED_MMIO, COALESCED_PIO. `kvm_coalesced_mmio_zone`: writes go to a ring.
+    KVM_REGISTER_COALESCED_MMIO = _IOW(0x67, 16);
+    /// 4.116. The reverse.
+    KVM_UNREGISTER_COALESCED_MMIO = _IOW(0x68, 16);
+    /// `kvm_assigned_pci_dev`. Device assignment before VFIO, gone since Linux 4.12.
+    KVM_ASSIGN_PCI_DEVICE = _IOR(0x69, 64);
+    /// 4.52, IRQ_ROUTING. `kvm_irq_routing`: which pin or message each GSI is.
+    KVM_SET_GSI_ROUTING = _IOW(0x6a, 8);
+    /// `kvm_assigned_irq`. Gone.
+    KVM_ASSIGN_DEV_IRQ = _IOW(0x70, 64);
+    /// 4.99, REINJECT_CONTROL. `kvm_reinject_control` passed by address, encoded without size.
+    KVM_REINJECT_CONTROL = _IO(0x71);
+    /// `kvm_assigned_pci_dev`. Gone.
+    KVM_DEASSIGN_PCI_DEVICE = _IOW(0x72, 64);
+    /// `kvm_assigned_msix_nr`. Gone.
+    KVM_ASSIGN_SET_MSIX_NR = _IOW(0x73, 8);
+    /// `kvm_assigned_msix_entry`. Gone.
+    KVM_ASSIGN_SET_MSIX_ENTRY = _IOW(0x74, 16);
+    /// `kvm_assigned_irq`. Gone.
+    KVM_DEASSIGN_DEV_IRQ = _IOW(0x75, 64);
+    /// 4.75, IRQFD. `kvm_irqfd`: an eventfd that raises a GSI.
+    KVM_IRQFD = _IOW(0x76, 32);
+    /// 4.71, PIT2. `kvm_pit_config`: the interval timer, in the kernel.
+    KVM_CREATE_PIT2 = _IOW(0x77, 64);
+    /// 4.41, SET_BOOT_CPU_ID. Which vCPU boots; before the first vCPU.
+    KVM_SET_BOOT_CPU_ID = _IO(0x78);
+    /// 4.59, IOEVENTFD. `kvm_ioeventfd`: an eventfd that a write to a port or address signals.
+    KVM_IOEVENTFD = _IOW(0x79, 64);
+    /// 4.28, XEN_HVM. `kvm_xen_hvm_config`: the hypercall page.
+    KVM_XEN_HVM_CONFIG = _IOW(0x7a, 56);
+    /// 4.30, ADJUST_CLOCK. `kvm_clock_data`: the paravirtual clock.
+    KVM_SET_CLOCK = _IOW(0x7b, 48);
+    /// 4.29, ADJUST_CLOCK.
+    KVM_GET_CLOCK = _IOR(0x7c, 48);
+    /// 4.72, PIT_STATE2. `kvm_pit_state2`.
+    KVM_GET_PIT2 = _IOR(0x9f, 112);
+    /// 4.73, PIT_STATE2. The number is `KVM_SET_VCPU_EVENTS`' but for the size.
+    KVM_SET_PIT2 = _IOW(0xa0, 112);
+    /// `kvm_assigned_pci_dev`. Gone.
+    KVM_ASSIGN_SET_INTX_MASK = _IOW(0xa4, 64);
+    /// 4.71, SIGNAL_MSI. `kvm_msi`: sends a message interrupt.
+    KVM_SIGNAL_MSI = _IOW(0xa5, 32);
+    /// 4.120, PMU_EVENT_FILTER, Linux 5.3. `kvm_pmu_event_filter`.
+    KVM_SET_PMU_EVENT_FILTER = _IOW(0xb2, 32);
+    /// 4.113, HYPERV_EVENTFD, Linux 4.16. `kvm_hyperv_eventfd`.
+    KVM_HYPERV_EVENTFD = _IOW(0xbd, 24);
+    /// 4.97, X86_MSR_FILTER, Linux 5.10. `kvm_msr_filter`: which MSRs the guest may touch.
+    KVM_X86_SET_MSR_FILTER = _IOW(0xc6, 392);
+    /// 4.127, XEN_HVM, Linux 5.12. `kvm_xen_hvm_attr`.
+    KVM_XEN_HVM_GET_ATTR = _IOWR(0xc8, 72);
+    /// 4.126, XEN_HVM, Linux 5.12.
+    KVM_XEN_HVM_SET_ATTR = _IOW(0xc9, 72);
+    /// 4.135, XEN_HVM, Linux 5.19. `kvm_irq_routing_xen_evtchn`.
+    KVM_XEN_HVM_EVTCHN_SEND = _IOW(0xd0, 12);
+    /// 4.79, DEVICE_CTRL. `kvm_create_device`: a device in the kernel, with its own descriptor.
+    KVM_CREATE_DEVICE = _IOWR(0xe0, 12);
+
+    // -- a device, and what else has attributes
+
+    /// 4.80, DEVICE_CTRL. `kvm_device_attr`.
+    KVM_SET_DEVICE_ATTR = _IOW(0xe1, 24);
+    /// 4.80.
+    KVM_GET_DEVICE_ATTR = _IOW(0xe2, 24);
+    /// 4.81.
+    KVM_HAS_DEVICE_ATTR = _IOW(0xe3, 24);
+
+    // -- a vCPU
+
+    /// 4.10. Enters the guest. Returns 0 with `kvm_run::exit_reason`, or fails: EINTR for a signal.
+    KVM_RUN = _IO(0x80);
+    /// 4.11. The general registers.
+    KVM_GET_REGS = _IOR(0x81, size_of::<kvm_regs>());
+    /// 4.12.
+    KVM_SET_REGS = _IOW(0x82, size_of::<kvm_regs>());
+    /// 4.13. Segment and control registers.
+    KVM_GET_SREGS = _IOR(0x83, size_of::<kvm_sregs>());
+    /// 4.14. EINVAL where they contradict each other.
+    KVM_SET_SREGS = _IOW(0x84, size_of::<kvm_sregs>());
+    /// 4.15. `kvm_translation`: a linear address through the guest's own page tables.
+    KVM_TRANSLATE = _IOWR(0x85, 24);
+    /// 4.16. `kvm_interrupt`: queues a vector; while the local APIC is not in the kernel.
+    KVM_INTERRUPT = _IOW(0x86, 4);
+    /// 4.18. `kvm_msrs`: reads the MSRs that it lists; returns how many it could.
+    KVM_GET_MSRS = _IOWR(0x88, 8);
+    /// 4.19. Writes them; returns how many it could.
+    KVM_SET_MSRS = _IOW(0x89, 8);
+    /// 4.20. `kvm_cpuid`, without sub-leaves; see `KVM_SET_CPUID2`.
+    KVM_SET_CPUID = _IOW(0x8a, 8);
+    /// 4.21. `kvm_signal_mask`: the signals blocked while in `KVM_RUN`.
+    KVM_SET_SIGNAL_MASK = _IOW(0x8b, 4);
+    /// 4.22. `kvm_fpu`.
+    KVM_GET_FPU = _IOR(0x8c, 416);
+    /// 4.23.
+    KVM_SET_FPU = _IOW(0x8d, 416);
+    /// 4.57, IRQCHIP. `kvm_lapic_state`: the local APIC's registers.
+    KVM_GET_LAPIC = _IOR(0x8e, 1024);
+    /// 4.58, IRQCHIP.
+    KVM_SET_LAPIC = _IOW(0x8f, 1024);
+    /// 4.20, EXT_CPUID. `kvm_cpuid2`: what CPUID says in the guest.
+    KVM_SET_CPUID2 = _IOW(0x90, 8);
+    /// 4.20, EXT_CPUID.
+    KVM_GET_CPUID2 = _IOWR(0x91, 8);
+    /// VAPIC, not in api.rst. `kvm_tpr_access_ctl`: turns `KVM_EXIT_TPR_ACCESS` on and off.
+    KVM_TPR_ACCESS_REPORTING = _IOWR(0x92, 40);
+    /// VAPIC, not in api.rst. `kvm_vapic_addr`: where the guest keeps a copy of its priority.
+    KVM_SET_VAPIC_ADDR = _IOW(0x93, 8);
+    /// 4.38, MP_STATE. `kvm_mp_state`: running, halted, waiting for start-up, ...
+    KVM_GET_MP_STATE = _IOR(0x98, 4);
+    /// 4.39, MP_STATE.
+    KVM_SET_MP_STATE = _IOW(0x99, 4);
+    /// 4.64, USER_NMI. Queues an NMI.
+    KVM_NMI = _IO(0x9a);
+    /// 4.87, SET_GUEST_DEBUG. `kvm_guest_debug`: breakpoints and single-stepping.
+    KVM_SET_GUEST_DEBUG = _IOW(0x9b, 72);
+    /// 4.105, MCE. u64: the machine-check capabilities that the guest sees.
+    KVM_X86_SETUP_MCE = _IOW(0x9c, 8);
+    /// 4.106, MCE. `kvm_x86_mce`: raises a machine check.
+    KVM_X86_SET_MCE = _IOW(0x9e, 64);
+    /// 4.31, VCPU_EVENTS. `kvm_vcpu_events`: exceptions, interrupts and NMIs in flight.
+    KVM_GET_VCPU_EVENTS = _IOR(0x9f, 64);
+    /// 4.32, VCPU_EVENTS.
+    KVM_SET_VCPU_EVENTS = _IOW(0xa0, 64);
+    /// 4.33, DEBUGREGS. `kvm_debugregs`.
+    KVM_GET_DEBUGREGS = _IOR(0xa1, 128);
+    /// 4.34, DEBUGREGS.
+    KVM_SET_DEBUGREGS = _IOW(0xa2, 128);
+    /// 4.55, TSC_CONTROL. The guest's TSC frequency, in kHz.
+    KVM_SET_TSC_KHZ = _IO(0xa2);
+    /// 4.56, GET_TSC_KHZ.
+    KVM_GET_TSC_KHZ = _IO(0xa3);
+    /// 4.37, ENABLE_CAP, ENABLE_CAP_VM; a VM takes it too. `kvm_enable_cap`.
+    KVM_ENABLE_CAP = _IOW(0xa3, 104);
+    /// 4.42, XSAVE. `kvm_xsave`: the extended state, 4 KiB of it.
+    KVM_GET_XSAVE = _IOR(0xa4, 4096);
+    /// 4.43, XSAVE.
+    KVM_SET_XSAVE = _IOW(0xa5, 4096);
+    /// 4.44, XCRS. `kvm_xcrs`.
+    KVM_GET_XCRS = _IOR(0xa6, 392);
+    /// 4.45, XCRS.
+    KVM_SET_XCRS = _IOW(0xa7, 392);
+    /// 4.70, KVMCLOCK_CTRL. Tells the guest that it was paused.
+    KVM_KVMCLOCK_CTRL = _IO(0xad);
+    /// 4.96, X86_SMM, Linux 4.2. Queues a system management interrupt.
+    KVM_SMI = _IO(0xb7);
+    /// 4.114, NESTED_STATE, Linux 4.19. `kvm_nested_state`: the state of a guest's own guest.
+    KVM_GET_NESTED_STATE = _IOWR(0xbe, 128);
+    /// 4.115, NESTED_STATE, Linux 4.19.
+    KVM_SET_NESTED_STATE = _IOW(0xbf, 128);
+    /// 4.129, XEN_HVM, Linux 5.12. `kvm_xen_vcpu_attr`.
+    KVM_XEN_VCPU_GET_ATTR = _IOWR(0xca, 72);
+    /// 4.128, XEN_HVM, Linux 5.12.
+    KVM_XEN_VCPU_SET_ATTR = _IOW(0xcb, 72);
+    /// 4.131, SREGS2, Linux 5.14. `kvm_sregs2`: `kvm_sregs` with the PDPTEs.
+    KVM_GET_SREGS2 = _IOR(0xcc, 320);
+    /// 4.132, SREGS2, Linux 5.14.
+    KVM_SET_SREGS2 = _IOW(0xcd, 320);
+    /// 4.133, BINARY_STATS_FD, Linux 5.14; a VM takes it too. Returns a descriptor to read.
+    KVM_GET_STATS_FD = _IO(0xce);
+    /// 4.134, XSAVE2, Linux 5.17. As `KVM_GET_XSAVE`, in the size that the capability tells.
+    KVM_GET_XSAVE2 = _IOR(0xcf, 4096);
+}

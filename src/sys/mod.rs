@@ -1,0 +1,24 @@
+//! The raw KVM ABI, written by hand from the kernel's headers.
+//!
+//! Every constant, structure and field keeps its C name, so that a reader can grep the kernel with
+//! it. The numbers are those of Linux 6.1's `include/uapi/linux/kvm.h` and, for x86,
+//! `arch/x86/include/uapi/asm/kvm.h`; `tests/abi.rs` has `cc` check each of them. "api.rst" is the
+//! kernel's `Documentation/virt/kvm/api.rst`, and a number after it is a section there.
+//!
+//! - [`ioctl`]: the requests, and the one function that makes them
+//! - [`exit`]: why `KVM_RUN` came back
+//! - [`run`]: the page that user space and KVM share for a vCPU
+//! - [`regs`]: registers and segments
+//! - [`memory`]: slots of guest memory
+
+// C names are the point here.
+#![allow(non_camel_case_types, non_snake_case)]
+
+pub mod exit;
+pub mod ioctl;
+pub mod memory;
+pub mod regs;
+pub mod run;
+
+/// `KVM_GET_API_VERSION`'s one good answer since Linux 2.6.22; api.rst 4.1 says to refuse any other.
+pub const KVM_API_VERSION: i32 = 12;

@@ -1,0 +1,85 @@
+//! Registers: api.rst 4.11 to 4.14; their meaning is in Intel's SDM volume 3 and AMD's APM volume 2.
+
+/// `KVM_GET_REGS`, `KVM_SET_REGS`: api.rst 4.11. The general registers.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct kvm_regs {
+    pub rax: u64,
+    pub rbx: u64,
+    pub rcx: u64,
+    pub rdx: u64,
+    pub rsi: u64,
+    pub rdi: u64,
+    pub rsp: u64,
+    pub rbp: u64,
+    pub r8: u64,
+    pub r9: u64,
+    pub r10: u64,
+    pub r11: u64,
+    pub r12: u64,
+    pub r13: u64,
+    pub r14: u64,
+    pub r15: u64,
+    /// An offset into the code segment: the linear address is `kvm_sregs::cs.base` + this.
+    pub rip: u64,
+    /// Bit 1 is always set (SDM volume 1, 3.4.3).
+    pub rflags: u64,
+}
+
+/// A segment register with its hidden part, the descriptor cache: SDM volume 3, 3.4.3.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct kvm_segment {
+    pub base: u64,
+    /// The last valid offset, in bytes whatever `g` says.
+    pub limit: u32,
+    pub selector: u16,
+    pub r#type: u8,
+    pub present: u8,
+    pub dpl: u8,
+    pub db: u8,
+    pub s: u8,
+    pub l: u8,
+    pub g: u8,
+    pub avl: u8,
+    /// VMX's notion of a null segment; SVM derives it from `present`.
+    pub unusable: u8,
+    pub padding: u8,
+}
+
+/// GDTR or IDTR.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct kvm_dtable {
+    pub base: u64,
+    pub limit: u16,
+    pub padding: [u16; 3],
+}
+
+/// `KVM_GET_SREGS`, `KVM_SET_SREGS`: api.rst 4.13. Segment and control registers.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct kvm_sregs {
+    pub cs: kvm_segment,
+    pub ds: kvm_segment,
+    pub es: kvm_segment,
+    pub fs: kvm_segment,
+    pub gs: kvm_segment,
+    pub ss: kvm_segment,
+    pub tr: kvm_segment,
+    pub ldt: kvm_segment,
+    pub gdt: kvm_dtable,
+    pub idt: kvm_dtable,
+    pub cr0: u64,
+    pub cr2: u64,
+    pub cr3: u64,
+    pub cr4: u64,
+    pub cr8: u64,
+    pub efer: u64,
+    pub apic_base: u64,
+    /// At most one bit: an external interrupt that waits to be delivered.
+    pub interrupt_bitmap: [u64; KVM_NR_INTERRUPTS.div_ceil(64)],
+}
+
+/// The vectors that an x86 processor has.
+pub const KVM_NR_INTERRUPTS: usize = 256;

@@ -1,0 +1,128 @@
+//! `struct kvm_run`: api.rst 5. One for each vCPU, in memory that KVM and user space share.
+//!
+//! The union in its middle says why `KVM_RUN` came back; `exit_reason` tells which arm of it counts.
+//! Of the arms, those are here that this program reads.
+
+/// `KVM_EXIT_UNKNOWN`: the hardware left the guest for a reason that KVM has no name for.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct kvm_run_hw {
+    pub hardware_exit_reason: u64,
+}
+
+/// `KVM_EXIT_FAIL_ENTRY`: the hardware refused to enter the guest.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct kvm_run_fail_entry {
+    /// Intel: the VMX exit reason with bit 31 set, or a VM-instruction error. AMD: the exit code.
+    pub hardware_entry_failure_reason: u64,
+    /// The host processor on which it happened; since Linux 5.9.
+    pub cpu: u32,
+}
+
+/// `KVM_EXIT_IO`: an `in` or `out`, or one stretch of an `ins` or `outs`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct kvm_run_io {
+    /// [`KVM_EXIT_IO_IN`] or [`KVM_EXIT_IO_OUT`], seen from the guest.
+    pub direction: u8,
+    /// Bytes an item: 1, 2 or 4.
+    pub size: u8,
+    pub port: u16,
+    /// Items: 1, or more for a string instruction with a repeat prefix.
+    pub count: u32,
+    /// Where the items lie, packed, in bytes from the start of `kvm_run`.
+    pub data_offset: u64,
+}
+
+pub const KVM_EXIT_IO_IN: u8 = 0;
+pub const KVM_EXIT_IO_OUT: u8 = 1;
+
+/// `KVM_EXIT_MMIO`: an access to an address that no slot covers.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct kvm_run_mmio {
+    pub phys_addr: u64,
+    /// The written bytes; for a read, the answer goes here before the next `KVM_RUN`.
+    pub data: [u8; 8],
+    /// 1 to 8.
+    pub len: u32,
+    pub is_write: u8,
+}
+
+/// `KVM_EXIT_INTERNAL_ERROR`: KVM could not go on.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct kvm_run_internal {
+    /// One of `KVM_INTERNAL_ERROR_*` in [`super::exit`].
+    pub suberror: u32,
+    /// How many of `data` are filled; `KVM_CAP_INTERNAL_ERROR_DATA`.
+    pub ndata: u32,
+    pub data: [u64; 16],
+}
+
+/// The same arm for `KVM_INTERNAL_ERROR_EMULATION`, since Linux 5.14: an overlay of
+/// [`kvm_run_internal`], in which `flags` stands where `data[0]` does.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct kvm_run_emulation_failure {
+    pub suberror: u32,
+    /// 0 on kernels that fill in nothing below.
+    pub ndata: u32,
+    /// Which of the fields below are valid.
+    pub flags: u64,
+    /// How many of `insn_bytes` KVM had fetched; the instruction may be shorter.
+    pub insn_size: u8,
+    pub insn_bytes: [u8; 15],
+}
+
+/// In `flags`: `insn_size` and `insn_bytes` are valid.
+pub const KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES: u64 = 1 << 0;
+
+/// The union. `padding` fixes its size for all kernels.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub union kvm_run_exit {
+    pub hw: kvm_run_hw,
+    pub fail_entry: kvm_run_fail_entry,
+    pub io: kvm_run_io,
+    pub mmio: kvm_run_mmio,
+    pub internal: kvm_run_internal,
+    pub emulation_failure: kvm_run_emulation_failure,
+    pub padding: [u8; 256],
+}
+
+/// `mmap` of a vCPU's descriptor at offset 0 gives this; `KVM_GET_VCPU_MMAP_SIZE` its size, which
+/// is larger: behind it come the page for I/O data and the ring of coalesced MMIO.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct kvm_run {
+    /// In: leave the guest as soon as it would take an interrupt.
+    pub request_interrupt_window: u8,
+    /// In: where not 0, `KVM_RUN` returns EINTR before it enters the guest. Since Linux 4.13,
+    /// `KVM_CAP_IMMEDIATE_EXIT`.
+    pub immediate_exit: u8,
+    pub padding1: [u8; 6],
+
+    /// Out: one of `KVM_EXIT_*` in [`super::exit`]; valid where `KVM_RUN` returned 0.
+    pub exit_reason: u32,
+    pub ready_for_interrupt_injection: u8,
+    pub if_flag: u8,
+    /// Out: bit 0 says that the vCPU is in system management mode, bit 1 that it locked the bus.
+    pub flags: u16,
+
+    /// In and out, while the local APIC is not in the kernel.
+    pub cr8: u64,
+    pub apic_base: u64,
+
+    /// In C the union has no name.
+    pub exit: kvm_run_exit,
+
+    /// Which registers `s` carries: api.rst 6.74, `KVM_CAP_SYNC_REGS`.
+    pub kvm_valid_regs: u64,
+    pub kvm_dirty_regs: u64,
+    pub s: [u8; SYNC_REGS_SIZE_BYTES],
+}
+
+/// The room for registers that are passed in `kvm_run` itself.
+pub const SYNC_REGS_SIZE_BYTES: usize = 2048;

@@ -1,0 +1,186 @@
+//! Text without allocation. What `core::fmt` would do costs several KiB of program; this, some
+//! hundred bytes.
+
+use crate::errno::Errno;
+use crate::fd;
+use core::ffi::{CStr, c_int};
+
+/// Text on its way to a descriptor, written in one piece where it fits.
+pub struct Text {
+    fd: c_int,
+    bytes: [u8; 1024],
+    len: usize,
+}
+
+impl Text {
+    pub fn new(fd: c_int) -> Text {
+        Text { fd, bytes: [0; 1024], len: 0 }
+    }
+
+    /// Appends `template`, in which a `%` with a letter stands for
+    /// - `%s`: the next of `words`, as it is
+    /// - `%d`, `%x`: the next of `numbers`, in decimal, or in hexadecimal with `0x`
+    /// - `%z`: the next of `numbers`, a size in bytes, in the largest unit that divides it
+    pub fn say(&mut self, template: &str, words: &[&[u8]], numbers: &[u64]) {
+        let mut words = words.iter();
+        let mut numbers = numbers.iter();
+        let mut template = template.bytes();
+        while let Some(byte) = template.next() {
+            if byte != b'%' {
+                self.byte(byte);
+                continue;
+            }
+            let letter = template.next();
+            if letter == Some(b's') {
+                self.raw(words.next().unwrap_or(&&b""[..]));
+                continue;
+            }
+            let number = numbers.next().copied().unwrap_or(0);
+            match letter {
+                Some(b'd') => self.number(number, 10),
+                Some(b'x') => {
+                    self.raw(b"0x");
+                    self.number(number, 16);
+                }
+                _ => {
+                    let units = [" bytes", " KiB", " MiB", " GiB"];
+                    // As many times as 1024 divides it; 0 is 0 bytes.
+                    let unit = (number.trailing_zeros() as usize / 10 % 6).min(3);
+                    self.number(number >> (10 * unit), 10);
+                    self.raw(units.get(unit).map_or(b"", |unit| unit.as_bytes()));
+                }
+            }
+        }
+    }
+
+    /// Appends bytes as pairs of hexadecimal digits, a space before each.
+    pub fn dump(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.byte(b' ');
+            self.number((byte >> 4).into(), 16);
+            self.number((byte & 15).into(), 16);
+        }
+    }
+
+    fn number(&mut self, value: u64, base: u64) {
+        if value >= base {
+            self.number(value / base, base);
+        }
+        let digit = (value % base) as u8;
+        self.byte(if digit < 10 { b'0' + digit } else { b'a' + digit - 10 });
+    }
+
+    fn raw(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.byte(byte);
+        }
+    }
+
+    #[inline(never)]
+    fn byte(&mut self, byte: u8) {
+        if self.len >= self.bytes.len() {
+            // A message that can't be written is lost: there is nobody to tell.
+            let _ = self.finish();
+        }
+        if let Some(place) = self.bytes.get_mut(self.len) {
+            *place = byte;
+            self.len += 1;
+        }
+    }
+
+    /// Writes what has gathered, and tells whether it could be.
+    pub fn finish(&mut self) -> Result<(), Errno> {
+        let len = core::mem::take(&mut self.len);
+        fd::write_all(self.fd, self.bytes.get(..len).unwrap_or_default())
+    }
+}
+
+/// The word at `index` in `words`, which have one space between them.
+pub fn word(words: &'static str, index: usize) -> Option<&'static str> {
+    piece(words, b' ', index)
+}
+
+/// The line at `index` in `lines`.
+pub fn line(lines: &'static str, index: usize) -> Option<&'static str> {
+    piece(lines, b'\n', index)
+}
+
+#[inline(never)]
+fn piece(text: &'static str, separator: u8, mut index: usize) -> Option<&'static str> {
+    let mut start = 0;
+    for (at, &byte) in text.as_bytes().iter().enumerate() {
+        if byte == separator {
+            if index == 0 {
+                return text.get(start..at);
+            }
+            index -= 1;
+            start = at + 1;
+        }
+    }
+    if index == 0 { text.get(start..) } else { None }
+}
+
+/// A C string without its first bytes, as many as `skip` or all.
+pub fn tail(string: &CStr, skip: usize) -> &CStr {
+    let bytes = string.to_bytes_with_nul();
+    let skip = skip.min(bytes.len() - 1);
+    // SAFETY: what is left ends in the string's zero byte and has no other.
+    unsafe { CStr::from_bytes_with_nul_unchecked(bytes.get(skip..).unwrap_or(b"\0")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &Text) -> &str {
+        std::str::from_utf8(&text.bytes[..text.len]).unwrap()
+    }
+
+    fn said(template: &str, words: &[&[u8]], numbers: &[u64]) -> String {
+        let mut text = Text::new(-1);
+        text.say(template, words, numbers);
+        shown(&text).to_string()
+    }
+
+    #[test]
+    fn numbers_are_shown_whole() {
+        assert_eq!(said("%d %d", &[], &[0, u64::MAX]), "0 18446744073709551615");
+        assert_eq!(said("%x %x", &[], &[0, u64::MAX]), "0x0 0xffffffffffffffff");
+    }
+
+    #[test]
+    fn a_size_takes_the_unit_that_divides_it() {
+        for (size, text) in [
+            (16 << 20, "16 MiB"),
+            (1 << 30, "1 GiB"),
+            (1 << 40, "1024 GiB"),
+            ((1 << 20) + 4096, "1028 KiB"),
+            (4097, "4097 bytes"),
+            (0, "0 bytes"),
+        ] {
+            assert_eq!(said("%z", &[], &[size]), text);
+        }
+    }
+
+    #[test]
+    fn words_and_numbers_take_their_places_and_words_are_not_looked_into() {
+        assert_eq!(said("%s: %d%s", &[b"100%d", b"!"], &[7]), "100%d: 7!");
+        assert_eq!(said("%s%d", &[], &[]), "0");
+    }
+
+    #[test]
+    fn a_dump_has_two_digits_a_byte() {
+        let mut text = Text::new(-1);
+        text.dump(&[0x0f, 0xb0, 0, 0xff]);
+        assert_eq!(shown(&text), " 0f b0 00 ff");
+    }
+
+    #[test]
+    fn words_are_counted_from_0() {
+        assert_eq!(word("a bc d", 0), Some("a"));
+        assert_eq!(word("a bc d", 1), Some("bc"));
+        assert_eq!(word("a bc d", 2), Some("d"));
+        assert_eq!(word("a bc d", 3), None);
+        assert_eq!(word("a bc d", usize::MAX), None);
+    }
+}

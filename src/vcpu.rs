@@ -1,0 +1,164 @@
+//! A vCPU descriptor, and the page that it shares with KVM.
+
+use crate::error::{Call, Error};
+use crate::fd::{Fd, Mapping};
+use crate::memory::Memory;
+use crate::signal;
+use crate::sys::ioctl::{self, ioctl};
+use crate::sys::regs::{kvm_regs, kvm_sregs};
+use crate::sys::run::{kvm_run, kvm_run_emulation_failure, kvm_run_exit};
+use crate::sys::run::{kvm_run_fail_entry, kvm_run_hw, kvm_run_internal, kvm_run_io, kvm_run_mmio};
+use core::ffi::c_int;
+use core::marker::PhantomData;
+use core::ptr::{from_mut, from_ref, null_mut};
+
+/// A virtual processor; `'m` as for [`crate::vm::Vm`]. A signal that ends the program interrupts it.
+pub struct Vcpu<'m> {
+    fd: Fd,
+    run: RunPage,
+    memory: PhantomData<&'m Memory>,
+}
+
+impl Vcpu<'_> {
+    pub(crate) fn new(fd: Fd, mmap_size: usize) -> Result<Self, Error> {
+        let run = RunPage::map(fd.raw(), libc::MAP_SHARED, mmap_size)?;
+        signal::interrupt_at(run.immediate_exit());
+        Ok(Vcpu { fd, run, memory: PhantomData })
+    }
+
+    /// `KVM_RUN`: enters the guest and comes back with a reason in the run page. EINTR where a
+    /// signal, or `immediate_exit`, stopped it.
+    pub fn run(&mut self) -> Result<(), Error> {
+        // SAFETY: takes no argument. The guest touches only what its VM's slots show it, and the
+        // kernel the run page, to which `&mut self` proves that no reference is left.
+        unsafe { ioctl(self.fd.raw(), ioctl::KVM_RUN, 0) }.map(drop)
+    }
+
+    /// What the last [`Vcpu::run`] left.
+    pub fn run_page(&mut self) -> &mut RunPage {
+        &mut self.run
+    }
+
+    /// `KVM_GET_REGS`.
+    pub fn regs(&self) -> Result<kvm_regs, Error> {
+        let mut regs = kvm_regs::default();
+        // SAFETY: the kernel fills `regs` during the call.
+        unsafe { ioctl(self.fd.raw(), ioctl::KVM_GET_REGS, from_mut(&mut regs).addr() as u64) }?;
+        Ok(regs)
+    }
+
+    /// `KVM_SET_REGS`.
+    pub fn set_regs(&self, regs: &kvm_regs) -> Result<(), Error> {
+        // SAFETY: the kernel reads `regs` during the call.
+        unsafe { ioctl(self.fd.raw(), ioctl::KVM_SET_REGS, from_ref(regs).addr() as u64) }.map(drop)
+    }
+
+    /// `KVM_GET_SREGS`.
+    pub fn sregs(&self) -> Result<kvm_sregs, Error> {
+        let mut sregs = kvm_sregs::default();
+        // SAFETY: the kernel fills `sregs` during the call.
+        unsafe { ioctl(self.fd.raw(), ioctl::KVM_GET_SREGS, from_mut(&mut sregs).addr() as u64) }?;
+        Ok(sregs)
+    }
+
+    /// `KVM_SET_SREGS`.
+    pub fn set_sregs(&self, sregs: &kvm_sregs) -> Result<(), Error> {
+        // SAFETY: the kernel reads `sregs` during the call.
+        unsafe { ioctl(self.fd.raw(), ioctl::KVM_SET_SREGS, from_ref(sregs).addr() as u64) }
+            .map(drop)
+    }
+}
+
+impl Drop for Vcpu<'_> {
+    fn drop(&mut self) {
+        // The handler must not write to a page that is about to be unmapped.
+        signal::interrupt_at(null_mut());
+    }
+}
+
+/// `kvm_run` and the pages behind it.
+///
+/// The kernel writes here during `KVM_RUN`, and a signal handler sets `immediate_exit` at any time: so
+/// no Rust reference to `kvm_run` ever exists, only a raw pointer.
+pub struct RunPage(Mapping);
+
+impl RunPage {
+    /// mmap(2) of `size` bytes of `fd`, as `KVM_GET_VCPU_MMAP_SIZE` told.
+    pub fn map(fd: c_int, flags: c_int, size: usize) -> Result<RunPage, Error> {
+        if size < size_of::<kvm_run>() {
+            return Err(Call::ioctl(ioctl::KVM_GET_VCPU_MMAP_SIZE).error(libc::ERANGE));
+        }
+        Mapping::new(fd, size, flags).map(RunPage).map_err(Call::MAP_RUN.failed())
+    }
+
+    fn start(&self) -> *mut kvm_run {
+        self.0.start().cast()
+    }
+
+    fn immediate_exit(&self) -> *mut u8 {
+        // SAFETY: inside the mapping.
+        unsafe { &raw mut (*self.start()).immediate_exit }
+    }
+
+    /// Where the arms of the union lie.
+    fn exit(&self) -> *mut kvm_run_exit {
+        // SAFETY: inside the mapping.
+        unsafe { &raw mut (*self.start()).exit }
+    }
+
+    pub fn exit_reason(&self) -> u32 {
+        // SAFETY: inside the mapping; any bits are a u32.
+        unsafe { (&raw const (*self.start()).exit_reason).read_volatile() }
+    }
+
+    /// `len` bytes at `offset` from the start of `kvm_run`, where I/O data lies; `None` where that
+    /// is not inside the mapping, or not behind `kvm_run` itself.
+    pub fn data(&mut self, offset: u64, len: usize) -> Option<&mut [u8]> {
+        let offset = usize::try_from(offset).ok()?;
+        if offset < size_of::<kvm_run>() || offset.checked_add(len)? > self.0.len() {
+            return None;
+        }
+        // SAFETY: inside the mapping, and behind the structure, so that the signal handler's byte
+        // is not in it. The kernel touches it only in `KVM_RUN`, which needs `&mut` of the vCPU.
+        Some(unsafe { core::slice::from_raw_parts_mut(self.start().cast::<u8>().add(offset), len) })
+    }
+
+    /// The data bytes of the `mmio` arm, of which the first `len` count.
+    pub fn mmio_data(&mut self, len: usize) -> Option<&mut [u8]> {
+        // SAFETY: inside the mapping; no one else touches it outside `KVM_RUN`, as above.
+        unsafe { &mut (*self.exit()).mmio.data }.get_mut(..len)
+    }
+}
+
+/// One accessor an arm of the union: which one counts, [`RunPage::exit_reason`] says. Every arm is
+/// made of integers, so that reading the wrong one gives a wrong number and nothing worse. The reads
+/// need not be volatile: between two `KVM_RUN`s nobody writes there.
+macro_rules! arms {
+    ($($name:ident: $arm:ty),+) => {
+        impl RunPage {
+            $(pub fn $name(&self) -> $arm {
+                // SAFETY: inside the mapping; any bits are such a structure.
+                unsafe { (&raw const (*self.exit()).$name).read() }
+            })+
+
+            /// For tests: writes what KVM would.
+            #[cfg(test)]
+            pub fn fake(&mut self, reason: u32, arm: kvm_run_exit) {
+                // SAFETY: inside the mapping.
+                unsafe {
+                    (*self.start()).exit_reason = reason;
+                    (*self.start()).exit = arm;
+                }
+            }
+        }
+    };
+}
+
+arms! {
+    hw: kvm_run_hw,
+    fail_entry: kvm_run_fail_entry,
+    io: kvm_run_io,
+    mmio: kvm_run_mmio,
+    internal: kvm_run_internal,
+    emulation_failure: kvm_run_emulation_failure
+}
