@@ -45,12 +45,10 @@ CARGO := $(CLEAN_ENV) RUSTFLAGS="-C force-unwind-tables=no $(LINK)" cargo
 
 all: $(TARGETA) $(IMAGE) $(BINS)
 
-# Not by date alone: another TARGETA may have been made of it before.
-.PHONY: all install pack run test bench clean FORCE
-FORCE:
+.PHONY: all install pack run test bench clean
 
 $(PROGRAM): Cargo.toml Cargo.lock $(shell find src -type f) Makefile
-	@$(CLEAN_ENV) sh biscuitos/need musl as ld
+	@$(CLEAN_ENV) sh biscuitos/need musl cc as ld readelf
 	$(CARGO) build --quiet --locked --release --target x86_64-unknown-linux-musl
 	@touch $@
 
@@ -95,8 +93,9 @@ pack: all
 	@$(CLEAN_ENV) sh biscuitos/pack $(KERNEL) $(TARGETA)
 
 run: pack
-	@CMD="$$CMD" $(CLEAN_ENV) sh biscuitos/run $(KERNEL)
-run: export CMD := $(value CMD)
+	@$(CLEAN_ENV) sh biscuitos/run $(KERNEL)
+# As typed: make would take the dollars in it for its own.
+run: override export CMD := $(value CMD)
 
 test: all
 	@$(CLEAN_ENV) sh biscuitos/need cc headers qemu strace

@@ -51,12 +51,16 @@ pub fn information(program: &CStr, command: &Command) -> i32 {
     if text.finish().is_ok() { HALTED } else { FAILED }
 }
 
-/// Prints a message on standard error, in one piece: the program's name, what `say` says, a newline.
+/// Begins a message on standard error with the program's name; [`send`] ends it.
 #[inline(never)]
-fn message(program: &CStr, say: &dyn Fn(&mut Text)) {
+fn message(program: &CStr) -> Text {
     let mut text = Text::new(libc::STDERR_FILENO);
     text.say("%s: ", &[program.to_bytes()], &[]);
-    say(&mut text);
+    text
+}
+
+#[inline(never)]
+fn send(text: &mut Text) {
     text.say("\n", &[], &[]);
     // Whether it could be written: there is nobody to tell.
     let _ = text.finish();
@@ -67,10 +71,10 @@ pub fn note(program: &CStr, note: Note) {
         Note::UnansweredPort(port) => ("device at port", port.into()),
         Note::UnansweredAddress(address) => ("RAM or device at address", address),
     };
-    message(program, &|text| {
-        let template = "no %s %x: reads give ones, writes are lost; said once";
-        text.say(template, &[what.as_bytes()], &[at]);
-    });
+    let text = &mut message(program);
+    let template = "no %s %x: reads give ones, writes are lost; said once";
+    text.say(template, &[what.as_bytes()], &[at]);
+    send(text);
 }
 
 /// Tells how the run ended, and gives the exit status.
@@ -82,17 +86,17 @@ pub fn end(program: &CStr, end: &End) -> i32 {
         End::Stopped(signal) => return 128 + signal,
         End::Halted(place) | End::Died(_, place) => place,
     };
-    message(program, &|text| {
-        match *end {
-            End::Died(death, _) => how(text, death),
-            _ => text.say("KVM_EXIT_HLT: the guest halted", &[], &[]),
-        }
-        text.say("\n  RIP %x, CS base %x", &[], &[place.rip, place.cs_base]);
-        // SDM volume 3, 10.1.4: where the first instruction after a reset is.
-        if (place.rip, place.cs_base) == (0xfff0, 0xffff_0000) {
-            text.say(": reset, as this host leaves a vCPU after a shutdown", &[], &[]);
-        }
-    });
+    let text = &mut message(program);
+    match *end {
+        End::Died(death, _) => how(text, death),
+        _ => text.say("KVM_EXIT_HLT: the guest halted", &[], &[]),
+    }
+    text.say("\n  RIP %x, CS base %x", &[], &[place.rip, place.cs_base]);
+    // SDM volume 3, 10.1.4: where the first instruction after a reset is.
+    if (place.rip, place.cs_base) == (0xfff0, 0xffff_0000) {
+        text.say(": reset, as this host leaves a vCPU after a shutdown", &[], &[]);
+    }
+    send(text);
     match end {
         End::Died(..) => GUEST_DIED,
         _ => HALTED,
@@ -101,14 +105,14 @@ pub fn end(program: &CStr, end: &End) -> i32 {
 
 /// In the order of [`Death`].
 const DEATHS: &str = "\
-KVM_EXIT_SHUTDOWN: triple fault: neither an exception's handler nor the double fault's could be entered
+KVM_EXIT_SHUTDOWN: triple fault: no handler for an exception, nor for the double fault
 KVM_EXIT_FAIL_ENTRY: host CPU %d refused to enter the guest: %x%s
-KVM_EXIT_INTERNAL_ERROR: KVM_INTERNAL_ERROR_EMULATION: an instruction that KVM can't emulate, on an \
-address without RAM or gone astray
+KVM_EXIT_INTERNAL_ERROR: KVM_INTERNAL_ERROR_EMULATION: KVM can't emulate an instruction: one on an \
+address without RAM, or code gone astray
 KVM_EXIT_INTERNAL_ERROR: suberror %d%s
-KVM_EXIT_UNKNOWN: the hardware left the guest for a reason that KVM doesn't know: %x
-exit %d, KVM_EXIT_%s: nothing here asked for it, so nothing answers it
-exit %d, KVM_EXIT_%s: KVM describes an access that can't be";
+KVM_EXIT_UNKNOWN: the hardware's reason is unknown to KVM: %x
+exit %d, KVM_EXIT_%s: not asked for, so not answered
+exit %d, KVM_EXIT_%s: of an access that can't be";
 
 fn how(text: &mut Text, death: Death) {
     let (line, word, numbers) = match death {
@@ -155,11 +159,11 @@ fn name(reason: u32) -> &'static str {
 /// Tells what is wrong with the command line, and gives the exit status.
 #[inline(never)]
 pub fn usage(program: &CStr, wrong: Wrong, blame: &Blame) -> i32 {
-    message(program, &|text| {
-        let template = text::line(WRONG, wrong as usize).unwrap_or_default();
-        text.say(template, &[blame.word, blame.value], &blame.numbers);
-        text.say("\nTry: %s --help", &[program.to_bytes()], &[]);
-    });
+    let text = &mut message(program);
+    let template = text::line(WRONG, wrong as usize).unwrap_or_default();
+    text.say(template, &[blame.word, blame.value], &blame.numbers);
+    text.say("\nTry: %s --help", &[program.to_bytes()], &[]);
+    send(text);
     BAD_USAGE
 }
 
@@ -180,7 +184,9 @@ const WRONG: &str = "\
 /// Tells what went wrong with the machine, and gives the exit status.
 #[inline(never)]
 pub fn error(program: &CStr, options: &Options, error: Error) -> i32 {
-    message(program, &|text| failure(text, options, error));
+    let text = &mut message(program);
+    failure(text, options, error);
+    send(text);
     match (error.call, error.errno.0) {
         (Call::SIZE_BACKING, libc::EINVAL) => BAD_USAGE,
         _ => FAILED,
