@@ -90,6 +90,7 @@ pub fn run(options: &Options, note: fn(Note)) -> Result<End, Error> {
     vcpu.set_regs(&regs)?;
 
     // 8. Go.
+    memory.keep();
     let console = Console::new(libc::STDOUT_FILENO, options.pause);
     let mut devices = Devices { console, note, port_noted: false, address_noted: false };
     let end = run_loop(&mut vcpu, &mut devices);

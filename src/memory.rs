@@ -16,6 +16,7 @@
 use crate::errno::Errno;
 use crate::error::{Call, Error};
 use crate::fd::{self, Fd, Mapping};
+use core::cell::Cell;
 use core::ffi::CStr;
 
 /// Where RAM comes from.
@@ -28,18 +29,50 @@ pub enum Backing<'a> {
 }
 
 /// A whole number of pages, unmapped on drop.
-pub struct Memory {
+pub struct Memory<'a> {
     mapping: Mapping,
-    /// Kept open for its lock.
-    _file: Option<Fd>,
+    file: Option<RamFile<'a>>,
 }
 
-impl Memory {
+/// The file behind RAM, locked while it is open. Dropping it undoes what was done to it, but for what
+/// [`Memory::keep`] has kept.
+struct RamFile<'a> {
+    fd: Fd,
+    path: &'a CStr,
+    undo: Cell<Undo>,
+}
+
+#[derive(Clone, Copy)]
+enum Undo {
+    Nothing,
+    Empty,
+    Remove,
+}
+
+impl Drop for RamFile<'_> {
+    fn drop(&mut self) {
+        match self.undo.get() {
+            Undo::Nothing => {}
+            // Its pages go back to the pool.
+            Undo::Empty => drop(self.fd.set_size(0)),
+            Undo::Remove => fd::remove(self.path),
+        }
+    }
+}
+
+impl<'a> Memory<'a> {
     /// Maps `size` bytes, which are zeros but for a device's own contents.
-    pub fn map(backing: Backing, size: u64) -> Result<Memory, Error> {
+    pub fn map(backing: Backing<'a>, size: u64) -> Result<Memory<'a>, Error> {
         match backing {
             Backing::Anonymous => map_anonymous(size),
             Backing::File(path) => map_file(path, size),
+        }
+    }
+
+    /// From now on the contents are the guest's, and users may look at them when it has gone.
+    pub fn keep(&self) {
+        if let Some(file) = &self.file {
+            file.undo.set(Undo::Nothing);
         }
     }
 
@@ -63,61 +96,59 @@ impl Memory {
     }
 }
 
-fn map_anonymous(size: u64) -> Result<Memory, Error> {
+fn map_anonymous(size: u64) -> Result<Memory<'static>, Error> {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     let mapping = Mapping::new(-1, size as usize, flags).map_err(Call::MAP_BACKING.failed())?;
     // Without this, transparent huge pages could make 2 MiB of them after all. A kernel that has
     // none refuses the advice, and all is well too.
     mapping.advise(libc::MADV_NOHUGEPAGE);
-    Ok(Memory { mapping, _file: None })
-}
-
-/// Opens the file, or makes it; one that was made is gone again where it turns out to be no use.
-fn map_file(path: &CStr, size: u64) -> Result<Memory, Error> {
-    // A symbolic link is not followed: what it leads to would be emptied.
-    let flags = libc::O_RDWR | libc::O_NOFOLLOW;
-    let (file, made) = match Fd::open(path, flags, 0) {
-        Err(Errno(libc::ENOENT)) => {
-            (Fd::open(path, flags | libc::O_CREAT | libc::O_EXCL, 0o600), true)
-        }
-        opened => (opened, false),
-    };
-    let memory = map_opened(file.map_err(Call::OPEN_BACKING.failed())?, size);
-    if made && memory.is_err() {
-        fd::remove(path);
-    }
-    memory
+    Ok(Memory { mapping, file: None })
 }
 
 /// A hugetlbfs file or a character device:
-/// 1. lock it: a second VM would share this RAM
-/// 2. a file must be on hugetlbfs: on another file system the guest would get 4 KiB pages silently
-/// 3. give the file its size, which hugetlbfs refuses where it is not a multiple of its pages
-/// 4. empty it, since hugetlbfs keeps contents: its pages go back to the pool
-/// 5. map it: the mapping reserves all its pages at once
+/// 1. open it, or make it
+/// 2. lock it: a second VM would share this RAM
+/// 3. a file must be on hugetlbfs: on another file system the guest would get 4 KiB pages silently
+/// 4. give the file its size, which hugetlbfs refuses where it is not a multiple of its pages
+/// 5. empty it, since hugetlbfs keeps contents: its pages go back to the pool
+/// 6. map it: the mapping reserves all its pages at once
 ///
-/// Nothing that was there is touched before the third step.
-fn map_opened(file: Fd, size: u64) -> Result<Memory, Error> {
-    let kind = file.stat().map_err(Call::STAT_BACKING.failed())?.st_mode & libc::S_IFMT;
+/// Nothing that was there is touched before the fourth step.
+fn map_file(path: &CStr, size: u64) -> Result<Memory<'_>, Error> {
+    // A symbolic link is not followed: what it leads to would be emptied.
+    let flags = libc::O_RDWR | libc::O_NOFOLLOW;
+    let (fd, undo) = match Fd::open(path, flags, 0) {
+        Err(Errno(libc::ENOENT)) => {
+            (Fd::open(path, flags | libc::O_CREAT | libc::O_EXCL, 0o600), Undo::Remove)
+        }
+        opened => (opened, Undo::Nothing),
+    };
+    let fd = fd.map_err(Call::OPEN_BACKING.failed())?;
+    let file = RamFile { fd, path, undo: Cell::new(undo) };
+
+    let kind = file.fd.stat().map_err(Call::STAT_BACKING.failed())?.st_mode & libc::S_IFMT;
     if kind != libc::S_IFREG && kind != libc::S_IFCHR {
         return Err(Call::STAT_BACKING.error(libc::ENODEV));
     }
-    file.lock().map_err(Call::LOCK_BACKING.failed())?;
+    file.fd.lock().map_err(Call::LOCK_BACKING.failed())?;
     let mut map = Call::MAP_BACKING;
     if kind == libc::S_IFREG {
-        let statfs = file.statfs().map_err(Call::STATFS_BACKING.failed())?;
+        let statfs = file.fd.statfs().map_err(Call::STATFS_BACKING.failed())?;
         if statfs.f_type as u64 != libc::HUGETLBFS_MAGIC as u64 {
             return Err(Call::STATFS_BACKING.error(libc::EXDEV));
         }
         if statfs.f_bsize as u64 == 1 << 30 {
             map = Call::MAP_BACKING_1G;
         }
-        file.set_size(size).map_err(Call::SIZE_BACKING.failed())?;
-        file.empty(size).map_err(Call::EMPTY_BACKING.failed())?;
+        file.fd.set_size(size).map_err(Call::SIZE_BACKING.failed())?;
+        if let Undo::Nothing = undo {
+            file.undo.set(Undo::Empty);
+        }
+        file.fd.empty(size).map_err(Call::EMPTY_BACKING.failed())?;
     }
     let mapping =
-        Mapping::new(file.raw(), size as usize, libc::MAP_SHARED).map_err(map.failed())?;
-    Ok(Memory { mapping, _file: Some(file) })
+        Mapping::new(file.fd.raw(), size as usize, libc::MAP_SHARED).map_err(map.failed())?;
+    Ok(Memory { mapping, file: Some(file) })
 }
 
 /// A pool of huge pages, as sysfs tells of it.

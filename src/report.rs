@@ -33,7 +33,7 @@ one vCPU in real mode, RAM in huge pages, port 0x10 on standard output.
       --pause SECONDS  the pause after a newline (default 6; decimals; 0 for none)
   -h, --help   -V, --version
 
-SIZE and GPA: decimal, or hexadecimal behind 0x; K, M, G for KiB, MiB, GiB.
+SIZE and GPA: decimal, or hexadecimal with 0x; K, M, G for KiB, MiB, GiB.
 Exit status: 0 the guest halted; 1 the host or the program failed;
 2 the command line; 3 the guest died; 128+N signal N.
 ";
@@ -94,7 +94,7 @@ pub fn end(program: &CStr, end: &End) -> i32 {
     text.say("\n  RIP %x, CS base %x", &[], &[place.rip, place.cs_base]);
     // SDM volume 3, 10.1.4: where the first instruction after a reset is.
     if (place.rip, place.cs_base) == (0xfff0, 0xffff_0000) {
-        text.say(": reset, as this host leaves a vCPU after a shutdown", &[], &[]);
+        text.say(": reset, as some hosts do after a shutdown", &[], &[]);
     }
     send(text);
     match end {
@@ -172,13 +172,13 @@ const WRONG: &str = "\
 %s: no such option
 %s: needs a value
 %s: takes no value
-%s: a second image; one is run
+%s: a second image
 %s %s: EINVAL: no number like 4096, 0x1000, 16M; for --pause, 0.25
-%s %s: EINVAL: must be more than 0
+%s %s: EINVAL: must not be 0
 %s %s: EOVERFLOW: more than 64 bits hold
---memory %z: EINVAL: no multiple of 4 KiB, the smallest page
---base %x: EINVAL: no multiple of 4 KiB, the page size
---memory %z, --base %x: E2BIG: RAM must end at %x, where KVM's own pages begin, or below
+--memory %z: EINVAL: no multiple of 4 KiB
+--base %x: EINVAL: no multiple of 4 KiB
+--memory %z, --base %x: E2BIG: RAM must end at %x or below, for KVM's own pages
 %s %x: EFAULT: outside RAM, which is %x to %x";
 
 /// Tells what went wrong with the machine, and gives the exit status.

@@ -16,7 +16,7 @@ use core::ptr::{from_mut, from_ref, null_mut};
 pub struct Vcpu<'m> {
     fd: Fd,
     run: RunPage,
-    memory: PhantomData<&'m Memory>,
+    memory: PhantomData<&'m Memory<'m>>,
 }
 
 impl Vcpu<'_> {

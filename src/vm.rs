@@ -13,7 +13,7 @@ use core::ptr::from_ref;
 /// it that RAM stays mapped for as long as a vCPU could run.
 pub struct Vm<'m> {
     fd: Fd,
-    memory: PhantomData<&'m Memory>,
+    memory: PhantomData<&'m Memory<'m>>,
 }
 
 impl<'m> Vm<'m> {
@@ -38,7 +38,7 @@ impl<'m> Vm<'m> {
 
     /// `KVM_SET_USER_MEMORY_REGION`: shows all of `memory` to the guest, from the guest-physical
     /// address `base` on.
-    pub fn set_memory(&self, slot: u32, base: u64, memory: &'m Memory) -> Result<(), Error> {
+    pub fn set_memory(&self, slot: u32, base: u64, memory: &'m Memory<'m>) -> Result<(), Error> {
         let region = kvm_userspace_memory_region {
             slot,
             flags: 0,

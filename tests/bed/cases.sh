@@ -1,0 +1,539 @@
+# The program in the small BiscuitOS, on a real /dev/kvm: what a user would type, and what must come back.
+#
+# A case is a function whose name says what it proves; it fails where one of its commands does. Around
+# each case the harness below checks that no process, no lock and no huge page is left.
+
+P=/usr/bin/BiscuitOS_app
+F=/usr/bin/firmware
+HELLO=$F/_BiscuitOS-VM.iso
+RAM=/mnt/HugePagefs/BiscuitOS_HugePage
+POOL=/sys/kernel/mm/hugepages/hugepages-2048kB
+
+# ---- what the cases use
+
+# p STATUS ARGUMENT...: runs the program, which must end with STATUS; its output is in `out` and `err`.
+p() {
+	want=$1 status=0
+	shift
+	timeout 60 $P "$@" > out 2> err || status=$?
+	is $status "$want"
+}
+# Likewise as nobody, who owns nothing.
+p_as_nobody() {
+	want=$1 status=0
+	shift
+	su -s /bin/sh nobody -c "cd $PWD; $P $*" > out 2> err || status=$?
+	is $status "$want"
+}
+is() { [ "$1" = "$2" ] || { echo "is '$1', not '$2'"; false; }; }
+# Standard error says this; standard output is this.
+says() { grep -qF -- "$1" err || { echo "no '$1' in: $(cat err)"; false; }; }
+silent() { is "$(cat err)" ""; }
+prints() { printf "$1" | cmp -s - out || { echo "not '$1' but: $(od -c out | head)"; false; }; }
+# start ARGUMENT...: the program in the background; its number is $pid.
+start() {
+	$P "$@" > out 2> err &
+	pid=$!
+}
+# soon COMMAND...: waits until it succeeds, ten seconds at most.
+soon() {
+	tries=0
+	until "$@"; do
+		tries=$((tries + 1))
+		[ $tries -lt 200 ] || { echo "never: $*"; return 1; }
+		usleep 50000
+	done
+}
+lines() { [ "$(wc -l < out)" -ge "$1" ]; }
+# ended STATUS: the program in the background ends at once, with this status.
+ended() {
+	before=$(cut -d. -f1 /proc/uptime)
+	status=0
+	wait $pid || status=$?
+	is $status "$1" && [ $(($(cut -d. -f1 /proc/uptime) - before)) -le 1 ]
+}
+free_pages() { echo $(($(cat $POOL/free_hugepages) - $(cat $POOL/resv_hugepages))); }
+# kvm_stat NAME: KVM's own figure for the one VM that there is.
+kvm_stat() { cat /sys/kernel/debug/kvm/*-*/"$1"; }
+skip() { echo "skip: $*"; exit 77; }
+
+# ---- the drop-in
+
+the_line_comes_byte_for_byte() {
+	RunBiscuitOS.sh --pause 0 2> err | head -n 3 > out
+	prints 'Hello BiscuitOS :)\nHello BiscuitOS :)\nHello BiscuitOS :)\n'
+	silent
+}
+the_script_twice_stacks_no_mount_and_keeps_a_larger_pool() {
+	for round in 1 2; do
+		RunBiscuitOS.sh --pause 0 $F/halt.bin > out 2> err
+		prints x
+	done
+	is "$(grep -c hugetlbfs /proc/mounts)" 1
+	is "$(cat $POOL/nr_hugepages)" 20
+	echo 25 > $POOL/nr_hugepages
+	RunBiscuitOS.sh $F/halt.bin > out 2> err
+	is "$(cat $POOL/nr_hugepages)" 25
+	echo 20 > $POOL/nr_hugepages
+}
+the_script_hands_on_its_arguments_and_the_status() {
+	! RunBiscuitOS.sh --no-such-option 2> err
+	says '--no-such-option: no such option'
+	RunBiscuitOS.sh --version > out
+	prints 'KOB-2M 0.1.0\n'
+}
+the_file_can_be_looked_at_while_the_guest_runs_and_afterwards() {
+	start
+	soon lines 1
+	is "$(stat -c '%s %a' $RAM)" '16777216 600'
+	# The image, where it was loaded: an offset in the file is an offset in the slot.
+	size=$(stat -c %s $HELLO)
+	dd if=$RAM bs=1 skip=4096 count=$size 2> /dev/null | cmp - $HELLO
+	kill $pid
+	ended 143
+	is "$(stat -c '%s %a' $RAM)" '16777216 600'
+}
+the_guest_starts_in_zeros() {
+	p 0 --pause 0 $F/touch.bin
+	is "$(dd if=$RAM bs=1 skip=$((0x5ff0)) count=1 2> /dev/null | od -An -tx1)" ' 5a'
+	p 0 $F/halt.bin
+	is "$(dd if=$RAM bs=1 skip=$((0x5ff0)) count=1 2> /dev/null | od -An -tx1)" ' 00'
+}
+the_original_image_prints_its_zero_bytes() {
+	$P --pause 0 $F/original.bin 2> err | head -c 4130 > out
+	{ head -c 4111 /dev/zero; printf 'Hello BiscuitOS :)\n'; } | cmp - out
+}
+the_guest_halts_and_standard_error_says_so() {
+	p 0 $F/halt.bin
+	prints x
+	says 'KVM_EXIT_HLT'
+	says 'RIP 0x1005'
+}
+a_pause_follows_each_newline() {
+	start --pause 1.5
+	soon lines 1
+	before=$(cut -d' ' -f1 /proc/uptime | tr -d .)
+	soon lines 2
+	took=$(($(cut -d' ' -f1 /proc/uptime | tr -d .) - before))
+	kill $pid
+	ended 143
+	[ $took -ge 120 ] && [ $took -le 300 ] || { echo "took $took hundredths"; false; }
+}
+port_io_in_every_size_and_strings() {
+	p 0 --pause 0 $F/strings.bin
+	prints 'bw4 outsb ff ffff ffffffff insw\n'
+	says 'no device at port 0x80'
+}
+only_the_indispensable_calls_are_made() {
+	strace -o trace -e trace=ioctl $P --pause 0 $F/halt.bin > out 2> err
+	is "$(grep -o 'KVM_[A-Z0-9_]*' trace | tr '\n' ' ')" \
+		'KVM_GET_API_VERSION KVM_CREATE_VM KVM_SET_TSS_ADDR KVM_SET_IDENTITY_MAP_ADDR KVM_SET_USER_MEMORY_REGION KVM_GET_VCPU_MMAP_SIZE KVM_CREATE_VCPU KVM_GET_SREGS KVM_SET_SREGS KVM_SET_REGS KVM_RUN KVM_RUN KVM_GET_REGS KVM_GET_SREGS '
+}
+
+# ---- which pages
+
+# pages BACKING_PAGES_2M PAGES_4K ARGUMENT...: what KVM maps once the guest has touched all of RAM.
+pages() {
+	want="$1 of 2 MiB, $2 of 4 KiB"
+	shift 2
+	start --pause 9 "$@" $F/touch.bin
+	soon lines 1
+	got="$(kvm_stat pages_2m) of 2 MiB, $(kvm_stat pages_4k) of 4 KiB"
+	kill $pid
+	ended 143
+	is "$(cat out)" '4096 pages'
+	is "$got" "$want"
+}
+ram_is_mapped_by_2_mib_pages() { pages 8 0; }
+the_original_s_slot_gets_none() { pages 0 4096 --base 0x1000; }
+anonymous_memory_gets_none() { pages 0 4096 --backing anon; }
+anonymous_memory_gets_none_where_transparent_huge_pages_are_on() {
+	echo always > /sys/kernel/mm/transparent_hugepage/enabled
+	pages 0 4096 --backing anon
+}
+ram_is_mapped_by_1_gib_pages() {
+	gib=/sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages
+	[ -e $gib ] || skip 'this processor has no 1 GiB pages'
+	[ "$(cat $gib)" -gt 0 ] || skip 'this machine has no memory to spare for a page of 1 GiB'
+	mkdir -p /mnt/1G
+	mount -t hugetlbfs -o pagesize=1G none /mnt/1G
+	p 2 --backing /mnt/1G/ram
+	says 'no multiple of its page size: 2M, or 1G if mounted so'
+	[ ! -e /mnt/1G/ram ]
+	p 1 --backing /mnt/1G/ram --memory 2G
+	says '2 pages of 1 GiB are needed; the pool has 1, 1 free, of which 0 are reserved'
+	start --backing /mnt/1G/ram --memory 1G --pause 9 $F/touch.bin
+	soon lines 1
+	got="$(kvm_stat pages_1g) $(kvm_stat pages_2m) $(kvm_stat pages_4k)"
+	kill $pid
+	ended 143
+	is "$(cat out)" '262144 pages'
+	rm /mnt/1G/ram
+	umount /mnt/1G
+	is "$got" '1 0 0'
+}
+a_character_device_can_be_ram() {
+	p 0 --pause 0 --backing /dev/zero --memory 1M $F/touch.bin
+	prints '256 pages\n'
+}
+
+# ---- signals, pipes, terminals
+
+a_vm_is_there() { ls -d /sys/kernel/debug/kvm/$pid-* > /dev/null 2>&1; }
+stops() {
+	signal=$1 status=$2
+	shift 2
+	start "$@"
+	soon a_vm_is_there
+	usleep 200000
+	kill -$signal $pid
+	ended $status
+	silent
+}
+sigint_stops_a_guest_that_never_leaves() { stops INT 130 $F/broken/loop.bin; }
+sigterm_stops_a_guest_that_never_leaves() { stops TERM 143 $F/broken/loop.bin; }
+sighup_stops_a_guest_that_never_leaves() { stops HUP 129 $F/broken/loop.bin; }
+a_signal_stops_the_pause() { stops INT 130 --pause 60 $HELLO; }
+a_signal_stops_a_storm_of_exits() { stops TERM 143 --pause 0 $HELLO; }
+a_signal_at_any_moment_stops_the_program() {
+	for delay in 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 25 30 35 40 50 60 70 80 90; do
+		start --pause 60
+		usleep $((delay * 1000))
+		kill -TERM $pid
+		ended 143
+	done
+}
+a_hangup_that_is_ignored_stays_so() {
+	(trap '' HUP; exec $P --pause 60 > out 2> err) &
+	pid=$!
+	soon lines 1
+	kill -HUP $pid
+	usleep 300000
+	kill -0 $pid
+	kill -TERM $pid
+	ended 143
+}
+a_reader_that_has_gone_ends_the_program_quietly() {
+	{ status=0; $P --pause 0 2> err || status=$?; echo $status > status; } | head -n 1 > out
+	soon test -s status
+	is "$(cat status)" 141
+	silent
+}
+a_reader_that_is_stuck_does_not_keep_a_signal_out() {
+	mkfifo pipe
+	sleep 60 < pipe &
+	reader=$!
+	$P --pause 0 > pipe 2> err &
+	pid=$!
+	usleep 700000
+	kill -TERM $pid
+	ended 143
+	kill $reader
+	silent
+}
+a_full_disk_is_told() {
+	status=0
+	$P --pause 0 > /dev/full 2> err || status=$?
+	is $status 1
+	says 'write standard output: ENOSPC (28)'
+}
+a_closed_standard_output_is_told_and_gets_no_other_file() {
+	status=0
+	$P --pause 0 $F/halt.bin 2> err >&- || status=$?
+	is $status 1
+	says 'write standard output: EBADF (9)'
+	$P --pause 0 $F/halt.bin > out 2>&- <&-
+	prints x
+}
+
+# ---- guests that go wrong
+
+a_triple_fault_is_told() {
+	p 3 $F/broken/triple.bin
+	says 'KVM_EXIT_SHUTDOWN: triple fault'
+	says 'RIP 0xfff0, CS base 0xffff0000: reset'
+}
+an_instruction_that_kvm_cannot_emulate_is_told() {
+	p 3 $F/broken/emulation.bin
+	says 'KVM_EXIT_INTERNAL_ERROR: KVM_INTERNAL_ERROR_EMULATION'
+	says 'df 25 00 00 00 d0'
+	says 'RIP 0x1041'
+}
+a_port_that_nobody_answers_reads_ones() {
+	p 0 --pause 0 $F/broken/port.bin
+	prints '\n'
+	is "$(grep -c 'no device at port' err)" 1
+	says 'no device at port 0x80'
+}
+an_address_that_nobody_answers_reads_ones() {
+	p 0 --pause 0 $F/broken/address.bin
+	prints '\n'
+	is "$(grep -c 'no RAM or device at address' err)" 1
+	says 'at address 0xd0000000'
+}
+
+# ---- options
+
+an_image_can_be_loaded_and_entered_anywhere() {
+	p 0 --load 0x8000 $F/halt.bin
+	prints x
+	p 0 --load 0x812345 $F/halt.bin
+	prints x
+	says 'RIP 0x234a, CS base 0x810000'
+	# Past its first two instructions: AL is 0, so that nothing but HLT is left of it.
+	p 0 --entry 0x1004 $F/halt.bin
+	prints ''
+	p 0 --base 2M --load 2M $F/halt.bin
+	prints x
+	p 0 --base 0xff000000 --memory 2M --load 0xff0ffff0 --backing anon $F/halt.bin
+	prints x
+}
+an_image_may_fill_ram_but_no_more() {
+	head -c 8187 /dev/zero > image
+	cat $F/halt.bin >> image
+	p 0 --backing anon --memory 8K --base 0x1000 --entry 0x2ffb image
+	prints x
+	echo >> image
+	p 1 --backing anon --memory 8K --base 0x1000 image
+	says 'read image: EFBIG (27): too large for RAM; raise --memory, or lower --load'
+	says 'There, RAM has room for 8 KiB'
+	cat image | p 1 --backing anon --memory 8K --base 0x1000 /proc/self/fd/0
+	says 'EFBIG'
+}
+an_image_can_come_through_a_pipe() {
+	cat $F/halt.bin | p 0 /proc/self/fd/0
+	prints x
+}
+
+# ---- bad input: the thing, the error, the remedy, the status; nothing touched, nothing left
+
+no_kvm_is_told() {
+	mv /dev/kvm /dev/kvm.away
+	p 1
+	mv /dev/kvm.away /dev/kvm
+	says 'open /dev/kvm: ENOENT (2): no KVM in this kernel, or no module'
+	says 'modprobe kvm_amd || modprobe kvm_intel'
+}
+no_permission_for_kvm_is_told() {
+	p_as_nobody 1
+	says 'open /dev/kvm: EACCES (13): be root, or join its group: usermod -aG kvm USER'
+}
+a_device_that_is_not_kvm_is_told() {
+	mv /dev/kvm /dev/kvm.away
+	mknod /dev/kvm c 1 3
+	p 1
+	rm /dev/kvm
+	mv /dev/kvm.away /dev/kvm
+	says 'KVM_GET_API_VERSION /dev/kvm: ENOTTY (25): not KVM'
+	says 'mknod /dev/kvm c 10 232'
+}
+bad_images_are_told() {
+	p 1 missing
+	says 'open missing: ENOENT (2): `make install` puts'
+	p 1 /tmp
+	says 'open /tmp: EISDIR (21): a directory; name a file in it'
+	: > empty
+	p 1 empty
+	says 'read empty: ENOEXEC (8): the file is empty; `make` it anew'
+	p 1 /dev/null
+	says 'read /dev/null: ENOEXEC (8)'
+	p 1 --backing anon /dev/zero
+	says 'read /dev/zero: EFBIG (27)'
+	head -c 16777216 /dev/zero > large
+	p 1 large
+	says 'read large: EFBIG (27): too large for RAM'
+	says 'There, RAM has room for 16380 KiB'
+	cp $HELLO unreadable
+	chmod 0 unreadable
+	chmod 666 /dev/kvm
+	p_as_nobody 1 --backing anon unreadable
+	chmod 600 /dev/kvm
+	says 'open unreadable: EACCES (13): you may not read it: chmod +r'
+}
+a_bad_image_leaves_the_file_as_it_was() {
+	p 0 --pause 0 $F/touch.bin
+	p 1 missing
+	p 1 --memory 32M /tmp
+	is "$(stat -c %s $RAM)" 16777216
+	is "$(dd if=$RAM bs=1 skip=$((0x5ff0)) count=1 2> /dev/null | od -An -tx1)" ' 5a'
+}
+without_hugetlbfs_the_file_is_refused_and_not_left() {
+	umount /mnt/HugePagefs
+	p 1
+	[ ! -e $RAM ]
+	says "fstatfs $RAM: EXDEV (18): not on hugetlbfs"
+	says 'mount -t hugetlbfs none /mnt/HugePagefs; or say --backing anon'
+	rmdir /mnt/HugePagefs
+	p 1
+	says "open $RAM: ENOENT (2): no such directory"
+	$(sed -n 's/  As root: \(mkdir -p .*\) &&.*/\1/p' err)
+	$(sed -n 's/  As root: .*&& \(mount .*\)/\1/p' err)
+	p 0 $F/halt.bin
+}
+bad_backings_are_told() {
+	echo precious > plain
+	p 1 --backing plain
+	says 'fstatfs plain: EXDEV (18): not on hugetlbfs'
+	is "$(cat plain)" precious
+	p 1 --backing /tmp
+	says 'open /tmp: EISDIR (21)'
+	ln -s $RAM link
+	p 1 --backing link
+	says 'open link: ELOOP (40): a symbolic link; name the file itself'
+	mkfifo pipe
+	p 1 --backing pipe
+	says 'fstat pipe: ENODEV (19): no file, no character device, and not `anon`'
+	p 1 --backing ''
+	says 'open : ENOENT (2)'
+	p 1 --backing /dev/null
+	says 'mmap /dev/null: ENODEV (19): this can'
+	chmod 666 /dev/kvm
+	p_as_nobody 1
+	chmod 600 /dev/kvm
+	says "open $RAM: EACCES (13): be root, or name a file of yours with --backing"
+	p 2 --memory 3M
+	says "ftruncate $RAM: EINVAL (22): --memory is no multiple of its page size: 2M"
+}
+a_pool_that_is_too_small_is_told_with_the_command_that_helps() {
+	echo 5 > $POOL/nr_hugepages
+	rm -f $RAM
+	p 1 $F/halt.bin
+	[ ! -e $RAM ]
+	says "mmap $RAM: ENOMEM (12)"
+	says '8 pages of 2 MiB are needed; the pool has 5, 5 free, of which 0 are reserved'
+	says 'As root: echo 8 > /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages'
+	# With three of the five promised to another.
+	start --backing /mnt/HugePagefs/other --memory 6M --pause 60
+	soon lines 1
+	p 1 $F/halt.bin
+	says '8 pages of 2 MiB are needed; the pool has 5, 4 free, of which 2 are reserved'
+	sed -n 's/.*As root: //p' err > command
+	sh command
+	p 0 $F/halt.bin
+	kill $pid
+	ended 143
+	rm /mnt/HugePagefs/other
+	echo 20 > $POOL/nr_hugepages
+}
+a_mount_that_is_too_small_is_told() {
+	mkdir small
+	mount -t hugetlbfs -o size=4M none small
+	p 1 --backing small/ram $F/halt.bin
+	umount small
+	says 'That is enough: is there a size= in the mount'
+}
+a_limit_of_the_hugetlb_cgroup_is_told() {
+	mkdir cgroup
+	mount -t cgroup -o hugetlb none cgroup 2> /dev/null || skip 'this kernel has no hugetlb cgroup of version 1'
+	mkdir cgroup/none
+	echo 0 > cgroup/none/hugetlb.2MB.limit_in_bytes
+	sh -c "echo \$\$ > cgroup/none/cgroup.procs; exec $P" > out 2> err && status=0 || status=$?
+	rmdir cgroup/none
+	umount cgroup
+	is $status 1
+	says "read $HELLO: EFAULT (14): the backing has no page for it"
+}
+a_second_vm_on_the_same_file_is_refused() {
+	start --pause 60
+	soon lines 1
+	p 1 $F/halt.bin
+	says "flock $RAM: EAGAIN (11): another VM has this memory"
+	is "$(stat -c %s $RAM)" 16777216
+	kill -0 $pid
+	start_pid=$pid
+	p 0 --backing /mnt/HugePagefs/second $F/halt.bin
+	rm /mnt/HugePagefs/second
+	pid=$start_pid
+	kill $pid
+	ended 143
+}
+more_memory_than_the_host_has_is_told() {
+	echo 2 > /proc/sys/vm/overcommit_memory
+	p 1 --backing anon --memory 4095M --load 0x1000 $F/halt.bin
+	echo 0 > /proc/sys/vm/overcommit_memory
+	says 'mmap anonymous memory: ENOMEM (12)'
+}
+each_call_that_fails_is_named_and_gives_all_back() {
+	for call in 1:KVM_GET_API_VERSION 2:KVM_CREATE_VM 3:KVM_SET_TSS_ADDR 4:KVM_SET_IDENTITY_MAP_ADDR \
+		5:KVM_SET_USER_MEMORY_REGION 6:KVM_GET_VCPU_MMAP_SIZE 7:KVM_CREATE_VCPU 8:KVM_GET_SREGS \
+		9:KVM_SET_SREGS 10:KVM_SET_REGS; do
+		status=0
+		strace -o /dev/null -e inject=ioctl:error=ENOMEM:when=${call%:*} $P $F/halt.bin > out 2> err || status=$?
+		is $status 1
+		says "${call#*:}"
+		says 'ENOMEM (12)'
+		is "$(free_pages)" 20
+		[ ! -e $RAM ]
+	done
+	# Where the guest has run, its memory stays to be looked at. The eleventh ioctl asks whether
+	# standard output is a terminal, the thirteenth is the KVM_RUN after the byte.
+	for call in 12:KVM_RUN 14:KVM_GET_REGS; do
+		status=0
+		strace -o /dev/null -e inject=ioctl:error=ENOMEM:when=${call%:*} $P $F/halt.bin > out 2> err || status=$?
+		is $status 1
+		says "${call#*:}"
+		is "$(free_pages)" 12
+	done
+	for call in fstat:fstat fstatfs:fstatfs flock:flock ftruncate:ftruncate fallocate:fallocate; do
+		status=0
+		strace -o /dev/null -e inject=${call%:*}:error=EIO $P $F/halt.bin > out 2> err || status=$?
+		is $status 1
+		says "${call#*:} "
+		says 'EIO (5)'
+	done
+}
+a_run_page_that_is_too_small_is_refused() {
+	strace -o /dev/null -e inject=ioctl:retval=1000:when=6 $P $F/halt.bin > out 2> err && status=0 || status=$?
+	is $status 1
+	says 'KVM_GET_VCPU_MMAP_SIZE /dev/kvm: ERANGE (34): too small for struct kvm_run'
+}
+another_version_of_the_interface_is_refused() {
+	strace -o /dev/null -e inject=ioctl:retval=13:when=1 $P $F/halt.bin > out 2> err && status=0 || status=$?
+	is $status 1
+	says 'KVM_GET_API_VERSION /dev/kvm: ENOSYS (38): not 12'
+}
+
+# ---- the harness
+
+# Each case starts from what BiscuitOS' script prepares.
+prepare() {
+	[ ! -e /dev/kvm.away ] || mv /dev/kvm.away /dev/kvm
+	chmod 600 /dev/kvm
+	umount /tmp/case/* /mnt/1G 2> /dev/null
+	rm -rf /tmp/case
+	mkdir -p /tmp/case
+	chmod 777 /tmp/case
+	cd /tmp/case
+	mkdir -p /mnt/HugePagefs
+	grep -q ' /mnt/HugePagefs hugetlbfs ' /proc/mounts || mount -t hugetlbfs none /mnt/HugePagefs
+	echo 20 > $POOL/nr_hugepages
+	rm -f $RAM
+}
+nothing_is_left() {
+	! pidof BiscuitOS_app > /dev/null || { echo 'a process is left'; return 1; }
+	! pidof strace > /dev/null || { echo 'strace is left'; return 1; }
+	[ ! -d /sys/kernel/debug/kvm ] || [ -z "$(ls -d /sys/kernel/debug/kvm/*-* 2> /dev/null)" ] ||
+		{ echo 'a VM is left'; return 1; }
+	rm -f $RAM
+	is "$(free_pages)" "$(cat $POOL/nr_hugepages)"
+}
+
+for case in $(sed -n 's/^\([a-z0-9_]*\)() .*/\1/p' "$0" | sed -n '/^the_line_comes/,/^prepare$/p'); do
+	case $case in
+	prepare | pages | stops | a_vm_is_there) continue ;;
+	esac
+	[ -z "$ONLY" ] || [ "$case" = "$ONLY" ] || continue
+	prepare
+	(set -e; $case) > /tmp/log 2>&1
+	status=$?
+	cd /
+	[ $status = 0 ] && { nothing_is_left >> /tmp/log 2>&1 || status=1; }
+	case $status in
+	0) echo "ok $case" ;;
+	77) echo "skip $case: $(sed -n 's/^skip: //p' /tmp/log)" ;;
+	*) echo "FAILED $case: $(tail -n 5 /tmp/log | tr '\n' '|')"
+		killall -9 BiscuitOS_app 2> /dev/null
+		usleep 100000 ;;
+	esac
+done
+echo done
