@@ -91,40 +91,41 @@ impl Fd {
 #[derive(Debug)]
 pub struct Mapping {
     start: *mut c_void,
-    len: usize,
+    size: usize,
 }
 
 impl Mapping {
-    /// mmap(2), to read and write, of `len` bytes from the start of `fd`.
-    pub fn new(fd: c_int, len: usize, flags: c_int) -> Result<Mapping, Errno> {
+    /// mmap(2), to read and write, of `size` bytes from the start of `fd`.
+    pub fn new(fd: c_int, size: usize, flags: c_int) -> Result<Mapping, Errno> {
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         let anywhere = 0usize;
         // SAFETY: a new mapping at an address of the kernel's choice disturbs no other.
         check(unsafe {
-            libc::syscall(libc::SYS_mmap, anywhere, len, protection, flags, fd as c_long, 0usize)
+            libc::syscall(libc::SYS_mmap, anywhere, size, protection, flags, fd as c_long, 0usize)
         })
-        .map(|start| Mapping { start: core::ptr::with_exposed_provenance_mut(start), len })
+        .map(|start| Mapping { start: core::ptr::with_exposed_provenance_mut(start), size })
     }
 
     /// madvise(2) for all of it; whether the kernel takes the advice is its own affair.
     pub fn advise(&self, advice: c_int) {
         // SAFETY: the mapping is ours; the advice that is given here changes no contents.
-        unsafe { libc::syscall(libc::SYS_madvise, self.start, self.len, advice) };
+        unsafe { libc::syscall(libc::SYS_madvise, self.start, self.size, advice) };
     }
 
     pub fn start(&self) -> *mut c_void {
         self.start
     }
 
-    pub fn len(&self) -> usize {
-        self.len
+    /// In bytes.
+    pub fn size(&self) -> usize {
+        self.size
     }
 }
 
 impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: the mapping is ours, and who could still use it has borrowed it.
-        unsafe { libc::syscall(libc::SYS_munmap, self.start, self.len) };
+        unsafe { libc::syscall(libc::SYS_munmap, self.start, self.size) };
     }
 }
 

@@ -78,7 +78,7 @@ impl<'a> Memory<'a> {
 
     /// In bytes.
     pub fn size(&self) -> u64 {
-        self.mapping.len() as u64
+        self.mapping.size() as u64
     }
 
     /// The host-virtual address.

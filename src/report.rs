@@ -103,13 +103,10 @@ pub fn end(program: &CStr, end: &End) -> i32 {
     }
 }
 
-/// In the order of [`Death`].
 const DEATHS: &str = "\
 KVM_EXIT_SHUTDOWN: triple fault: no handler for an exception, nor for the double fault
 KVM_EXIT_FAIL_ENTRY: host CPU %d refused to enter the guest: %x%s
-KVM_EXIT_INTERNAL_ERROR: KVM_INTERNAL_ERROR_EMULATION: KVM can't emulate an instruction: one on an \
-address without RAM, or code gone astray
-KVM_EXIT_INTERNAL_ERROR: suberror %d%s
+KVM_EXIT_INTERNAL_ERROR: suberror %d, KVM_INTERNAL_ERROR_%s
 KVM_EXIT_UNKNOWN: the hardware's reason is unknown to KVM: %x
 exit %d, KVM_EXIT_%s: not asked for, so not answered
 exit %d, KVM_EXIT_%s: of an access that can't be";
@@ -125,25 +122,27 @@ fn how(text: &mut Text, death: Death) {
             };
             (1, meaning, [cpu.into(), reason])
         }
-        Death::Emulation { .. } => (2, "", [0, 0]),
+        Death::Emulation { .. } => {
+            let meaning = "EMULATION: KVM can't emulate an instruction: one on an address without \
+                           RAM, or code gone astray";
+            (2, meaning, [reason::KVM_INTERNAL_ERROR_EMULATION.into(), 0])
+        }
         Death::Internal { suberror } => {
             let meaning = match suberror {
-                reason::KVM_INTERNAL_ERROR_SIMUL_EX => {
-                    ", KVM_INTERNAL_ERROR_SIMUL_EX: two exceptions at once"
-                }
+                reason::KVM_INTERNAL_ERROR_SIMUL_EX => "SIMUL_EX: two exceptions at once",
                 reason::KVM_INTERNAL_ERROR_DELIVERY_EV => {
-                    ", KVM_INTERNAL_ERROR_DELIVERY_EV: an event's delivery left the guest"
+                    "DELIVERY_EV: an event's delivery left the guest"
                 }
                 reason::KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON => {
-                    ", KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON: an exit KVM never asked for"
+                    "UNEXPECTED_EXIT_REASON: an exit that KVM never asked for"
                 }
-                _ => "",
+                _ => NOT_IN_6_1,
             };
-            (3, meaning, [suberror.into(), 0])
+            (2, meaning, [suberror.into(), 0])
         }
-        Death::Unknown { hardware_exit_reason } => (4, "", [hardware_exit_reason, 0]),
-        Death::Unexpected { reason } => (5, name(reason), [reason.into(), 0]),
-        Death::Malformed { reason } => (6, name(reason), [reason.into(), 0]),
+        Death::Unknown { hardware_exit_reason } => (3, "", [hardware_exit_reason, 0]),
+        Death::Unexpected { reason } => (4, name(reason), [reason.into(), 0]),
+        Death::Malformed { reason } => (5, name(reason), [reason.into(), 0]),
     };
     text.say(text::line(DEATHS, line).unwrap_or_default(), &[word.as_bytes()], &numbers);
     if let Death::Emulation { bytes, size: size @ 1.. } = death {
@@ -153,8 +152,10 @@ fn how(text: &mut Text, death: Death) {
 }
 
 fn name(reason: u32) -> &'static str {
-    reason::name(reason).unwrap_or("(not in Linux 6.1)")
+    reason::name(reason).unwrap_or(NOT_IN_6_1)
 }
+
+const NOT_IN_6_1: &str = "(not in Linux 6.1)";
 
 /// Tells what is wrong with the command line, and gives the exit status.
 #[inline(never)]

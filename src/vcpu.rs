@@ -115,7 +115,7 @@ impl RunPage {
     /// is not inside the mapping, or not behind `kvm_run` itself.
     pub fn data(&mut self, offset: u64, len: usize) -> Option<&mut [u8]> {
         let offset = usize::try_from(offset).ok()?;
-        if offset < size_of::<kvm_run>() || offset.checked_add(len)? > self.0.len() {
+        if offset < size_of::<kvm_run>() || offset.checked_add(len)? > self.0.size() {
             return None;
         }
         // SAFETY: inside the mapping, and behind the structure, so that the signal handler's byte

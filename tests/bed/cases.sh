@@ -255,7 +255,7 @@ a_triple_fault_is_told() {
 }
 an_instruction_that_kvm_cannot_emulate_is_told() {
 	p 3 $F/broken/emulation.bin
-	says 'KVM_EXIT_INTERNAL_ERROR: KVM_INTERNAL_ERROR_EMULATION'
+	says 'KVM_EXIT_INTERNAL_ERROR: suberror 1, KVM_INTERNAL_ERROR_EMULATION'
 	says 'df 25 00 00 00 d0'
 	says 'RIP 0x1041'
 }

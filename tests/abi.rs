@@ -1,0 +1,295 @@
+//! The numbers, sizes and offsets in `sys` are those of `<linux/kvm.h>`: a C program made from that header
+//! says what they are. What `sys` defines and is not compared here is a failure too.
+
+#![allow(non_camel_case_types)]
+
+use kob_2m::sys::exit::REASONS;
+use kob_2m::sys::ioctl::{KVMIO, REQUESTS};
+use kob_2m::sys::memory::*;
+use kob_2m::sys::regs::*;
+use kob_2m::sys::run::*;
+use kob_2m::sys::{KVM_API_VERSION, exit};
+use std::collections::BTreeSet;
+use std::fs;
+use std::mem::offset_of;
+use std::process::Command;
+
+/// A C expression, and what it is on our side.
+struct Fact {
+    c: String,
+    ours: u64,
+}
+
+#[derive(Default)]
+struct Facts {
+    list: Vec<Fact>,
+    /// The constants, structures and fields that the facts are about, as `sys` names them.
+    names: BTreeSet<String>,
+}
+
+impl Facts {
+    fn constant(&mut self, name: &str, ours: u64) {
+        self.list.push(Fact { c: name.into(), ours });
+        self.names.insert(name.into());
+    }
+
+    fn size(&mut self, ours_name: &str, c: &str, ours: usize) {
+        self.list.push(Fact { c: format!("sizeof({c})"), ours: ours as u64 });
+        self.names.insert(ours_name.into());
+    }
+
+    /// `c_path` is the field as `offsetof(struct c_struct, ...)` takes it.
+    fn field(&mut self, name: String, c_struct: &str, c_path: &str, ours: usize) {
+        let c = format!("offsetof(struct {c_struct}, {c_path})");
+        self.list.push(Fact { c, ours: ours as u64 });
+        self.names.insert(name);
+    }
+}
+
+/// A structure that C has by the same name, with fields of the same names.
+macro_rules! same {
+    ($facts:expr, $name:ident { $($field:ident $(as $c:literal)?),* $(,)? }) => {
+        $facts.size(stringify!($name), concat!("struct ", stringify!($name)), size_of::<$name>());
+        $({
+            #[allow(unused_mut, unused_assignments)]
+            let mut c = stringify!($field).trim_start_matches("r#");
+            $(c = $c;)?
+            let name = format!("{}.{}", stringify!($name), stringify!($field));
+            $facts.field(name, stringify!($name), c, offset_of!($name, $field));
+        })*
+    };
+}
+
+/// An arm of `kvm_run`'s union, which in C has no type of its own: its fields' places in `kvm_run`.
+macro_rules! arm {
+    ($facts:expr, $arm:ident: $name:ident { $($field:ident),* $(,)? }) => {
+        $facts.size(stringify!($name), concat!("((struct kvm_run *)0)->", stringify!($arm)), size_of::<$name>());
+        $facts.names.insert(format!("kvm_run_exit.{}", stringify!($arm)));
+        $(
+            let name = format!("{}.{}", stringify!($name), stringify!($field));
+            let c = concat!(stringify!($arm), ".", stringify!($field));
+            let ours = offset_of!(kvm_run, exit) + offset_of!($name, $field);
+            $facts.field(name, "kvm_run", c, ours);
+        )*
+    };
+}
+
+fn facts() -> Facts {
+    let mut facts = Facts::default();
+    for &(name, number) in REQUESTS.iter().chain(REASONS) {
+        facts.constant(name, number.into());
+    }
+    facts.constant("KVMIO", KVMIO.into());
+    facts.constant("KVM_API_VERSION", KVM_API_VERSION as u64);
+    facts.constant("KVM_EXIT_IO_IN", KVM_EXIT_IO_IN.into());
+    facts.constant("KVM_EXIT_IO_OUT", KVM_EXIT_IO_OUT.into());
+    facts.constant("KVM_NR_INTERRUPTS", KVM_NR_INTERRUPTS as u64);
+    facts.constant("SYNC_REGS_SIZE_BYTES", SYNC_REGS_SIZE_BYTES as u64);
+    macro_rules! constants {
+        ($($name:expr => $text:literal),+ $(,)?) => { $(facts.constant($text, u64::from($name));)+ };
+    }
+    constants! {
+        exit::KVM_INTERNAL_ERROR_EMULATION => "KVM_INTERNAL_ERROR_EMULATION",
+        exit::KVM_INTERNAL_ERROR_SIMUL_EX => "KVM_INTERNAL_ERROR_SIMUL_EX",
+        exit::KVM_INTERNAL_ERROR_DELIVERY_EV => "KVM_INTERNAL_ERROR_DELIVERY_EV",
+        exit::KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON => "KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON",
+        KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES =>
+            "KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES",
+    }
+
+    same!(
+        facts,
+        kvm_userspace_memory_region { slot, flags, guest_phys_addr, memory_size, userspace_addr }
+    );
+    same!(
+        facts,
+        kvm_regs {
+            rax,
+            rbx,
+            rcx,
+            rdx,
+            rsi,
+            rdi,
+            rsp,
+            rbp,
+            r8,
+            r9,
+            r10,
+            r11,
+            r12,
+            r13,
+            r14,
+            r15,
+            rip,
+            rflags
+        }
+    );
+    same!(
+        facts,
+        kvm_segment {
+            base,
+            limit,
+            selector,
+            r#type,
+            present,
+            dpl,
+            db,
+            s,
+            l,
+            g,
+            avl,
+            unusable,
+            padding
+        }
+    );
+    same!(facts, kvm_dtable { base, limit, padding });
+    same!(
+        facts,
+        kvm_sregs {
+            cs,
+            ds,
+            es,
+            fs,
+            gs,
+            ss,
+            tr,
+            ldt,
+            gdt,
+            idt,
+            cr0,
+            cr2,
+            cr3,
+            cr4,
+            cr8,
+            efer,
+            apic_base,
+            interrupt_bitmap
+        }
+    );
+    same!(facts, kvm_run {
+        request_interrupt_window, immediate_exit, padding1, exit_reason,
+        ready_for_interrupt_injection, if_flag, flags, cr8, apic_base, exit as "hw",
+        kvm_valid_regs, kvm_dirty_regs, s
+    });
+    facts.size("kvm_run_exit", "((struct kvm_run *)0)->padding", size_of::<kvm_run_exit>());
+    facts.names.insert("kvm_run_exit.padding".into());
+    arm!(facts, hw: kvm_run_hw { hardware_exit_reason });
+    arm!(facts, fail_entry: kvm_run_fail_entry { hardware_entry_failure_reason, cpu });
+    arm!(facts, io: kvm_run_io { direction, size, port, count, data_offset });
+    arm!(facts, mmio: kvm_run_mmio { phys_addr, data, len, is_write });
+    arm!(facts, internal: kvm_run_internal { suberror, ndata, data });
+    arm!(facts, emulation_failure: kvm_run_emulation_failure {
+        suberror, ndata, flags, insn_size, insn_bytes
+    });
+    facts
+}
+
+/// Compiles and runs a C program over the header; gives its lines.
+fn c(name: &str, body: &str) -> Vec<String> {
+    let directory = env!("CARGO_TARGET_TMPDIR");
+    let (source, program) = (format!("{directory}/{name}.c"), format!("{directory}/{name}"));
+    let text = format!(
+        "#include <linux/kvm.h>\n#include <linux/version.h>\n#include <stddef.h>\n#include <stdio.h>\n\
+         int main(void) {{\n{body}\nreturn 0; }}\n"
+    );
+    fs::write(&source, text).unwrap();
+    let cc = Command::new("cc").args(["-o", &program, &source]).output().expect("cc runs");
+    assert!(cc.status.success(), "cc: {}", String::from_utf8_lossy(&cc.stderr));
+    let output = Command::new(&program).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_string).collect()
+}
+
+#[test]
+fn every_number_size_and_offset_is_the_header_s() {
+    let facts = facts();
+    let print = |fact: &Fact| format!("printf(\"%llu\\n\", (unsigned long long)({}));", fact.c);
+    let body: Vec<String> = facts.list.iter().map(print).collect();
+    let theirs = c("abi", &body.join("\n"));
+    assert_eq!(theirs.len(), facts.list.len());
+    for (fact, theirs) in facts.list.iter().zip(theirs) {
+        // The header's numbers are ints: those with bit 31 set print with their sign.
+        let theirs: u64 = theirs.parse().unwrap();
+        assert_eq!(fact.ours, theirs & u64::from(u32::MAX), "{}", fact.c);
+    }
+}
+
+#[test]
+fn what_sys_defines_is_compared() {
+    let names = facts().names;
+    let mut defined = 0;
+    for file in fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/sys")).unwrap() {
+        let path = file.unwrap().path();
+        let mut structure = String::new();
+        for line in fs::read_to_string(&path).unwrap().lines() {
+            let word = |text: &str| {
+                let end = text.find(|c: char| !c.is_alphanumeric() && c != '_' && c != '#');
+                text[..end.unwrap_or(text.len())].to_string()
+            };
+            let line = line.trim_start();
+            let name = if let Some(rest) = line.strip_prefix("pub const ") {
+                // The tables are made by the same macros as what they list.
+                let name = word(rest);
+                if matches!(name.as_str(), "REQUESTS" | "REASONS" | "fn" | "") {
+                    continue;
+                }
+                name
+            } else if let Some(rest) =
+                line.strip_prefix("pub struct ").or(line.strip_prefix("pub union "))
+            {
+                structure = word(rest);
+                structure.clone()
+            } else if let Some(rest) = line.strip_prefix("pub ").filter(|rest| {
+                let name = word(rest);
+                rest[name.len()..].starts_with(": ") && !structure.is_empty()
+            }) {
+                format!("{structure}.{}", word(rest))
+            } else if line.starts_with("KVM_") && line.contains(" = ") {
+                word(line)
+            } else {
+                continue;
+            };
+            defined += 1;
+            assert!(names.contains(&name), "{}: {name} is not compared", path.display());
+        }
+    }
+    assert!(defined > 230, "only {defined} definitions were found: has the style of sys changed?");
+}
+
+/// Requests and exit reasons of the header are all in `sys`, but for other architectures' requests.
+#[test]
+fn what_the_header_defines_is_in_sys() {
+    let version: u32 = c("version", "printf(\"%d\\n\", LINUX_VERSION_CODE);")[0].parse().unwrap();
+    if version >> 8 != 0x0601 {
+        let (major, minor) = (version >> 16, version >> 8 & 0xff);
+        println!("SKIP: the headers here are Linux {major}.{minor}'s; sys holds what 6.1 has");
+        return;
+    }
+    let cpp = Command::new("sh")
+        .args(["-c", "echo '#include <linux/kvm.h>' | cc -dM -E -"])
+        .output()
+        .expect("cc runs");
+    let names = facts().names;
+    let others = ["KVM_S390_", "KVM_PPC_", "KVM_ARM_", "KVM_CREATE_SPAPR_TCE", "KVM_ALLOCATE_RMA"];
+    // Of Arm, PowerPC and RISC-V alike; x86 got them later.
+    let elsewhere = ["KVM_DIRTY_TLB", "KVM_GET_ONE_REG", "KVM_SET_ONE_REG", "KVM_GET_REG_LIST"];
+    // Values inside an exit's data.
+    let arms = ["KVM_EXIT_HYPERV_", "KVM_EXIT_XEN_HCALL"];
+    let mut seen = 0;
+    for line in String::from_utf8(cpp.stdout).unwrap().lines() {
+        let mut words = line.split_whitespace().skip(1);
+        let (Some(name), Some(value)) = (words.next(), words.next()) else { continue };
+        let request = value.starts_with("_IO") && !name.starts_with("__KVM_DEPRECATED");
+        let reason = name.starts_with("KVM_EXIT_") && value.parse::<u32>().is_ok();
+        if !(request && name.starts_with("KVM_") || reason) {
+            continue;
+        }
+        if others.iter().chain(&arms).any(|other| name.starts_with(other))
+            || elsewhere.contains(&name)
+        {
+            continue;
+        }
+        seen += 1;
+        assert!(names.contains(name), "{name} is missing in sys");
+    }
+    assert!(seen > 140, "only {seen} were found");
+}

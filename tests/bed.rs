@@ -1,0 +1,114 @@
+//! The bed: our small BiscuitOS in QEMU, on both kernels, where `tests/bed/cases.sh` runs the program on a
+//! real `/dev/kvm`. One boot for all cases; `cargo test --test bed -- NAME` runs one case.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+use std::thread;
+
+const KERNELS: [&str; 2] = ["6.1", "6.12"];
+
+#[derive(Default)]
+struct Tally {
+    passed: u32,
+    failed: u32,
+    skipped: u32,
+}
+
+fn main() -> ExitCode {
+    std::env::set_current_dir(env!("CARGO_MANIFEST_DIR")).unwrap();
+    let only = std::env::args().skip(1).find(|word| !word.starts_with('-')).unwrap_or_default();
+    let beds: Vec<_> = KERNELS
+        .into_iter()
+        .map(|kernel| {
+            let only = only.clone();
+            thread::spawn(move || run(kernel, &only))
+        })
+        .collect();
+    let mut sum = Tally::default();
+    for bed in beds {
+        let tally = bed.join().unwrap();
+        sum.passed += tally.passed;
+        sum.failed += tally.failed;
+        sum.skipped += tally.skipped;
+    }
+    let verdict = if sum.failed == 0 { "ok" } else { "FAILED" };
+    println!(
+        "\ntest result: {verdict}. {} passed; {} failed; {} ignored; 0 measured; 0 filtered out",
+        sum.passed, sum.failed, sum.skipped
+    );
+    ExitCode::from(u8::from(sum.failed > 0))
+}
+
+/// Boots one kernel and prints each case as it ends.
+fn run(kernel: &str, only: &str) -> Tally {
+    let overlay = format!("{}/bed-{kernel}", env!("CARGO_TARGET_TMPDIR"));
+    lay_over(Path::new(&overlay));
+    let mut bed = Command::new("sh");
+    bed.args(["biscuitos/run", kernel])
+        .env("OVERLAY", &overlay)
+        .env("CMD", format!("ONLY={only} sh /root/cases.sh"))
+        .env("TIMEOUT", "900")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    // A page of 1 GiB must be set aside while the kernel boots. QEMU touches some 1.5 GiB then.
+    if memory_to_spare() > 6 << 20 {
+        bed.env("MEMORY", "3G").env("APPEND", "hugepagesz=1G hugepages=1");
+    }
+    let mut bed = bed.spawn().expect("sh runs");
+
+    let mut tally = Tally::default();
+    let mut complete = false;
+    for line in BufReader::new(bed.stdout.take().unwrap()).lines() {
+        let line = String::from_utf8_lossy(line.unwrap().as_bytes()).into_owned();
+        let (verdict, case) = line.split_once(' ').unwrap_or((&line, ""));
+        match verdict {
+            "ok" => tally.passed += 1,
+            "skip" => tally.skipped += 1,
+            "FAILED" => tally.failed += 1,
+            "done" => complete = true,
+            _ => {}
+        }
+        match verdict {
+            "ok" => println!("test linux {kernel}: {case} ... ok"),
+            "skip" => println!("test linux {kernel}: {case} ... ignored (SKIP)"),
+            "done" => {}
+            _ => println!("test linux {kernel}: {line}"),
+        }
+    }
+    let status = bed.wait().unwrap();
+    if !status.success() || !complete || tally.passed + tally.skipped + tally.failed == 0 {
+        println!("test linux {kernel}: the bed did not run to its end: {status} ... FAILED");
+        tally.failed += 1;
+    }
+    tally
+}
+
+/// What the bed has beside the image: the cases, a user who owns nothing, and strace with its libraries.
+fn lay_over(directory: &Path) {
+    let _ = fs::remove_dir_all(directory);
+    let put = |from: &str, to: &str| {
+        let to = directory.join(to.trim_start_matches('/'));
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(from, to).unwrap_or_else(|error| panic!("{from}: {error}"));
+    };
+    put("tests/bed/cases.sh", "root/cases.sh");
+    fs::create_dir_all(directory.join("etc")).unwrap();
+    let passwd = "root::0:0::/root:/bin/sh\nnobody::65534:65534::/:/bin/sh\n";
+    fs::write(directory.join("etc/passwd"), passwd).unwrap();
+    put("/usr/bin/strace", "/bin/strace");
+    let ldd = Command::new("ldd").arg("/usr/bin/strace").output().expect("ldd runs");
+    for word in String::from_utf8(ldd.stdout).unwrap().split_whitespace() {
+        if word.starts_with('/') {
+            put(word, word);
+        }
+    }
+}
+
+/// In KiB.
+fn memory_to_spare() -> u64 {
+    let meminfo = fs::read_to_string("/proc/meminfo").unwrap();
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:")).unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}

@@ -1,0 +1,256 @@
+//! The Makefile keeps BiscuitOS' contract (`biscuitos/README.md`): in a copy of the tree as `make download`
+//! makes it, without dotfiles, with what BiscuitOS' wrapper sets and exports.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+const TARGETA: &str = "BiscuitOS-UKVM-2M-default";
+
+/// A new copy of the tree: `cp -rfa SOURCE/* ./`, but for what has been built in it.
+fn copy(name: &str) -> PathBuf {
+    let to = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = fs::remove_dir_all(&to);
+    fs::create_dir_all(&to).unwrap();
+    for entry in fs::read_dir(env!("CARGO_MANIFEST_DIR")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let built = ["target", "BiscuitOS_app", "_BiscuitOS-VM.iso", TARGETA].contains(&name);
+        if !name.starts_with('.') && !built {
+            assert!(Command::new("cp").arg("-rfa").arg(&path).arg(&to).status().unwrap().success());
+        }
+    }
+    to
+}
+
+fn make(directory: &Path) -> Command {
+    let mut make = Command::new("make");
+    // Of the `make test` that we are in.
+    for variable in
+        ["MAKEFLAGS", "MFLAGS", "MAKELEVEL", "TARGETA", "ARCH", "INSPATH", "KERNEL", "CMD"]
+    {
+        make.env_remove(variable);
+    }
+    make.current_dir(directory);
+    make
+}
+
+/// What the wrapper's `make` runs.
+fn wrapper(directory: &Path) -> Command {
+    let tree = "/home/user/BiscuitOS/output/linux-5.0-x86_64";
+    let mut make = make(directory);
+    make.arg(format!("CC={tree}///bin/-gcc"))
+        .arg(format!("CPP={tree}///bin/-g++"))
+        .arg(format!("CXX={tree}///bin/-c++"))
+        .args(["CFLAGS=", "LDFLAGS=-lnothing", "LDFLAGS=-lnothing", "CFLAGS="])
+        .args(["CXXFLAGS=", "CCASFLAGS="])
+        .arg(format!("LIBS=-L{tree}/rootfs/rootfs/usr/lib -L{tree}///lib "))
+        .arg(format!("CPPFLAGS=-I{tree}/rootfs/rootfs/usr/include -I{tree}///include "))
+        .arg(format!("PKG_CONFIG_PATH={tree}/rootfs/rootfs/usr/lib/pkgconfig"))
+        .args(["CROSS_COMPILE=", "ARCH=x86_64"])
+        .arg(format!("TARGETA={TARGETA}"));
+    make
+}
+
+/// What the wrapper's `make install` runs: under sudo's PATH, where no cargo is.
+fn install(directory: &Path, inspath: &Path) -> Command {
+    let mut make = make(directory);
+    make.arg("install")
+        .arg(format!("INSPATH={}", inspath.display()))
+        .arg(format!("TARGETA={TARGETA}"))
+        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("HOME", "/nonexistent");
+    make
+}
+
+#[track_caller]
+fn succeeds(mut command: Command) -> Output {
+    let output = command.output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{command:?}: {}{stderr}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+    output
+}
+
+/// The command fails, and says this.
+#[track_caller]
+fn fails(mut command: Command, message: &str) {
+    let output = command.output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{command:?} succeeded");
+    assert!(stderr.contains(message), "{command:?}: no '{message}' in: {stderr}");
+}
+
+fn files(directory: &Path) -> Vec<String> {
+    let output = succeeds({
+        let mut find = Command::new("find");
+        find.current_dir(directory).args([".", "-type", "f"]);
+        find
+    });
+    let mut files: Vec<String> =
+        String::from_utf8(output.stdout).unwrap().lines().map(str::to_string).collect();
+    files.sort();
+    files
+}
+
+/// A copy in which the wrapper has built. It is not to be changed.
+fn built() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let tree = copy("wrapper");
+        succeeds(wrapper(&tree));
+        tree
+    })
+}
+
+#[test]
+fn the_wrapper_builds_the_program_and_the_image_beside_the_makefile() {
+    let tree = built();
+    let program = fs::metadata(tree.join(TARGETA)).unwrap();
+    assert_eq!(program.permissions().mode() & 0o777, 0o755);
+    assert!(fs::read(tree.join(TARGETA)).unwrap().starts_with(b"\x7fELF"));
+    assert_eq!(fs::metadata(tree.join("_BiscuitOS-VM.iso")).unwrap().len(), 0x40 + 19);
+    let version = succeeds({
+        let mut program = Command::new(tree.join(TARGETA));
+        program.arg("--version");
+        program
+    });
+    assert!(version.stdout.starts_with(b"KOB-2M "));
+}
+
+#[test]
+fn a_second_make_does_nothing() {
+    let program = built().join(TARGETA);
+    let date = || fs::metadata(&program).unwrap().modified().unwrap();
+    let before = date();
+    succeeds(wrapper(built()));
+    assert_eq!(date(), before);
+}
+
+#[test]
+fn install_puts_all_files_where_biscuitos_looks_and_needs_no_cargo() {
+    let to = Path::new(env!("CARGO_TARGET_TMPDIR")).join("rootfs/usr/bin");
+    let _ = fs::remove_dir_all(&to);
+    // Twice: over what is there.
+    for _ in 0..2 {
+        succeeds(install(built(), &to));
+    }
+    let mode = |name: &str| fs::metadata(to.join(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(TARGETA), mode("RunBiscuitOS.sh")), (0o755, 0o755));
+    assert!(to.join("firmware/_BiscuitOS-VM.iso").is_file());
+    assert!(to.join("firmware/touch.bin").is_file());
+    assert!(to.join("firmware/broken/triple.bin").is_file());
+    let script = fs::read_to_string(to.join("RunBiscuitOS.sh")).unwrap();
+    assert!(script.starts_with("#!/bin/ash\n"), "{script}");
+    assert!(script.contains(&format!("\nPROGRAM={TARGETA}\n")), "{script}");
+    let guests =
+        files(&built().join("target/guest")).iter().filter(|f| f.ends_with(".bin")).count();
+    assert_eq!(files(&to).len(), 2 + guests, "the first guest is _BiscuitOS-VM.iso");
+}
+
+#[test]
+fn install_before_make_says_what_is_missing() {
+    let tree = copy("unbuilt");
+    let to = tree.join("rootfs");
+    let message = format!("{TARGETA} is missing: run `make TARGETA={TARGETA}` first");
+    fails(install(&tree, &to), &message);
+    assert!(!to.exists());
+}
+
+#[test]
+fn install_names_the_one_file_that_is_missing() {
+    let tree = copy("half");
+    let (program, bins) = (built().join(TARGETA), built().join("target"));
+    succeeds({
+        let mut cp = Command::new("cp");
+        cp.arg("-a").arg(program).arg(bins).arg(&tree);
+        cp
+    });
+    fails(install(&tree, &tree.join("rootfs")), "_BiscuitOS-VM.iso is missing");
+}
+
+#[test]
+fn clean_removes_what_make_made_and_nothing_else() {
+    let tree = copy("clean");
+    let before = files(&tree);
+    succeeds({
+        let mut cp = Command::new("cp");
+        cp.arg("-a").arg(built().join("target")).arg(&tree);
+        cp
+    });
+    // From the built files, as the wrapper does it; a second name; and a file of the user's.
+    succeeds(wrapper(&tree));
+    let mut second = make(&tree);
+    second.arg("TARGETA=another");
+    succeeds(second);
+    fs::write(tree.join("mine"), "mine").unwrap();
+    assert!(tree.join(TARGETA).exists() && tree.join("another").exists());
+
+    let mut clean = make(&tree);
+    clean.args(["clean", &format!("TARGETA={TARGETA}")]);
+    succeeds(clean);
+    let mut expected = before.clone();
+    expected.push("./mine".into());
+    expected.sort();
+    assert_eq!(files(&tree), expected);
+    // With nothing to clean.
+    let mut clean = make(&tree);
+    clean.arg("clean");
+    succeeds(clean);
+}
+
+#[test]
+fn another_architecture_is_a_clear_error() {
+    let tree = copy("arm");
+    let mut make = make(&tree);
+    make.arg("ARCH=arm64");
+    fails(make, "ARCH=arm64: this project is x86_64 only");
+}
+
+#[test]
+fn a_target_that_would_overwrite_something_is_refused() {
+    let tree = copy("overwrite");
+    succeeds({
+        let mut cp = Command::new("cp");
+        cp.arg("-a").arg(built().join("target")).arg(&tree);
+        cp
+    });
+    for (target, message) in [
+        ("README.md", "README.md is there, and make did not make it"),
+        ("src/main.rs", "a file name, of letters, digits and ._+- alone"),
+        ("", "one file name"),
+        ("a b", "a file name"),
+        ("..", "does not begin with a dot"),
+    ] {
+        let mut make = make(&tree);
+        make.arg(format!("TARGETA={target}"));
+        fails(make, message);
+    }
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    assert_eq!(fs::read(tree.join("README.md")).unwrap(), fs::read(readme).unwrap());
+}
+
+/// The script runs in BiscuitOS' busybox alone: ash reads it, and each command in it is an applet.
+#[test]
+fn the_script_needs_busybox_alone() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let busybox = root.join("target/biscuitos/debian/busybox/bin/busybox");
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(&busybox);
+        command.args(arguments).current_dir(root);
+        succeeds(command)
+    };
+    run(&["ash", "-n", "RunBiscuitOS.sh"]);
+    for script in ["etc/init.d/rcS", "etc/session", "etc/command"] {
+        run(&["ash", "-n", &format!("biscuitos/rootfs/{script}")]);
+    }
+    let applets = String::from_utf8(run(&["--list"]).stdout).unwrap();
+    for command in ["grep", "mkdir", "mount", "cat", "echo", "dirname"] {
+        assert!(applets.lines().any(|applet| applet == command), "{command}");
+    }
+}

@@ -1,0 +1,141 @@
+//! The program as it ships: its size and shape, its help, and its command line, which needs no KVM.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/BiscuitOS_app");
+
+fn run(arguments: &[&str]) -> (i32, String, String) {
+    assert!(Path::new(PROGRAM).exists(), "{PROGRAM} is missing: `make` makes it");
+    let Output { status, stdout, stderr } =
+        Command::new(PROGRAM).args(arguments).stdin(Stdio::null()).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code().expect("no signal"), text(stdout), text(stderr))
+}
+
+/// The original in C, static on musl.
+const ORIGINAL_SIZE: u64 = 30_352;
+
+#[test]
+fn it_is_smaller_than_the_original() {
+    let size = fs::metadata(PROGRAM).unwrap().len();
+    println!("{size} bytes");
+    assert!(size < ORIGINAL_SIZE, "{size} bytes");
+}
+
+#[test]
+fn it_is_a_stripped_static_pie_with_full_relro() {
+    let output = Command::new("readelf").args(["-hldW", PROGRAM]).output().expect("readelf runs");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let has = |what: &str| text.contains(what);
+    assert!(has("DYN (Position-Independent Executable file)"), "{text}");
+    assert!(has("GNU_RELRO") && has("BIND_NOW") && has("NOW PIE"), "{text}");
+    assert!(!has("INTERP") && !has("(NEEDED)"), "it asks for an interpreter or a library: {text}");
+    assert!(has("GNU_STACK") && !text.contains("RWE"), "{text}");
+    assert!(has("Number of section headers:         0"), "{text}");
+}
+
+/// A panic would be 40 bytes of message and no cause: there is no way to one.
+#[test]
+fn it_cannot_panic() {
+    let program = fs::read(PROGRAM).unwrap();
+    let message = b"KOB-2M: internal error";
+    assert!(!program.windows(message.len()).any(|window| window == message));
+}
+
+#[test]
+fn help_goes_to_standard_output_and_is_the_readme_s() {
+    let (status, stdout, stderr) = run(&["--help"]);
+    assert_eq!((status, stderr.as_str()), (0, ""));
+    assert_eq!(run(&["-h"]).1, stdout);
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    assert!(readme.contains(&stdout), "README.md does not hold the text of --help:\n{stdout}");
+}
+
+#[test]
+fn the_version_is_the_package_s() {
+    let version = concat!("KOB-2M ", env!("CARGO_PKG_VERSION"), "\n");
+    for option in ["-V", "--version"] {
+        assert_eq!(run(&[option]), (0, version.into(), String::new()));
+    }
+}
+
+#[test]
+fn help_that_cannot_be_written_is_an_error() {
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let status = Command::new(PROGRAM).arg("--help").stdout(full).status().unwrap();
+    assert_eq!(status.code(), Some(1));
+}
+
+/// Each with the message that it must give: the thing, the error, the remedy.
+#[test]
+fn a_bad_command_line_ends_with_2_and_says_what_is_wrong() {
+    let not_a_number = "EINVAL: no number like 4096, 0x1000, 16M; for --pause, 0.25";
+    let cases: &[(&[&str], &str)] = &[
+        (&["--paws"], "--paws: no such option"),
+        (&["-x"], "-x: no such option"),
+        (&["--Memory", "2M"], "--Memory: no such option"),
+        (&["-m"], "--memory: needs a value"),
+        (&["image", "--pause"], "--pause: needs a value"),
+        (&["--help=x"], "--help: takes no value"),
+        (&["a", "b"], "b: a second image"),
+        (&["--", "a", "-m"], "-m: a second image"),
+        (&["-m", "0"], "--memory 0: EINVAL: must not be 0"),
+        (&["-m", "0K"], "--memory 0K: EINVAL: must not be 0"),
+        (&["-m", ""], &format!("--memory : {not_a_number}")),
+        (&["-m", "lots"], &format!("--memory lots: {not_a_number}")),
+        (&["-m-1"], &format!("--memory -1: {not_a_number}")),
+        (&["--base=0x"], &format!("--base 0x: {not_a_number}")),
+        (&["--load", "1 K"], &format!("--load 1 K: {not_a_number}")),
+        (&["--entry", "%s%d%x%z"], &format!("--entry %s%d%x%z: {not_a_number}")),
+        (&["--pause", "soon"], &format!("--pause soon: {not_a_number}")),
+        (&["--pause", "-1"], &format!("--pause -1: {not_a_number}")),
+        (
+            &["-m", "18446744073709551616"],
+            "--memory 18446744073709551616: EOVERFLOW: more than 64 bits hold",
+        ),
+        (&["-m", "17179869184G"], "--memory 17179869184G: EOVERFLOW"),
+        (&["--pause", "99999999999"], "--pause 99999999999: EOVERFLOW"),
+        (&["-m", "5000"], "--memory 5000 bytes: EINVAL: no multiple of 4 KiB"),
+        (&["--base", "0x800"], "--base 0x800: EINVAL: no multiple of 4 KiB"),
+        (&["-m", "4G"], "--memory 4 GiB, --base 0x0: E2BIG: RAM must end at 0xfffbc000 or below"),
+        (&["-m", "8191P"], not_a_number),
+        (&["-m", "8388608G"], "--memory 8388608 GiB, --base 0x0: E2BIG"),
+        (&["--base", "0xfffffffffffff000"], "--memory 16 MiB, --base 0xfffffffffffff000: E2BIG"),
+        (&["--load", "16M"], "--load 0x1000000: EFAULT: outside RAM, which is 0x0 to 0xffffff"),
+        (&["--entry", "16M"], "--entry 0x1000000: EFAULT: outside RAM, which is 0x0 to 0xffffff"),
+        (&["--base", "2M"], "--load 0x1000: EFAULT: outside RAM, which is 0x200000 to 0x11fffff"),
+    ];
+    for (arguments, message) in cases {
+        let (status, stdout, stderr) = run(arguments);
+        assert_eq!((status, stdout.as_str()), (2, ""), "{arguments:?}: {stderr}");
+        assert!(stderr.starts_with("BiscuitOS_app: "), "{stderr}");
+        assert!(stderr.contains(message), "{arguments:?}: no '{message}' in {stderr}");
+        assert!(stderr.ends_with("\nTry: BiscuitOS_app --help\n"), "{stderr}");
+    }
+}
+
+#[test]
+fn a_word_longer_than_any_buffer_is_shown_whole() {
+    let word = format!("--{}", "x".repeat(100_000));
+    let (status, _, stderr) = run(&[&word]);
+    assert_eq!(status, 2);
+    assert!(stderr.contains(&format!("{word}: no such option")));
+}
+
+#[test]
+fn bytes_that_are_no_text_do_no_harm() {
+    use std::os::unix::ffi::OsStrExt;
+    let word = std::ffi::OsStr::from_bytes(b"--\xff\xfe%s");
+    let output = Command::new(PROGRAM).arg(word).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(output.stderr.windows(6).any(|window| window == b"--\xff\xfe%s"));
+}
+
+#[test]
+fn without_even_a_name_it_answers() {
+    use std::os::unix::process::CommandExt;
+    let output = Command::new(PROGRAM).arg0("").arg("--help").output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+}
