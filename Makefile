@@ -5,7 +5,7 @@
 #   make pack       a small BiscuitOS with them in it
 #   make run        boots it in QEMU; CMD="..." runs that in it instead; KERNEL=6.12 takes that Linux
 #   make test       every test there is
-#   make bench      measures, in the same QEMU
+#   make bench      measures, in the same QEMU, against the least that such a program must do
 #   make clean      removes what `make` made
 
 # BiscuitOS' wrapper sets these on the command line.
@@ -49,7 +49,8 @@ all: $(TARGETA) $(IMAGE) $(BINS)
 
 $(PROGRAM): Cargo.toml Cargo.lock $(shell find src -type f) Makefile
 	@$(CLEAN_ENV) sh biscuitos/need musl cc as ld readelf
-	$(CARGO) build --quiet --locked --release --target x86_64-unknown-linux-musl
+	@echo "cargo build --release --target x86_64-unknown-linux-musl"
+	@$(CARGO) build --quiet --locked --release --target x86_64-unknown-linux-musl
 	@touch $@
 
 # lld leaves room behind the last segment for the section headers that it was told to omit; the
@@ -62,7 +63,7 @@ $(TARGETA): $(PROGRAM)
 	@mv target/$@.new $@
 	@grep -qsxF $@ target/made || echo $@ >> target/made
 
-AS_LD = as --32 -I guest -o target/guest/$*.o $< && \
+AS_LD = @echo "as, ld $@" && as --32 -I guest -o target/guest/$*.o $< && \
 	ld -m elf_i386 -N -Ttext 0x1000 -e _start --oformat binary -o $@ target/guest/$*.o
 
 target/guest/%.bin: guest/%.S guest/protected.inc
@@ -101,7 +102,7 @@ test: all
 	@$(CLEAN_ENV) sh biscuitos/need cc headers qemu strace
 	@$(CLEAN_ENV) sh biscuitos/pack 6.1 $(TARGETA)
 	@$(CLEAN_ENV) sh biscuitos/pack 6.12 $(TARGETA)
-	$(CLEAN_ENV) cargo test --locked
+	@$(CLEAN_ENV) cargo test --locked
 
 bench: all
 	@$(CLEAN_ENV) sh biscuitos/need cc headers qemu strace

@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn an_out_carries_its_bytes() {
         let mut page = page(KVM_EXIT_IO, io(KVM_EXIT_IO_OUT, 2, 1, 4096));
-        page.data(4096, 2).unwrap().copy_from_slice(&[b'H', b'e']);
+        page.data(4096, 2).unwrap().copy_from_slice(b"He");
         assert_eq!(decode(&mut page), Exit::Out { port: 0x10, size: 2, data: b"He" });
     }
 

@@ -134,10 +134,13 @@ fn map_file(path: &CStr, size: u64) -> Result<Memory<'_>, Error> {
     let mut map = Call::MAP_BACKING;
     if kind == libc::S_IFREG {
         let statfs = file.fd.statfs().map_err(Call::STATFS_BACKING.failed())?;
-        if statfs.f_type as u64 != libc::HUGETLBFS_MAGIC as u64 {
+        // The types of both differ between C libraries.
+        #[allow(clippy::unnecessary_cast)]
+        let (system, page_size) = (statfs.f_type as u64, statfs.f_bsize as u64);
+        if system != libc::HUGETLBFS_MAGIC as u64 {
             return Err(Call::STATFS_BACKING.error(libc::EXDEV));
         }
-        if statfs.f_bsize as u64 == 1 << 30 {
+        if page_size == 1 << 30 {
             map = Call::MAP_BACKING_1G;
         }
         file.fd.set_size(size).map_err(Call::SIZE_BACKING.failed())?;

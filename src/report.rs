@@ -103,6 +103,7 @@ pub fn end(program: &CStr, end: &End) -> i32 {
     }
 }
 
+/// What a guest can die of; [`how`] chooses the line.
 const DEATHS: &str = "\
 KVM_EXIT_SHUTDOWN: triple fault: no handler for an exception, nor for the double fault
 KVM_EXIT_FAIL_ENTRY: host CPU %d refused to enter the guest: %x%s

@@ -235,6 +235,33 @@ fn a_target_that_would_overwrite_something_is_refused() {
     assert_eq!(fs::read(tree.join("README.md")).unwrap(), fs::read(readme).unwrap());
 }
 
+/// The package entry, in a tree whose package-app.sh prints the words that it gets.
+#[test]
+fn the_package_entry_gives_biscuitos_script_its_24_words() {
+    let tree = Path::new(env!("CARGO_TARGET_TMPDIR")).join("tree");
+    let _ = fs::remove_dir_all(&tree);
+    fs::create_dir_all(tree.join("scripts/package")).unwrap();
+    let script = "for word; do echo \"[$word]\"; done\n";
+    fs::write(tree.join("scripts/package/package-app.sh"), script).unwrap();
+    let entry = concat!(env!("CARGO_MANIFEST_DIR"), "/biscuitos/package/BiscuitOS-UKVM-2M");
+    let makefile = format!(
+        "srctree := .\nCONFIG_SHELL := sh\nQ := @\nCONFIG_MAIN_PROJ_NAME := linux-5.0-x86_64\n\
+         CONFIG_LINUX_KERNEL_VERSION := 5.0\nCONFIG_PK_BISCUITOS_UKVM_2M_VERSION := default\n\
+         CONFIG_PK_BISCUITOS_UKVM_2M_URL := url\nall: sub\ninclude {entry}/Makefile\n\
+         sub: $(SUB_TARGET)\nFORCE:\n"
+    );
+    fs::write(tree.join("Makefile"), makefile).unwrap();
+    let words = String::from_utf8(succeeds(make(&tree)).stdout).unwrap();
+    let words: Vec<&str> = words.lines().collect();
+    assert_eq!(words.len(), 24, "{words:?}");
+    let patch = format!("[{entry}/patchX]");
+    let first = ["[.X]", "[BiscuitOS-UKVM-2MX]", "[defaultX]", "[urlX]", "[X]", patch.as_str()];
+    assert_eq!(words[..6], first);
+    assert_eq!(words[6..10], ["[5.0X]", "[linux-5.0-x86_64X]", "[X]", "[X]"]);
+    assert!(words[10..22].iter().all(|&word| word == "[X]"));
+    assert_eq!(words[22..], ["[MakefileX]", "[X]"]);
+}
+
 /// The script runs in BiscuitOS' busybox alone: ash reads it, and each command in it is an applet.
 #[test]
 fn the_script_needs_busybox_alone() {
