@@ -2,7 +2,7 @@
 
 use crate::layout::{IMAGE, PAGE_SIZE, RAM_BASE, RAM_LIMIT, RAM_SIZE};
 use crate::memory::Backing;
-use crate::text;
+use crate::words;
 use core::ffi::CStr;
 use core::time::Duration;
 
@@ -83,7 +83,7 @@ const NAMES: &str = "--memory --backing --base --load --entry --pause --help --v
 const LETTERS: &[u8; 8] = b"mb\0\0\0\0hV";
 
 fn name(option: usize) -> &'static [u8] {
-    text::word(NAMES, option).unwrap_or_default().as_bytes()
+    words::word(NAMES, option).unwrap_or_default().as_bytes()
 }
 
 /// Reads the words behind the program's name.
@@ -142,7 +142,7 @@ pub fn parse<'a>(
             };
         }
         let value = match attached {
-            true => text::tail(word, option_len + usize::from(long)),
+            true => words::tail(word, option_len + usize::from(long)),
             false => words.next().ok_or(Wrong::NoValue)?,
         };
 

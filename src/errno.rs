@@ -1,6 +1,6 @@
 //! The kernel's error numbers, by name.
 
-use crate::text;
+use crate::words;
 
 /// An error number: `include/uapi/asm-generic/errno-base.h` and `errno.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ impl Errno {
 
     /// The C name; "error" for the numbers from 41 on, which no call here is known to return.
     pub fn name(self) -> &'static str {
-        text::word(NAMES, (self.0 as usize).wrapping_sub(1)).unwrap_or("error")
+        words::word(NAMES, (self.0 as usize).wrapping_sub(1)).unwrap_or("error")
     }
 }
 

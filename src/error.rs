@@ -7,7 +7,7 @@
 
 use crate::errno::Errno;
 use crate::sys::ioctl;
-use crate::text;
+use crate::words;
 use core::num::NonZeroU32;
 
 /// Why there is no machine, or no more.
@@ -62,7 +62,7 @@ impl Call {
     /// What the call is called.
     pub fn name(self) -> &'static str {
         let number = self.0.get();
-        ioctl::name(number).or(text::word(Call::NAMES, number as usize)).unwrap_or("ioctl")
+        ioctl::name(number).or(words::word(Call::NAMES, number as usize)).unwrap_or("ioctl")
     }
 
     pub fn error(self, errno: i32) -> Error {

@@ -5,6 +5,7 @@
 //! the kernel, which on x86-64 are the C library's too.
 
 use crate::errno::Errno;
+use crate::error::{Call, Error};
 use crate::signal;
 use core::ffi::{CStr, c_int, c_long, c_void};
 use core::mem::MaybeUninit;
@@ -31,6 +32,20 @@ impl Fd {
 
     pub fn raw(&self) -> c_int {
         self.0
+    }
+
+    /// ioctl(2): every KVM request of the program is made here, and an error knows which one it was.
+    ///
+    /// # Safety
+    /// `argument` is what `request` takes: a number, or the exposed address of a structure that nothing
+    /// else uses during the call. Where the request shows memory to a guest, that memory is to stay
+    /// mapped, and without a Rust reference to it, while a vCPU could run.
+    pub unsafe fn ioctl(&self, request: u32, argument: u64) -> Result<c_int, Error> {
+        // SAFETY: the caller's promise.
+        match check(unsafe { libc::syscall(libc::SYS_ioctl, self.0, request, argument) }) {
+            Ok(result) => Ok(result as c_int),
+            Err(errno) => Err(Error { call: Call::ioctl(request), errno }),
+        }
     }
 
     /// fstat(2).
@@ -97,13 +112,15 @@ pub struct Mapping {
 impl Mapping {
     /// mmap(2), to read and write, of `size` bytes from the start of `fd`.
     pub fn new(fd: c_int, size: usize, flags: c_int) -> Result<Mapping, Errno> {
-        let protection = libc::PROT_READ | libc::PROT_WRITE;
-        let anywhere = 0usize;
+        // The kernel takes six longs here: an int would leave the upper half of one undefined.
+        let protection = c_long::from(libc::PROT_READ | libc::PROT_WRITE);
+        let (flags, fd) = (c_long::from(flags), c_long::from(fd));
+        let (anywhere, offset): (c_long, c_long) = (0, 0);
         // SAFETY: a new mapping at an address of the kernel's choice disturbs no other.
-        check(unsafe {
-            libc::syscall(libc::SYS_mmap, anywhere, size, protection, flags, fd as c_long, 0usize)
-        })
-        .map(|start| Mapping { start: core::ptr::with_exposed_provenance_mut(start), size })
+        let start = check(unsafe {
+            libc::syscall(libc::SYS_mmap, anywhere, size, protection, flags, fd, offset)
+        })?;
+        Ok(Mapping { start: core::ptr::with_exposed_provenance_mut(start), size })
     }
 
     /// madvise(2) for all of it; whether the kernel takes the advice is its own affair.
@@ -141,6 +158,11 @@ impl Drop for Fd {
         // SAFETY: this value owned the descriptor.
         unsafe { libc::syscall(libc::SYS_close, self.0) };
     }
+}
+
+/// The address of a structure, as an ioctl takes it; the compiler is told that the kernel gets it.
+pub fn address<T>(structure: *const T) -> u64 {
+    structure.expose_provenance() as u64
 }
 
 /// Turns the C library's -1 into the error number.

@@ -2,7 +2,7 @@
 
 use crate::error::{Call, Error};
 use crate::fd::Fd;
-use crate::sys::ioctl::{self, ioctl};
+use crate::sys::ioctl;
 use crate::vm::Vm;
 use core::ffi::CStr;
 
@@ -19,20 +19,20 @@ impl Kvm {
     /// `KVM_GET_API_VERSION`. ENOTTY where this is not KVM's device at all.
     pub fn api_version(&self) -> Result<i32, Error> {
         // SAFETY: takes no argument.
-        unsafe { ioctl(self.0.raw(), ioctl::KVM_GET_API_VERSION, 0) }
+        unsafe { self.0.ioctl(ioctl::KVM_GET_API_VERSION, 0) }
     }
 
     /// `KVM_GET_VCPU_MMAP_SIZE`: the size of a vCPU's mapping, in bytes.
     pub fn vcpu_mmap_size(&self) -> Result<usize, Error> {
         // SAFETY: takes no argument.
-        unsafe { ioctl(self.0.raw(), ioctl::KVM_GET_VCPU_MMAP_SIZE, 0) }.map(|size| size as usize)
+        unsafe { self.0.ioctl(ioctl::KVM_GET_VCPU_MMAP_SIZE, 0) }.map(|size| size as usize)
     }
 
     /// `KVM_CREATE_VM`.
     pub fn create_vm<'m>(&self) -> Result<Vm<'m>, Error> {
         const DEFAULT_TYPE: u64 = 0;
         // SAFETY: takes a number. The new descriptor is ours alone.
-        unsafe { ioctl(self.0.raw(), ioctl::KVM_CREATE_VM, DEFAULT_TYPE) }
+        unsafe { self.0.ioctl(ioctl::KVM_CREATE_VM, DEFAULT_TYPE) }
             .map(|fd| Vm::new(Fd::from_kernel(fd)))
     }
 }

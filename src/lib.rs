@@ -4,10 +4,10 @@
 //! with [`machine`], which is the whole story in one function, and go down from there; to read
 //! from the ground up, take them in this order:
 //!
-//! - [`errno`], [`text`]: error numbers by name; text without allocation
+//! - [`words`], [`errno`]: names in one string; error numbers by name
 //! - [`sys`]: the raw KVM ABI
 //! - [`error`]: all that can go wrong on this side of the guest
-//! - [`fd`], [`signal`]: what the C library gives, owned and safe
+//! - [`signal`], [`fd`], [`text`]: what the system gives, owned and safe; text without allocation
 //! - [`layout`]: every guest-physical address and port
 //! - [`memory`]: guest RAM
 //! - [`kvm`], [`vm`], [`vcpu`]: the three kinds of KVM descriptor
@@ -36,3 +36,4 @@ pub mod sys;
 pub mod text;
 pub mod vcpu;
 pub mod vm;
+pub mod words;

@@ -9,7 +9,7 @@ use core::ffi::{CStr, c_char, c_int};
 use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 use kob_2m::cli::{self, Blame, Command};
 use kob_2m::machine::{self, Note};
-use kob_2m::{fd, report, signal, text};
+use kob_2m::{fd, report, signal, words};
 
 // The C library, linked statically: Rust's own standard library would have asked for it.
 #[link(name = "c")]
@@ -56,7 +56,7 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
 /// The last part of a path.
 fn file_name(path: &CStr) -> &CStr {
     let slash = path.to_bytes().iter().rposition(|&byte| byte == b'/');
-    text::tail(path, slash.map_or(0, |slash| slash + 1))
+    words::tail(path, slash.map_or(0, |slash| slash + 1))
 }
 
 fn note(note: Note) {

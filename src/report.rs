@@ -9,7 +9,8 @@ use crate::machine::{End, Note};
 use crate::memory::{Backing, Pool};
 use crate::sys::exit as reason;
 use crate::sys::ioctl;
-use crate::text::{self, Text};
+use crate::text::Text;
+use crate::words;
 use core::ffi::CStr;
 
 /// Exit statuses, besides 128+N for signal N.
@@ -145,7 +146,7 @@ fn how(text: &mut Text, death: Death) {
         Death::Unexpected { reason } => (4, name(reason), [reason.into(), 0]),
         Death::Malformed { reason } => (5, name(reason), [reason.into(), 0]),
     };
-    text.say(text::line(DEATHS, line).unwrap_or_default(), &[word.as_bytes()], &numbers);
+    text.say(words::line(DEATHS, line).unwrap_or_default(), &[word.as_bytes()], &numbers);
     if let Death::Emulation { bytes, size: size @ 1.. } = death {
         text.say("\n  Its bytes and what follows:", &[], &[]);
         text.dump(bytes.get(..size).unwrap_or_default());
@@ -162,7 +163,7 @@ const NOT_IN_6_1: &str = "(not in Linux 6.1)";
 #[inline(never)]
 pub fn usage(program: &CStr, wrong: Wrong, blame: &Blame) -> i32 {
     let text = &mut message(program);
-    let template = text::line(WRONG, wrong as usize).unwrap_or_default();
+    let template = words::line(WRONG, wrong as usize).unwrap_or_default();
     text.say(template, &[blame.word, blame.value], &blame.numbers);
     text.say("\nTry: %s --help", &[program.to_bytes()], &[]);
     send(text);

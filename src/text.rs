@@ -3,7 +3,7 @@
 
 use crate::errno::Errno;
 use crate::fd;
-use core::ffi::{CStr, c_int};
+use core::ffi::c_int;
 
 /// Text on its way to a descriptor, written in one piece where it fits.
 pub struct Text {
@@ -95,39 +95,6 @@ impl Text {
     }
 }
 
-/// The word at `index` in `words`, which have one space between them.
-pub fn word(words: &'static str, index: usize) -> Option<&'static str> {
-    piece(words, b' ', index)
-}
-
-/// The line at `index` in `lines`.
-pub fn line(lines: &'static str, index: usize) -> Option<&'static str> {
-    piece(lines, b'\n', index)
-}
-
-#[inline(never)]
-fn piece(text: &'static str, separator: u8, mut index: usize) -> Option<&'static str> {
-    let mut start = 0;
-    for (at, &byte) in text.as_bytes().iter().enumerate() {
-        if byte == separator {
-            if index == 0 {
-                return text.get(start..at);
-            }
-            index -= 1;
-            start = at + 1;
-        }
-    }
-    if index == 0 { text.get(start..) } else { None }
-}
-
-/// A C string without its first bytes, as many as `skip` or all.
-pub fn tail(string: &CStr, skip: usize) -> &CStr {
-    let bytes = string.to_bytes_with_nul();
-    let skip = skip.min(bytes.len() - 1);
-    // SAFETY: what is left ends in the string's zero byte and has no other.
-    unsafe { CStr::from_bytes_with_nul_unchecked(bytes.get(skip..).unwrap_or(b"\0")) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,14 +140,5 @@ mod tests {
         let mut text = Text::new(-1);
         text.dump(&[0x0f, 0xb0, 0, 0xff]);
         assert_eq!(shown(&text), " 0f b0 00 ff");
-    }
-
-    #[test]
-    fn words_are_counted_from_0() {
-        assert_eq!(word("a bc d", 0), Some("a"));
-        assert_eq!(word("a bc d", 1), Some("bc"));
-        assert_eq!(word("a bc d", 2), Some("d"));
-        assert_eq!(word("a bc d", 3), None);
-        assert_eq!(word("a bc d", usize::MAX), None);
     }
 }

@@ -1,16 +1,16 @@
 //! A vCPU descriptor, and the page that it shares with KVM.
 
 use crate::error::{Call, Error};
-use crate::fd::{Fd, Mapping};
+use crate::fd::{Fd, Mapping, address};
 use crate::memory::Memory;
 use crate::signal;
-use crate::sys::ioctl::{self, ioctl};
+use crate::sys::ioctl;
 use crate::sys::regs::{kvm_regs, kvm_sregs};
 use crate::sys::run::{kvm_run, kvm_run_emulation_failure, kvm_run_exit};
 use crate::sys::run::{kvm_run_fail_entry, kvm_run_hw, kvm_run_internal, kvm_run_io, kvm_run_mmio};
 use core::ffi::c_int;
 use core::marker::PhantomData;
-use core::ptr::{from_mut, from_ref, null_mut};
+use core::ptr::null_mut;
 
 /// A virtual processor; `'m` as for [`crate::vm::Vm`]. A signal that ends the program interrupts it.
 pub struct Vcpu<'m> {
@@ -31,7 +31,7 @@ impl Vcpu<'_> {
     pub fn run(&mut self) -> Result<(), Error> {
         // SAFETY: takes no argument. The guest touches only what its VM's slots show it, and the
         // kernel the run page, to which `&mut self` proves that no reference is left.
-        unsafe { ioctl(self.fd.raw(), ioctl::KVM_RUN, 0) }.map(drop)
+        unsafe { self.fd.ioctl(ioctl::KVM_RUN, 0) }.map(drop)
     }
 
     /// What the last [`Vcpu::run`] left.
@@ -43,29 +43,28 @@ impl Vcpu<'_> {
     pub fn regs(&self) -> Result<kvm_regs, Error> {
         let mut regs = kvm_regs::default();
         // SAFETY: the kernel fills `regs` during the call.
-        unsafe { ioctl(self.fd.raw(), ioctl::KVM_GET_REGS, from_mut(&mut regs).addr() as u64) }?;
+        unsafe { self.fd.ioctl(ioctl::KVM_GET_REGS, address(&raw mut regs)) }?;
         Ok(regs)
     }
 
     /// `KVM_SET_REGS`.
     pub fn set_regs(&self, regs: &kvm_regs) -> Result<(), Error> {
         // SAFETY: the kernel reads `regs` during the call.
-        unsafe { ioctl(self.fd.raw(), ioctl::KVM_SET_REGS, from_ref(regs).addr() as u64) }.map(drop)
+        unsafe { self.fd.ioctl(ioctl::KVM_SET_REGS, address(regs)) }.map(drop)
     }
 
     /// `KVM_GET_SREGS`.
     pub fn sregs(&self) -> Result<kvm_sregs, Error> {
         let mut sregs = kvm_sregs::default();
         // SAFETY: the kernel fills `sregs` during the call.
-        unsafe { ioctl(self.fd.raw(), ioctl::KVM_GET_SREGS, from_mut(&mut sregs).addr() as u64) }?;
+        unsafe { self.fd.ioctl(ioctl::KVM_GET_SREGS, address(&raw mut sregs)) }?;
         Ok(sregs)
     }
 
     /// `KVM_SET_SREGS`.
     pub fn set_sregs(&self, sregs: &kvm_sregs) -> Result<(), Error> {
         // SAFETY: the kernel reads `sregs` during the call.
-        unsafe { ioctl(self.fd.raw(), ioctl::KVM_SET_SREGS, from_ref(sregs).addr() as u64) }
-            .map(drop)
+        unsafe { self.fd.ioctl(ioctl::KVM_SET_SREGS, address(sregs)) }.map(drop)
     }
 }
 

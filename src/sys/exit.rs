@@ -3,7 +3,7 @@
 //! All reasons of Linux 6.1 are here, those of other architectures too, so that the names never
 //! end before the numbers do.
 
-use crate::text;
+use crate::words;
 
 /// Defines the constants, and their names in one string: a table of pointers would cost a
 /// relocation for each in a position-independent program. A name stands there without `KVM_EXIT_`.
@@ -120,7 +120,7 @@ const fn without_prefixes<const N: usize>() -> [u8; N] {
 /// not have.
 pub fn name(reason: u32) -> Option<&'static str> {
     // Behind the last name stands an empty one.
-    text::word(NAMES, reason as usize).filter(|name| !name.is_empty())
+    words::word(NAMES, reason as usize).filter(|name| !name.is_empty())
 }
 
 /// [`KVM_EXIT_INTERNAL_ERROR`]'s suberrors. KVM's emulator has no such instruction.

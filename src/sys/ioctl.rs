@@ -1,4 +1,4 @@
-//! The ioctl requests that Linux 6.1 has for KVM on x86, and the one function that makes them.
+//! The ioctl requests that Linux 6.1 has for KVM on x86. [`crate::fd::Fd::ioctl`] makes them.
 //!
 //! Three kinds of descriptor take them: the *system* (`/dev/kvm`), a *VM* and a *vCPU*; a fourth,
 //! a *device*, comes from `KVM_CREATE_DEVICE`. Each line names its section of api.rst and, in
@@ -7,24 +7,7 @@
 
 use super::memory::kvm_userspace_memory_region;
 use super::regs::{kvm_regs, kvm_sregs};
-use crate::error::{Call, Error};
-use crate::fd::check;
-use crate::text;
-use core::ffi::{c_int, c_ulong};
-
-/// Makes an ioctl; every ioctl of the program is made here.
-///
-/// # Safety
-/// `argument` is what `request` takes: a number, or the address of a structure that is alive and
-/// that nothing else uses during the call; for requests that make the guest run or change what it
-/// can touch, that memory must be its own.
-pub unsafe fn ioctl(fd: c_int, request: u32, argument: c_ulong) -> Result<c_int, Error> {
-    // SAFETY: the caller's promise is exactly what the kernel asks for.
-    match check(unsafe { libc::syscall(libc::SYS_ioctl, fd, request, argument) }) {
-        Ok(result) => Ok(result as c_int),
-        Err(errno) => Err(Error { call: Call::ioctl(request), errno }),
-    }
-}
+use crate::words;
 
 /// KVM's letter among all drivers' ioctls: `Documentation/userspace-api/ioctl/ioctl-number.rst`.
 pub const KVMIO: u32 = 0xae;
@@ -64,7 +47,7 @@ macro_rules! names {
 
         /// The name of a request, if this program makes it: the others' would cost 2 KiB.
         pub fn name(request: u32) -> Option<&'static str> {
-            NUMBERS.iter().position(|&n| n == request).and_then(|at| text::word(NAMES, at))
+            NUMBERS.iter().position(|&n| n == request).and_then(|at| words::word(NAMES, at))
         }
     };
 }

@@ -5,7 +5,7 @@
 //! `arch/x86/include/uapi/asm/kvm.h`; `tests/abi.rs` has `cc` check each of them. "api.rst" is the
 //! kernel's `Documentation/virt/kvm/api.rst`, and a number after it is a section there.
 //!
-//! - [`ioctl`]: the requests, and the one function that makes them
+//! - [`ioctl`]: the requests
 //! - [`exit`]: why `KVM_RUN` came back
 //! - [`run`]: the page that user space and KVM share for a vCPU
 //! - [`regs`]: registers and segments
