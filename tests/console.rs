@@ -1,0 +1,131 @@
+//! `make run` as a user has it: at a terminal, with keys.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+use std::{ptr, thread};
+
+/// A command at a terminal of its own, and what it prints there.
+struct Session {
+    child: Child,
+    keys: File,
+    output: Receiver<Vec<u8>>,
+    seen: String,
+}
+
+impl Session {
+    fn start(command: &mut Command) -> Session {
+        let (mut master, mut slave) = (-1, -1);
+        // SAFETY: openpty fills the two numbers; the null pointers ask for its defaults.
+        let result = unsafe {
+            libc::openpty(&mut master, &mut slave, ptr::null_mut(), ptr::null(), ptr::null())
+        };
+        assert_eq!(result, 0);
+        // SAFETY: the kernel has just made both for us.
+        let (mut master, slave) =
+            unsafe { (File::from_raw_fd(master), OwnedFd::from_raw_fd(slave)) };
+        command.stdin(slave.try_clone().unwrap()).stdout(slave.try_clone().unwrap()).stderr(slave);
+        // SAFETY: makes two system calls between fork and exec.
+        unsafe {
+            command.pre_exec(|| {
+                libc::setsid();
+                libc::ioctl(0, libc::TIOCSCTTY, 0);
+                Ok(())
+            })
+        };
+        let child = command.spawn().unwrap();
+        let keys = master.try_clone().unwrap();
+        let (sender, output) = channel();
+        thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            // At the end of the session Linux gives EIO.
+            while let Ok(count @ 1..) = master.read(&mut bytes) {
+                let _ = sender.send(bytes[..count].to_vec());
+            }
+        });
+        Session { child, keys, output, seen: String::new() }
+    }
+
+    /// Waits until `text` appears behind what was waited for last.
+    fn expect(&mut self, text: &str) {
+        let end = Instant::now() + Duration::from_secs(60);
+        loop {
+            if let Some(at) = self.seen.find(text) {
+                self.seen.drain(..at + text.len());
+                return;
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            match self.output.recv_timeout(left) {
+                Ok(bytes) => self.seen += &String::from_utf8_lossy(&bytes),
+                Err(_) => panic!("no '{text}' in: {}", self.seen),
+            }
+        }
+    }
+
+    fn type_keys(&mut self, keys: &[u8]) {
+        self.keys.write_all(keys).unwrap();
+    }
+}
+
+impl Drop for Session {
+    /// Ends the whole session, whose leader the command is: QEMU too, where a test failed before its end.
+    fn drop(&mut self) {
+        // SAFETY: signals the process group that `setsid` made.
+        unsafe { libc::kill(-(self.child.id() as i32), libc::SIGTERM) };
+        let _ = self.child.wait();
+    }
+}
+
+fn bed() -> Command {
+    let mut command = Command::new("sh");
+    command.args(["biscuitos/run", "6.1"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    command.env_remove("CMD").env("TIMEOUT", "300");
+    command
+}
+
+#[test]
+fn the_line_appears_ctrl_c_ends_the_guest_and_the_shell_is_there() {
+    let mut session = Session::start(&mut bed());
+    session.expect("Ctrl-C ends the guest");
+    session.expect("Hello BiscuitOS :)");
+    session.type_keys(b"\x03");
+    session.expect("# ");
+    session.type_keys(b"RunBiscuitOS.sh --pause 60; echo status $?\r");
+    session.expect("Hello BiscuitOS :)");
+    session.type_keys(b"\x03");
+    session.expect("status 130");
+    session.type_keys(b"poweroff -f\r");
+    assert!(session.child.wait().unwrap().success());
+}
+
+#[test]
+fn ctrl_a_x_leaves() {
+    let mut session = Session::start(&mut bed());
+    session.expect("Hello BiscuitOS :)");
+    session.type_keys(b"\x01x");
+    assert!(session.child.wait().unwrap().success());
+}
+
+#[test]
+fn ctrl_c_reaches_a_command_too() {
+    let mut command = bed();
+    command.env("CMD", "RunBiscuitOS.sh");
+    let mut session = Session::start(&mut command);
+    session.expect("Hello BiscuitOS :)");
+    session.type_keys(b"\x03");
+    assert_eq!(session.child.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn a_command_s_output_error_and_status_come_through_unchanged() {
+    let mut command = bed();
+    command.env("CMD", r#"printf 'a\0\377\n\t$HOME "x"'; echo oops >&2; exit 7"#);
+    let output = command.output().unwrap();
+    assert_eq!(output.stdout, b"a\0\xff\n\t$HOME \"x\"");
+    assert_eq!(output.stderr, b"oops\n");
+    assert_eq!(output.status.code(), Some(7));
+}
