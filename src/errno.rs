@@ -19,7 +19,7 @@ impl Errno {
         Errno(unsafe { *libc::__errno_location() })
     }
 
-    /// The C name; "error" for the numbers from 41 on, which no call here is known to return.
+    /// The C name; "error" for the numbers from 41 on, which are rare here and shown by number.
     pub fn name(self) -> &'static str {
         words::word(NAMES, (self.0 as usize).wrapping_sub(1)).unwrap_or("error")
     }

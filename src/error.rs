@@ -38,9 +38,9 @@ impl Call {
     /// EINVAL: the size is not a multiple of the page size.
     pub const SIZE_BACKING: Call = Call::new(10);
     pub const EMPTY_BACKING: Call = Call::new(11);
-    /// ENOMEM: the pool of huge pages can't give as many; here the one of 2 MiB
+    /// ENOMEM: the pool of 2 MiB pages, or the host, can't give as much.
     pub const MAP_BACKING: Call = Call::new(12);
-    /// and here the one of 1 GiB.
+    /// ENOMEM: the pool of 1 GiB pages can't give as many.
     pub const MAP_BACKING_1G: Call = Call::new(13);
     pub const WRITE_OUTPUT: Call = Call::new(14);
 

@@ -31,7 +31,8 @@ pub enum Exit<'a> {
     },
     /// The guest waits for an interrupt.
     Halt,
-    /// A signal; `KVM_RUN` returned EINTR too.
+    /// A signal. On x86 `KVM_RUN` fails with EINTR then, so that this page is not looked at; other
+    /// kernels than today's may differ.
     Interrupted,
     /// The guest can't go on.
     Dead(Death),
@@ -43,7 +44,7 @@ pub enum Death {
     /// A triple fault.
     Shutdown,
     /// The hardware refused to enter the guest.
-    FailEntry { reason: u64, cpu: u32 },
+    FailEntry { reason: u64 },
     /// KVM met an instruction that it can't emulate; `size` of the bytes are known, perhaps none.
     Emulation { bytes: [u8; 15], size: usize },
     /// Another internal error.
@@ -87,11 +88,7 @@ pub fn decode(page: &mut RunPage) -> Exit<'_> {
         KVM_EXIT_INTR => Exit::Interrupted,
         KVM_EXIT_SHUTDOWN => Exit::Dead(Death::Shutdown),
         KVM_EXIT_FAIL_ENTRY => {
-            let entry = page.fail_entry();
-            Exit::Dead(Death::FailEntry {
-                reason: entry.hardware_entry_failure_reason,
-                cpu: entry.cpu,
-            })
+            Exit::Dead(Death::FailEntry { reason: page.fail_entry().hardware_entry_failure_reason })
         }
         KVM_EXIT_INTERNAL_ERROR => Exit::Dead(internal_error(page)),
         KVM_EXIT_UNKNOWN => {
@@ -224,7 +221,7 @@ mod tests {
         let fail_entry = kvm_run_fail_entry { hardware_entry_failure_reason: 0x8000_0021, cpu: 3 };
         assert_eq!(
             decode(&mut page(KVM_EXIT_FAIL_ENTRY, kvm_run_exit { fail_entry })),
-            Exit::Dead(Death::FailEntry { reason: 0x8000_0021, cpu: 3 })
+            Exit::Dead(Death::FailEntry { reason: 0x8000_0021 })
         );
     }
 

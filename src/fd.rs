@@ -35,16 +35,21 @@ impl Fd {
     }
 
     /// ioctl(2): every KVM request of the program is made here, and an error knows which one it was.
+    /// EINTR only where a stopping signal has come.
     ///
     /// # Safety
     /// `argument` is what `request` takes: a number, or the exposed address of a structure that nothing
     /// else uses during the call. Where the request shows memory to a guest, that memory is to stay
     /// mapped, and without a Rust reference to it, while a vCPU could run.
     pub unsafe fn ioctl(&self, request: u32, argument: u64) -> Result<c_int, Error> {
-        // SAFETY: the caller's promise.
-        match check(unsafe { libc::syscall(libc::SYS_ioctl, self.0, request, argument) }) {
-            Ok(result) => Ok(result as c_int),
-            Err(errno) => Err(Error { call: Call::ioctl(request), errno }),
+        loop {
+            // SAFETY: the caller's promise.
+            match check(unsafe { libc::syscall(libc::SYS_ioctl, self.0, request, argument) }) {
+                Ok(result) => return Ok(result as c_int),
+                // KVM_RUN, or KVM_CREATE_VM, cut short: by a debugger's stop, say.
+                Err(Errno(libc::EINTR)) if signal::caught().is_none() => {}
+                Err(errno) => return Err(Error { call: Call::ioctl(request), errno }),
+            }
         }
     }
 
@@ -102,6 +107,13 @@ impl Fd {
     }
 }
 
+impl Drop for Fd {
+    fn drop(&mut self) {
+        // SAFETY: this value owned the descriptor.
+        unsafe { libc::syscall(libc::SYS_close, self.0) };
+    }
+}
+
 /// A mapping of memory, unmapped on drop.
 #[derive(Debug)]
 pub struct Mapping {
@@ -123,10 +135,11 @@ impl Mapping {
         Ok(Mapping { start: core::ptr::with_exposed_provenance_mut(start), size })
     }
 
-    /// madvise(2) for all of it; whether the kernel takes the advice is its own affair.
-    pub fn advise(&self, advice: c_int) {
-        // SAFETY: the mapping is ours; the advice that is given here changes no contents.
-        unsafe { libc::syscall(libc::SYS_madvise, self.start, self.size, advice) };
+    /// madvise(2): keeps transparent huge pages out. A kernel that has none refuses the advice, and
+    /// all is well too.
+    pub fn no_huge_pages(&self) {
+        // SAFETY: the mapping is ours, and this advice changes no contents.
+        unsafe { libc::syscall(libc::SYS_madvise, self.start, self.size, libc::MADV_NOHUGEPAGE) };
     }
 
     pub fn start(&self) -> *mut c_void {
@@ -153,13 +166,6 @@ fn open_at(at: c_int, path: &CStr, flags: c_int, mode: libc::mode_t) -> Result<F
     check(fd).map(|fd| Fd(fd as c_int))
 }
 
-impl Drop for Fd {
-    fn drop(&mut self) {
-        // SAFETY: this value owned the descriptor.
-        unsafe { libc::syscall(libc::SYS_close, self.0) };
-    }
-}
-
 /// The address of a structure, as an ioctl takes it; the compiler is told that the kernel gets it.
 pub fn address<T>(structure: *const T) -> u64 {
     structure.expose_provenance() as u64
@@ -180,8 +186,8 @@ pub fn remove(path: &CStr) {
 /// program to end.
 pub fn write_all(fd: c_int, mut bytes: &[u8]) -> Result<(), Errno> {
     while !bytes.is_empty() {
-        // A descriptor that is ready takes a byte at least without blocking; waiting for that here,
-        // not in write(2), is what makes a signal stop us in all cases.
+        // Waiting here, not in write(2), is what lets a signal stop us. A pipe that is ready takes 4 KiB
+        // (PIPE_BUF) without blocking, and nobody here writes more at once; a terminal takes a byte.
         signal::wait_to_write(fd)?;
         // SAFETY: the kernel reads `bytes.len()` bytes.
         match check(unsafe { libc::syscall(libc::SYS_write, fd, bytes.as_ptr(), bytes.len()) }) {

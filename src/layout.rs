@@ -24,7 +24,7 @@ pub const RAM_BASE: u64 = 0;
 pub const RAM_SIZE: u64 = 16 << 20;
 
 /// Where the image goes and the vCPU starts. It is linked for this address; page 0 stays free for
-/// the interrupt vectors of real mode (SDM volume 3, 21.1.4).
+/// the interrupt vectors of real mode (SDM volume 3, "8086 Emulation").
 pub const IMAGE: u64 = 0x1000;
 
 /// The three pages of `KVM_SET_TSS_ADDR`: the last ones below what would be a PC's 256 KiB of ROM
@@ -34,13 +34,13 @@ pub const TSS: u64 = 0x1_0000_0000 - (256 << 10) - 3 * PAGE_SIZE;
 /// The page of `KVM_SET_IDENTITY_MAP_ADDR`, just below.
 pub const IDENTITY_MAP: u64 = TSS - PAGE_SIZE;
 
-/// RAM ends here at the latest: on Intel hosts the pages above are a slot of KVM's own, and slots
-/// must not overlap (EEXIST).
+/// RAM ends here at the latest. On Intel hosts without unrestricted guest the pages above are slots
+/// of KVM's own, and slots must not overlap (EEXIST); elsewhere it is so for the same guests to run.
 pub const RAM_LIMIT: u64 = IDENTITY_MAP;
 
 /// What slots are aligned to, and what KVM falls back to: x86's smallest page.
 pub const PAGE_SIZE: u64 = 4096;
 
 /// A byte, or the low byte of a word or doubleword, that is written here goes to standard output.
-/// The original guest's port; no PC has a device there (0x00-0x0f is the first DMA controller).
+/// The original guest's port; on a PC the first DMA controller ends just below, at 0x0f.
 pub const CONSOLE_PORT: u16 = 0x10;

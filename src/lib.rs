@@ -14,8 +14,9 @@
 //! - [`exit`]: from a `kvm_run` page to a value
 //! - [`boot`]: an image into RAM, and the state in which the vCPU starts
 //! - [`device`]: what answers a port
+//! - [`cli`]: the options
 //! - [`machine`]: the wiring, and the run loop
-//! - [`cli`], [`report`]: the options; everything that is printed
+//! - [`report`]: everything that is printed
 
 #![cfg_attr(not(test), no_std)]
 

@@ -40,9 +40,9 @@ pub enum End {
 /// Where the vCPU was.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Place {
-    /// The offset in the code segment
+    /// The offset in the code segment.
     pub rip: u64,
-    /// that starts at this linear address.
+    /// The linear address at which that segment starts.
     pub cs_base: u64,
 }
 
@@ -163,7 +163,9 @@ fn answer(exit: Exit<'_>, devices: &mut Devices) -> Result<Next, Errno> {
         Exit::Out { port, .. } => devices.unanswered_port(port),
         Exit::In { port, data, .. } => {
             data.fill(0xff);
-            devices.unanswered_port(port);
+            if port != layout::CONSOLE_PORT {
+                devices.unanswered_port(port);
+            }
         }
         Exit::MmioWrite { address, .. } => devices.unanswered_address(address),
         Exit::MmioRead { address, data } => {
@@ -245,7 +247,7 @@ mod tests {
         let mut data = [0];
         let exit = Exit::In { port: layout::CONSOLE_PORT, size: 1, data: &mut data };
         assert_eq!(answer(exit, &mut devices), Ok(Next::Enter));
-        assert_eq!(data, [0xff]);
+        assert_eq!((data, NOTED.get()), ([0xff], (0, None)));
     }
 
     #[test]

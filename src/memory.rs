@@ -5,7 +5,7 @@
 //!                          |  slot 0                     |
 //!   host-virtual       mapping                 mapping + --memory
 //!                          |  mmap(MAP_SHARED)           |
-//!   file offset            0                         --memory
+//!   file offset            0                         --memory      (anonymous memory has none)
 //! ```
 //!
 //! The program never reads or writes RAM itself; files are read into it by the kernel. So a page
@@ -91,7 +91,7 @@ impl<'a> Memory<'a> {
         let room = self.size().saturating_sub(offset) as usize;
         // SAFETY: the `room` bytes from `offset` on are inside the mapping; only the guest, which
         // is no Rust code, ever looks at them.
-        unsafe { file.read_at(self.mapping.start().byte_add(offset as usize), room) }
+        unsafe { file.read_at(self.mapping.start().wrapping_byte_add(offset as usize), room) }
             .map(|count| count as u64)
     }
 }
@@ -99,9 +99,7 @@ impl<'a> Memory<'a> {
 fn map_anonymous(size: u64) -> Result<Memory<'static>, Error> {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     let mapping = Mapping::new(-1, size as usize, flags).map_err(Call::MAP_BACKING.failed())?;
-    // Without this, transparent huge pages could make 2 MiB of them after all. A kernel that has
-    // none refuses the advice, and all is well too.
-    mapping.advise(libc::MADV_NOHUGEPAGE);
+    mapping.no_huge_pages();
     Ok(Memory { mapping, file: None })
 }
 
@@ -130,7 +128,11 @@ fn map_file(path: &CStr, size: u64) -> Result<Memory<'_>, Error> {
     if kind != libc::S_IFREG && kind != libc::S_IFCHR {
         return Err(Call::STAT_BACKING.error(libc::ENODEV));
     }
-    file.fd.lock().map_err(Call::LOCK_BACKING.failed())?;
+    if let Err(errno) = file.fd.lock() {
+        // Whoever has it uses the file, also if we have made it.
+        file.undo.set(Undo::Nothing);
+        return Err(Error { call: Call::LOCK_BACKING, errno });
+    }
     let mut map = Call::MAP_BACKING;
     if kind == libc::S_IFREG {
         let statfs = file.fd.statfs().map_err(Call::STATFS_BACKING.failed())?;
@@ -159,9 +161,9 @@ fn map_file(path: &CStr, size: u64) -> Result<Memory<'_>, Error> {
 pub struct Pool {
     /// All pages of the pool.
     pub total: u64,
-    /// Those that nobody uses,
+    /// Those that nobody has touched.
     pub free: u64,
-    /// of which this many are promised to mappings that have not touched them.
+    /// How many of the free ones are promised to mappings.
     pub reserved: u64,
 }
 

@@ -93,7 +93,7 @@ pub fn end(program: &CStr, end: &End) -> i32 {
         _ => text.say("KVM_EXIT_HLT: the guest halted", &[], &[]),
     }
     text.say("\n  RIP %x, CS base %x", &[], &[place.rip, place.cs_base]);
-    // SDM volume 3, 10.1.4: where the first instruction after a reset is.
+    // SDM volume 3, "First Instruction Executed": where that is after a reset.
     if (place.rip, place.cs_base) == (0xfff0, 0xffff_0000) {
         text.say(": reset, as some hosts do after a shutdown", &[], &[]);
     }
@@ -107,7 +107,7 @@ pub fn end(program: &CStr, end: &End) -> i32 {
 /// What a guest can die of; [`how`] chooses the line.
 const DEATHS: &str = "\
 KVM_EXIT_SHUTDOWN: triple fault: no handler for an exception, nor for the double fault
-KVM_EXIT_FAIL_ENTRY: host CPU %d refused to enter the guest: %x%s
+KVM_EXIT_FAIL_ENTRY: the hardware refused the guest: %x%s
 KVM_EXIT_INTERNAL_ERROR: suberror %d, KVM_INTERNAL_ERROR_%s
 KVM_EXIT_UNKNOWN: the hardware's reason is unknown to KVM: %x
 exit %d, KVM_EXIT_%s: not asked for, so not answered
@@ -116,13 +116,14 @@ exit %d, KVM_EXIT_%s: of an access that can't be";
 fn how(text: &mut Text, death: Death) {
     let (line, word, numbers) = match death {
         Death::Shutdown => (0, "", [0, 0]),
-        Death::FailEntry { reason, cpu } => {
+        Death::FailEntry { reason } => {
             let meaning = match reason {
-                0x8000_0021 => ", Intel's code for invalid guest state",
-                u64::MAX => ", AMD's code for an invalid VMCB",
+                0x8000_0021 => ", Intel's invalid guest state",
+                // KVM hands on 32 bits of it, or all 64.
+                0xffff_ffff | u64::MAX => ", AMD's invalid VMCB",
                 _ => "",
             };
-            (1, meaning, [cpu.into(), reason])
+            (1, meaning, [reason, 0])
         }
         Death::Emulation { .. } => {
             let meaning = "EMULATION: KVM can't emulate an instruction: one on an address without \
@@ -319,4 +320,107 @@ fn remedy(call: Call, errno: Errno) -> &'static str {
         start = end;
     }
     ""
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn said(say: impl Fn(&mut Text)) -> String {
+        let mut text = Text::new(-1);
+        say(&mut text);
+        let said = text.shown().to_string();
+        assert!(!said.contains('%'), "{said}");
+        said
+    }
+
+    #[test]
+    fn each_death_has_its_own_words() {
+        for (death, words) in [
+            (Death::Shutdown, "KVM_EXIT_SHUTDOWN: triple fault"),
+            (
+                Death::FailEntry { reason: 0x8000_0021 },
+                "KVM_EXIT_FAIL_ENTRY: the hardware refused the guest: 0x80000021, Intel's invalid",
+            ),
+            (Death::FailEntry { reason: 0xffff_ffff }, "0xffffffff, AMD's invalid VMCB"),
+            (Death::FailEntry { reason: u64::MAX }, "0xffffffffffffffff, AMD's invalid VMCB"),
+            (Death::FailEntry { reason: 7 }, "refused the guest: 0x7"),
+            (
+                Death::Emulation { bytes: [0x0f; 15], size: 2 },
+                "KVM_EXIT_INTERNAL_ERROR: suberror 1, KVM_INTERNAL_ERROR_EMULATION: KVM can't",
+            ),
+            (Death::Emulation { bytes: [0x0f; 15], size: 2 }, "Its bytes and what follows: 0f 0f"),
+            (Death::Internal { suberror: 2 }, "suberror 2, KVM_INTERNAL_ERROR_SIMUL_EX: two"),
+            (Death::Internal { suberror: 3 }, "suberror 3, KVM_INTERNAL_ERROR_DELIVERY_EV: an"),
+            (Death::Internal { suberror: 4 }, "4, KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON: an"),
+            (Death::Internal { suberror: 9 }, "9, KVM_INTERNAL_ERROR_(not in Linux 6.1)"),
+            (
+                Death::Unknown { hardware_exit_reason: 77 },
+                "KVM_EXIT_UNKNOWN: the hardware's reason is unknown to KVM: 0x4d",
+            ),
+            (Death::Unexpected { reason: 29 }, "exit 29, KVM_EXIT_X86_RDMSR: not asked for"),
+            (Death::Unexpected { reason: 99 }, "exit 99, KVM_EXIT_(not in Linux 6.1): not asked"),
+            (Death::Malformed { reason: 2 }, "exit 2, KVM_EXIT_IO: of an access that can't be"),
+        ] {
+            let said = said(|text| how(text, death));
+            assert!(said.contains(words), "{death:?}: {said}");
+        }
+        let unknown = Death::Emulation { bytes: [0; 15], size: 0 };
+        assert!(!said(|text| how(text, unknown)).contains("bytes"));
+    }
+
+    #[test]
+    fn each_error_names_call_object_and_number() {
+        let options = Options {
+            memory: 16 << 20,
+            backing: Backing::File(c"/ram"),
+            base: 0,
+            load: 0x1000,
+            entry: 0x1000,
+            pause: Duration::ZERO,
+            image: c"/image",
+        };
+        for (error, words) in [
+            (Call::OPEN_KVM.error(libc::ENOENT), "open /dev/kvm: ENOENT (2): no KVM"),
+            (Call::OPEN_KVM.error(libc::ENODEV), "open /dev/kvm: ENODEV (19): no KVM"),
+            (Call::MAP_RUN.error(libc::ENOMEM), "mmap kvm_run: ENOMEM (12)"),
+            (Call::STAT_IMAGE.error(libc::EIO), "fstat /image: EIO (5)"),
+            // A remedy that it shares with the next in the table.
+            (
+                Call::OPEN_IMAGE.error(libc::EISDIR),
+                "open /image: EISDIR (21): a directory; name a file in it",
+            ),
+            (
+                Call::READ_IMAGE.error(libc::EFAULT),
+                "read /image: EFAULT (14): the backing has no page for it",
+            ),
+            (Call::EMPTY_BACKING.error(95), "fallocate /ram: error (95)"),
+            (Call::MAP_BACKING.error(libc::ENODEV), "mmap /ram: ENODEV (19): this can't be mapped"),
+            (
+                Call::MAP_BACKING_1G.error(libc::ENOMEM),
+                "mmap /ram: ENOMEM (12)\n  0 pages of 1 GiB are",
+            ),
+            (Call::WRITE_OUTPUT.error(libc::ENOSPC), "write standard output: ENOSPC (28)"),
+            (
+                Call::ioctl(ioctl::KVM_CREATE_VM).error(libc::EBUSY),
+                "KVM_CREATE_VM /dev/kvm: EBUSY (16): another",
+            ),
+            (
+                Call::ioctl(ioctl::KVM_RUN).error(libc::EFAULT),
+                "KVM_RUN /dev/kvm: EFAULT (14): the backing",
+            ),
+        ] {
+            let said = said(|text| failure(text, &options, error));
+            assert!(said.contains(words), "{error:?}: {said}");
+        }
+    }
+
+    #[test]
+    fn each_kind_of_bad_word_has_a_line() {
+        assert_eq!(WRONG.lines().count(), Wrong::OutsideRam as usize + 1);
+        assert!(words::line(WRONG, Wrong::OutsideRam as usize).unwrap().contains("outside RAM"));
+        assert!(words::line(WRONG, Wrong::TooLarge as usize).unwrap().contains("EOVERFLOW"));
+        assert!(words::line(WRONG, Wrong::UnknownOption as usize).unwrap().contains("no such"));
+    }
 }

@@ -1,16 +1,19 @@
 //! Signals that end the program: SIGINT, SIGTERM and SIGHUP stop the guest wherever it is.
 //!
-//! There are two places where the program can sleep, and in each a signal could come in the gap
-//! between "was there one?" and falling asleep:
+//! There are two places where the program sleeps once a machine runs, and in each a signal could
+//! come in the gap between "was there one?" and falling asleep:
 //! - in `KVM_RUN`. The handler sets `kvm_run.immediate_exit`, which makes a `KVM_RUN` that begins
 //!   afterwards return EINTR at once (api.rst 5).
 //! - in a pause, or a write that the reader does not take. There the signals are blocked while we
 //!   look, and ppoll(2) unblocks them in the same instant as it begins to wait.
+//!
+//! Before that, an image that is a pipe may be waited for as well: there, a signal in the gap counts
+//! only when the pipe gives something.
 
 use crate::errno::Errno;
 use core::ffi::{c_int, c_ulong};
 use core::mem::MaybeUninit;
-use core::ptr::{null, null_mut};
+use core::ptr::null_mut;
 use core::sync::atomic::{AtomicI32, AtomicPtr, Ordering::SeqCst};
 use core::time::Duration;
 
@@ -72,8 +75,11 @@ extern "C" fn restorer() {
     core::arch::naked_asm!("mov eax, {}", "syscall", const libc::SYS_rt_sigreturn);
 }
 
-/// From now on a signal writes 1 to this byte, which stays valid until the next call; null for none.
-pub fn interrupt_at(immediate_exit: *mut u8) {
+/// From now on a signal writes 1 to this byte; null for none.
+///
+/// # Safety
+/// The byte can be written to until the next call.
+pub unsafe fn interrupt_at(immediate_exit: *mut u8) {
     IMMEDIATE_EXIT.store(immediate_exit, SeqCst);
 }
 
@@ -88,21 +94,22 @@ pub fn caught() -> Option<c_int> {
 /// Sleeps for `time`. EINTR where a stopping signal has come or comes.
 pub fn pause(time: Duration) -> Result<(), Errno> {
     let tv_sec = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
-    let time = libc::timespec { tv_sec, tv_nsec: time.subsec_nanos().into() };
-    wait(null_mut(), 0, &time)
+    let mut time = libc::timespec { tv_sec, tv_nsec: time.subsec_nanos().into() };
+    wait(null_mut(), 0, &mut time)
 }
 
 /// Waits until `fd` can be written to, or never will be. After a stopping signal it does not wait:
 /// EINTR where `fd` can't be written to now.
 pub fn wait_to_write(fd: c_int) -> Result<(), Errno> {
-    wait(&mut libc::pollfd { fd, events: libc::POLLOUT, revents: 0 }, 1, null())
+    wait(&mut libc::pollfd { fd, events: libc::POLLOUT, revents: 0 }, 1, null_mut())
 }
 
-fn wait(fds: *mut libc::pollfd, count: usize, time: *const libc::timespec) -> Result<(), Errno> {
-    const AT_ONCE: libc::timespec = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+fn wait(fds: *mut libc::pollfd, count: usize, time: *mut libc::timespec) -> Result<(), Errno> {
+    let mut at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     let before = mask(libc::SIG_BLOCK, STOPPING);
-    let time = if caught().is_some() { &AT_ONCE } else { time };
-    // SAFETY: `fds` and `time` come from the two functions above, valid or null; the mask is read.
+    let time = if caught().is_some() { &raw mut at_once } else { time };
+    // SAFETY: `fds` and `time` are valid or null; the kernel writes to both, what is ready and what
+    // time is left. The mask is read.
     let ready = unsafe {
         libc::syscall(libc::SYS_ppoll, fds, count, time, &raw const before, size_of_val(&before))
     };

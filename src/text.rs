@@ -53,6 +53,12 @@ impl Text {
         }
     }
 
+    /// What has gathered.
+    #[cfg(test)]
+    pub fn shown(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..self.len]).unwrap()
+    }
+
     /// Appends bytes as pairs of hexadecimal digits, a space before each.
     pub fn dump(&mut self, bytes: &[u8]) {
         for &byte in bytes {
@@ -99,14 +105,10 @@ impl Text {
 mod tests {
     use super::*;
 
-    fn shown(text: &Text) -> &str {
-        std::str::from_utf8(&text.bytes[..text.len]).unwrap()
-    }
-
     fn said(template: &str, words: &[&[u8]], numbers: &[u64]) -> String {
         let mut text = Text::new(-1);
         text.say(template, words, numbers);
-        shown(&text).to_string()
+        text.shown().to_string()
     }
 
     #[test]
@@ -139,6 +141,6 @@ mod tests {
     fn a_dump_has_two_digits_a_byte() {
         let mut text = Text::new(-1);
         text.dump(&[0x0f, 0xb0, 0, 0xff]);
-        assert_eq!(shown(&text), " 0f b0 00 ff");
+        assert_eq!(text.shown(), " 0f b0 00 ff");
     }
 }

@@ -22,7 +22,8 @@ pub struct Vcpu<'m> {
 impl Vcpu<'_> {
     pub(crate) fn new(fd: Fd, mmap_size: usize) -> Result<Self, Error> {
         let run = RunPage::map(fd.raw(), libc::MAP_SHARED, mmap_size)?;
-        signal::interrupt_at(run.immediate_exit());
+        // SAFETY: the page stays mapped for as long as this value lives; `drop` takes it back first.
+        unsafe { signal::interrupt_at(run.immediate_exit()) };
         Ok(Vcpu { fd, run, memory: PhantomData })
     }
 
@@ -71,7 +72,8 @@ impl Vcpu<'_> {
 impl Drop for Vcpu<'_> {
     fn drop(&mut self) {
         // The handler must not write to a page that is about to be unmapped.
-        signal::interrupt_at(null_mut());
+        // SAFETY: null is no byte.
+        unsafe { signal::interrupt_at(null_mut()) };
     }
 }
 
@@ -83,7 +85,7 @@ pub struct RunPage(Mapping);
 
 impl RunPage {
     /// mmap(2) of `size` bytes of `fd`, as `KVM_GET_VCPU_MMAP_SIZE` told.
-    pub fn map(fd: c_int, flags: c_int, size: usize) -> Result<RunPage, Error> {
+    pub(crate) fn map(fd: c_int, flags: c_int, size: usize) -> Result<RunPage, Error> {
         if size < size_of::<kvm_run>() {
             return Err(Call::ioctl(ioctl::KVM_GET_VCPU_MMAP_SIZE).error(libc::ERANGE));
         }
@@ -122,6 +124,16 @@ impl RunPage {
         Some(unsafe { core::slice::from_raw_parts_mut(self.start().cast::<u8>().add(offset), len) })
     }
 
+    /// Writes what KVM would.
+    #[cfg(test)]
+    pub fn fake(&mut self, reason: u32, arm: kvm_run_exit) {
+        // SAFETY: inside the mapping.
+        unsafe {
+            (*self.start()).exit_reason = reason;
+            (*self.start()).exit = arm;
+        }
+    }
+
     /// The data bytes of the `mmio` arm, of which the first `len` count.
     pub fn mmio_data(&mut self, len: usize) -> Option<&mut [u8]> {
         // SAFETY: inside the mapping; no one else touches it outside `KVM_RUN`, as above.
@@ -139,16 +151,6 @@ macro_rules! arms {
                 // SAFETY: inside the mapping; any bits are such a structure.
                 unsafe { (&raw const (*self.exit()).$name).read() }
             })+
-
-            /// For tests: writes what KVM would.
-            #[cfg(test)]
-            pub fn fake(&mut self, reason: u32, arm: kvm_run_exit) {
-                // SAFETY: inside the mapping.
-                unsafe {
-                    (*self.start()).exit_reason = reason;
-                    (*self.start()).exit = arm;
-                }
-            }
         }
     };
 }

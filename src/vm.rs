@@ -6,13 +6,15 @@ use crate::memory::Memory;
 use crate::sys::ioctl;
 use crate::sys::memory::kvm_userspace_memory_region;
 use crate::vcpu::Vcpu;
+use core::cell::Cell;
 use core::marker::PhantomData;
 
 /// A virtual machine. `'m` is the life of the memory that its guest may touch: the compiler sees to
 /// it that RAM stays mapped for as long as a vCPU could run.
 pub struct Vm<'m> {
     fd: Fd,
-    memory: PhantomData<&'m Memory<'m>>,
+    /// In a Cell, so that 'm can't be shortened behind the compiler's back.
+    memory: PhantomData<Cell<&'m Memory<'m>>>,
 }
 
 impl<'m> Vm<'m> {

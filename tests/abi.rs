@@ -39,11 +39,18 @@ impl Facts {
     }
 
     /// `c_path` is the field as `offsetof(struct c_struct, ...)` takes it.
-    fn field(&mut self, name: String, c_struct: &str, c_path: &str, ours: usize) {
+    fn field(&mut self, name: String, c_struct: &str, c_path: &str, offset: usize, size: usize) {
         let c = format!("offsetof(struct {c_struct}, {c_path})");
-        self.list.push(Fact { c, ours: ours as u64 });
+        self.list.push(Fact { c, ours: offset as u64 });
+        let c = format!("sizeof(((struct {c_struct} *)0)->{c_path})");
+        self.list.push(Fact { c, ours: size as u64 });
         self.names.insert(name);
     }
+}
+
+/// The size of a field, of which there is no value.
+fn field_size<T, F>(_: impl Fn(&T) -> &F) -> usize {
+    size_of::<F>()
 }
 
 /// A structure that C has by the same name, with fields of the same names.
@@ -55,7 +62,8 @@ macro_rules! same {
             let mut c = stringify!($field).trim_start_matches("r#");
             $(c = $c;)?
             let name = format!("{}.{}", stringify!($name), stringify!($field));
-            $facts.field(name, stringify!($name), c, offset_of!($name, $field));
+            let size = field_size(|value: &$name| &value.$field);
+            $facts.field(name, stringify!($name), c, offset_of!($name, $field), size);
         })*
     };
 }
@@ -69,7 +77,8 @@ macro_rules! arm {
             let name = format!("{}.{}", stringify!($name), stringify!($field));
             let c = concat!(stringify!($arm), ".", stringify!($field));
             let ours = offset_of!(kvm_run, exit) + offset_of!($name, $field);
-            $facts.field(name, "kvm_run", c, ours);
+            let size = field_size(|value: &$name| &value.$field);
+            $facts.field(name, "kvm_run", c, ours, size);
         )*
     };
 }
@@ -168,7 +177,7 @@ fn facts() -> Facts {
     );
     same!(facts, kvm_run {
         request_interrupt_window, immediate_exit, padding1, exit_reason,
-        ready_for_interrupt_injection, if_flag, flags, cr8, apic_base, exit as "hw",
+        ready_for_interrupt_injection, if_flag, flags, cr8, apic_base, exit as "padding",
         kvm_valid_regs, kvm_dirty_regs, s
     });
     facts.size("kvm_run_exit", "((struct kvm_run *)0)->padding", size_of::<kvm_run_exit>());
@@ -261,7 +270,10 @@ fn what_the_header_defines_is_in_sys() {
     let version: u32 = c("version", "printf(\"%d\\n\", LINUX_VERSION_CODE);")[0].parse().unwrap();
     if version >> 8 != 0x0601 {
         let (major, minor) = (version >> 16, version >> 8 & 0xff);
-        println!("SKIP: the headers here are Linux {major}.{minor}'s; sys holds what 6.1 has");
+        // Not by println, which the test runner would keep to itself.
+        let skip =
+            format!("SKIP: these headers are Linux {major}.{minor}'s; sys holds what 6.1 has\n");
+        std::io::Write::write_all(&mut std::io::stderr(), skip.as_bytes()).unwrap();
         return;
     }
     let cpp = Command::new("sh")

@@ -41,6 +41,8 @@ fn it_is_a_stripped_static_pie_with_full_relro() {
 fn it_cannot_panic() {
     let program = fs::read(PROGRAM).unwrap();
     let message = b"KOB-2M: internal error";
+    let main = fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/src/main.rs")).unwrap();
+    assert!(main.windows(message.len()).any(|window| window == message), "it says something else");
     assert!(!program.windows(message.len()).any(|window| window == message));
 }
 

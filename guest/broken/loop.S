@@ -1,4 +1,4 @@
-# Loops for ever without an exit.
+# Loops for ever without an exit to user space.
 #
 # Shows    that a signal reaches even a guest that never leaves
 # Run      RunBiscuitOS.sh /usr/bin/firmware/broken/loop.bin

@@ -42,7 +42,7 @@ impl Image {
 }
 
 /// The registers with which real-mode code at `entry`, below 4 GiB, starts. `sregs` are those of a
-/// fresh vCPU, which is in the processor's reset state (SDM volume 3, 10.1.1): real mode, segments
+/// fresh vCPU, which is in the processor's reset state (SDM volume 3, "Processor State After Reset"): real mode, segments
 /// at 0 but for CS, at 0xffff_0000.
 pub fn real_mode(entry: u64, sregs: &mut kvm_sregs) -> kvm_regs {
     // Real mode's offsets end at 64 KiB (`limit` stays 0xffff). An entry above gets a CS base, as
@@ -55,7 +55,7 @@ pub fn real_mode(entry: u64, sregs: &mut kvm_sregs) -> kvm_regs {
         rip,
         // Bit 1 is always set (SDM volume 1, 3.4.3). Interrupts are off.
         rflags: 1 << 1,
-        // The original's stack: a first push wraps around at 64 KiB, where RAM is.
+        // As the original has them. A 16-bit push counts SP alone down, from 0xffff to 0xfffd.
         rsp: 0xffff_ffff,
         rbp: 0xffff_ffff,
         ..kvm_regs::default()

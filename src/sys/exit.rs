@@ -21,7 +21,7 @@ macro_rules! reasons {
 reasons! {
     /// The hardware's reason is none that KVM knows: [`super::run::kvm_run_hw`].
     KVM_EXIT_UNKNOWN = 0;
-    /// Never used on x86.
+    /// Intel: an exception that KVM intercepted and does not know. api.rst calls it unused.
     KVM_EXIT_EXCEPTION = 1;
     /// A port was read or written: [`super::run::kvm_run_io`].
     KVM_EXIT_IO = 2;
@@ -83,7 +83,7 @@ reasons! {
     KVM_EXIT_X86_WRMSR = 30;
     /// The dirty ring is full; `KVM_CAP_DIRTY_LOG_RING`, Linux 5.11.
     KVM_EXIT_DIRTY_RING_FULL = 31;
-    /// An SEV-ES processor waits for its start-up; Linux 5.14.
+    /// An SEV-ES processor waits for its start-up; Linux 5.11.
     KVM_EXIT_AP_RESET_HOLD = 32;
     /// A bus lock; `KVM_CAP_X86_BUS_LOCK_EXIT`, Linux 5.12.
     KVM_EXIT_X86_BUS_LOCK = 33;

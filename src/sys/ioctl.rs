@@ -81,7 +81,7 @@ requests! {
     KVM_GET_MSR_FEATURE_INDEX_LIST = _IOWR(0x0a, 4);
     /// 4.104, MCE. u64: the machine-check capabilities.
     KVM_X86_GET_MCE_CAP_SUPPORTED = _IOR(0x9d, 8);
-    /// 4.118, HYPERV_CPUID, Linux 5.0. `kvm_cpuid2`: the Hyper-V leaves.
+    /// 4.118, SYS_HYPERV_CPUID; as a vCPU's, HYPERV_CPUID, Linux 5.0. `kvm_cpuid2`: Hyper-V's leaves.
     KVM_GET_SUPPORTED_HV_CPUID = _IOWR(0xc1, 8);
 
     // -- a VM: its memory
@@ -104,7 +104,7 @@ requests! {
     KVM_SET_TSS_ADDR = _IO(0x47);
     /// 4.40, SET_IDENTITY_MAP_ADDR. u64: where one more may lie; before the first vCPU.
     KVM_SET_IDENTITY_MAP_ADDR = _IOW(0x48, size_of::<u64>());
-    /// 4.117, MANUAL_DIRTY_LOG_PROTECT2, Linux 5.0. `kvm_clear_dirty_log`.
+    /// 4.117, Linux 5.0; MANUAL_DIRTY_LOG_PROTECT2 announces the one that works. `kvm_clear_dirty_log`.
     KVM_CLEAR_DIRTY_LOG = _IOWR(0xc0, 24);
     /// 8.29, DIRTY_LOG_RING, Linux 5.11. Gives collected entries of the rings back.
     KVM_RESET_DIRTY_RINGS = _IO(0xc7);
@@ -177,7 +177,7 @@ requests! {
     KVM_SIGNAL_MSI = _IOW(0xa5, 32);
     /// 4.120, PMU_EVENT_FILTER, Linux 5.3. `kvm_pmu_event_filter`.
     KVM_SET_PMU_EVENT_FILTER = _IOW(0xb2, 32);
-    /// 4.113, HYPERV_EVENTFD, Linux 4.16. `kvm_hyperv_eventfd`.
+    /// 4.113, HYPERV_EVENTFD, Linux 4.17. `kvm_hyperv_eventfd`.
     KVM_HYPERV_EVENTFD = _IOW(0xbd, 24);
     /// 4.97, X86_MSR_FILTER, Linux 5.10. `kvm_msr_filter`: which MSRs the guest may touch.
     KVM_X86_SET_MSR_FILTER = _IOW(0xc6, 392);

@@ -99,7 +99,7 @@ pub union kvm_run_exit {
 pub struct kvm_run {
     /// In: leave the guest as soon as it would take an interrupt.
     pub request_interrupt_window: u8,
-    /// In: where not 0, `KVM_RUN` returns EINTR before it enters the guest. Since Linux 4.13,
+    /// In: where not 0, `KVM_RUN` returns EINTR before it enters the guest. Since Linux 4.11,
     /// `KVM_CAP_IMMEDIATE_EXIT`.
     pub immediate_exit: u8,
     pub padding1: [u8; 6],

@@ -77,7 +77,8 @@ the_script_twice_stacks_no_mount_and_keeps_a_larger_pool() {
 	echo 20 > $POOL/nr_hugepages
 }
 the_script_hands_on_its_arguments_and_the_status() {
-	! RunBiscuitOS.sh --no-such-option 2> err
+	RunBiscuitOS.sh --no-such-option 2> err && status=0 || status=$?
+	is $status 2
 	says '--no-such-option: no such option'
 	RunBiscuitOS.sh --version > out
 	prints 'KOB-2M 0.1.0\n'
@@ -219,13 +220,15 @@ a_reader_that_has_gone_ends_the_program_quietly() {
 	is "$(cat status)" 141
 	silent
 }
+asleep() { for look in 1 2 3 4 5; do grep -q '^State:.S' /proc/$pid/status || return 1; usleep 20000; done; }
 a_reader_that_is_stuck_does_not_keep_a_signal_out() {
 	mkfifo pipe
 	sleep 60 < pipe &
 	reader=$!
 	$P --pause 0 > pipe 2> err &
 	pid=$!
-	usleep 700000
+	# The pipe is full once the program sleeps without a pause.
+	soon asleep
 	kill -TERM $pid
 	ended 143
 	kill $reader
@@ -370,6 +373,18 @@ without_hugetlbfs_the_file_is_refused_and_not_left() {
 	$(sed -n 's/  As root: .*&& \(mount .*\)/\1/p' err)
 	p 0 $F/halt.bin
 }
+an_interrupted_call_is_made_again() {
+	for when in 2 12; do
+		strace -o /dev/null -e inject=ioctl:error=EINTR:when=$when $P $F/halt.bin > out 2> err
+		prints x
+	done
+	start --pause 2 $F/touch.bin
+	soon lines 1
+	kill -STOP $pid
+	kill -CONT $pid
+	wait $pid
+	is "$(cat out)" '4096 pages'
+}
 bad_backings_are_told() {
 	echo precious > plain
 	p 1 --backing plain
@@ -474,12 +489,19 @@ each_call_that_fails_is_named_and_gives_all_back() {
 		says "${call#*:}"
 		is "$(free_pages)" 12
 	done
-	for call in fstat:fstat fstatfs:fstatfs flock:flock ftruncate:ftruncate fallocate:fallocate; do
+	# The first fstat is the image's, the second the backing's; the first mmap RAM, the second the run page.
+	for call in 'fstat:1:fstat /usr' "fstat:2:fstat $RAM" "flock:1:flock $RAM" "fstatfs:1:fstatfs $RAM" \
+		"ftruncate:1:ftruncate $RAM" "fallocate:1:fallocate $RAM" "mmap:1:mmap $RAM" 'mmap:2:mmap kvm_run'; do
+		rm -f $RAM
 		status=0
-		strace -o /dev/null -e inject=${call%:*}:error=EIO $P $F/halt.bin > out 2> err || status=$?
+		strace -o /dev/null -e inject=${call%%:*}:error=EIO:when=$(echo "$call" | cut -d: -f2) \
+			$P $F/halt.bin > out 2> err || status=$?
 		is $status 1
-		says "${call#*:} "
+		says "${call##*:}"
 		says 'EIO (5)'
+		is "$(free_pages)" 20
+		# Of one that another has locked, only that one may dispose.
+		[ ! -e $RAM ] || [ "${call%%:*}" = flock ]
 	done
 }
 a_run_page_that_is_too_small_is_refused() {
@@ -520,7 +542,7 @@ nothing_is_left() {
 
 for case in $(sed -n 's/^\([a-z0-9_]*\)() .*/\1/p' "$0" | sed -n '/^the_line_comes/,/^prepare$/p'); do
 	case $case in
-	prepare | pages | stops | a_vm_is_there) continue ;;
+	prepare | pages | stops | a_vm_is_there | asleep) continue ;;
 	esac
 	[ -z "$ONLY" ] || [ "$case" = "$ONLY" ] || continue
 	prepare
