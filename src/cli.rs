@@ -14,8 +14,11 @@ pub const DEFAULT_IMAGE: &CStr = c"/usr/bin/firmware/_BiscuitOS-VM.iso";
 /// What the user wants.
 #[derive(Debug, PartialEq)]
 pub enum Command<'a> {
+    /// A machine.
     Run(Options<'a>),
+    /// `--help`.
     Help,
+    /// `--version`.
     Version,
 }
 
@@ -24,13 +27,17 @@ pub enum Command<'a> {
 pub struct Options<'a> {
     /// Bytes of RAM, a multiple of [`PAGE_SIZE`], not 0.
     pub memory: u64,
+    /// Where RAM comes from.
     pub backing: Backing<'a>,
-    /// Guest-physical addresses.
+    /// The guest-physical address at which RAM starts, a multiple of [`PAGE_SIZE`];
     pub base: u64,
+    /// at which the image goes;
     pub load: u64,
+    /// and of the first instruction.
     pub entry: u64,
     /// How long the console sleeps after a newline.
     pub pause: Duration,
+    /// The path of the image.
     pub image: &'a CStr,
 }
 
@@ -48,6 +55,7 @@ pub struct Blame<'a> {
 /// What is wrong with it. In the order of the messages in [`crate::report`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Wrong {
+    /// It begins with a dash, and is no option.
     UnknownOption,
     /// The option needs a value and is the last word.
     NoValue,
@@ -55,7 +63,9 @@ pub enum Wrong {
     UnwantedValue,
     /// A second image.
     ExtraImage,
+    /// Neither decimal nor hexadecimal, or with something behind; of `--pause`, no time.
     NotANumber,
+    /// `--memory 0`.
     Zero,
     /// It does not fit into 64 bits.
     TooLarge,

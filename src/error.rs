@@ -13,7 +13,9 @@ use core::num::NonZeroU32;
 /// Why there is no machine, or no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Error {
+    /// What was called.
     pub call: Call,
+    /// What came back.
     pub errno: Errno,
 }
 
@@ -22,26 +24,33 @@ pub struct Error {
 pub struct Call(NonZeroU32);
 
 impl Call {
+    /// open(2) of `/dev/kvm`.
     pub const OPEN_KVM: Call = Call::new(1);
+    /// mmap(2) of a vCPU's `kvm_run`.
     pub const MAP_RUN: Call = Call::new(2);
+    /// open(2) of the image. EISDIR: a directory, which opens but can't be read.
     pub const OPEN_IMAGE: Call = Call::new(3);
+    /// fstat(2) of the image.
     pub const STAT_IMAGE: Call = Call::new(4);
-    /// EFBIG: RAM ends before the image does. ENOEXEC: it is empty.
+    /// read(2) of the image. EFBIG: RAM ends before the image does. ENOEXEC: it is empty.
     pub const READ_IMAGE: Call = Call::new(5);
+    /// open(2) of the file behind RAM.
     pub const OPEN_BACKING: Call = Call::new(6);
-    /// ENODEV: neither a file nor a character device.
+    /// fstat(2) of it. ENODEV: neither a file nor a character device.
     pub const STAT_BACKING: Call = Call::new(7);
-    /// EXDEV: a file, but not on hugetlbfs.
+    /// fstatfs(2) of it. EXDEV: a file, but not on hugetlbfs.
     pub const STATFS_BACKING: Call = Call::new(8);
-    /// EAGAIN: another process has it.
+    /// flock(2) of it. EAGAIN: another process has it.
     pub const LOCK_BACKING: Call = Call::new(9);
-    /// EINVAL: the size is not a multiple of the page size.
+    /// ftruncate(2) of it. EINVAL: the size is not a multiple of the page size.
     pub const SIZE_BACKING: Call = Call::new(10);
+    /// fallocate(2) of it.
     pub const EMPTY_BACKING: Call = Call::new(11);
-    /// ENOMEM: the pool of 2 MiB pages, or the host, can't give as much.
+    /// mmap(2) of it. ENOMEM: the pool of 2 MiB pages, or the host, can't give as much.
     pub const MAP_BACKING: Call = Call::new(12);
-    /// ENOMEM: the pool of 1 GiB pages can't give as many.
+    /// Likewise in 1 GiB pages. ENOMEM: the pool of 1 GiB pages can't give as many.
     pub const MAP_BACKING_1G: Call = Call::new(13);
+    /// write(2) to standard output.
     pub const WRITE_OUTPUT: Call = Call::new(14);
 
     const NAMES: &str = "- open mmap open fstat read open fstat fstatfs flock ftruncate fallocate \
@@ -65,6 +74,7 @@ impl Call {
         ioctl::name(number).or(words::word(Call::NAMES, number as usize)).unwrap_or("ioctl")
     }
 
+    /// The error that this call failed with a number, or would have.
     pub fn error(self, errno: i32) -> Error {
         Error { call: self, errno: Errno(errno) }
     }

@@ -30,6 +30,7 @@ impl Fd {
         Fd(fd)
     }
 
+    /// The descriptor's number, which stays this value's.
     pub fn raw(&self) -> c_int {
         self.0
     }
@@ -142,6 +143,7 @@ impl Mapping {
         unsafe { libc::syscall(libc::SYS_madvise, self.start, self.size, libc::MADV_NOHUGEPAGE) };
     }
 
+    /// Its first byte.
     pub fn start(&self) -> *mut c_void {
         self.start
     }

@@ -9,9 +9,11 @@ use core::ffi::CStr;
 /// Made by the kernel's misc device 232, or by mdev(8) and udev(7) on its behalf.
 pub const DEVICE: &CStr = c"/dev/kvm";
 
+/// An open `/dev/kvm`.
 pub struct Kvm(Fd);
 
 impl Kvm {
+    /// open(2), to read and write. ENOENT, ENODEV: no KVM; EACCES: no permission.
     pub fn open() -> Result<Kvm, Error> {
         Fd::open(DEVICE, libc::O_RDWR, 0).map(Kvm).map_err(Call::OPEN_KVM.failed())
     }

@@ -30,6 +30,7 @@ use core::ffi::c_int;
 pub enum End {
     /// The guest executed HLT; nothing could ever wake it, since no interrupt reaches it.
     Halted(Place),
+    /// It could not go on.
     Died(Death, Place),
     /// A signal asked the program to end.
     Stopped(c_int),
@@ -49,7 +50,9 @@ pub struct Place {
 /// What the user should know although the guest goes on; each said once a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Note {
+    /// A port that no device answers.
     UnansweredPort(u16),
+    /// A guest-physical address with neither RAM nor a device.
     UnansweredAddress(u64),
 }
 

@@ -13,10 +13,15 @@ use crate::text::Text;
 use crate::words;
 use core::ffi::CStr;
 
-/// Exit statuses, besides 128+N for signal N.
+// Exit statuses, besides 128+N for signal N.
+
+/// The guest halted; also: the help was printed.
 pub const HALTED: i32 = 0;
+/// The host or the program failed.
 pub const FAILED: i32 = 1;
+/// The command line is wrong.
 pub const BAD_USAGE: i32 = 2;
+/// The guest died.
 pub const GUEST_DIED: i32 = 3;
 
 const HELP: &str = "\
@@ -67,6 +72,7 @@ fn send(text: &mut Text) {
     let _ = text.finish();
 }
 
+/// Tells what the user should know although the guest goes on.
 pub fn note(program: &CStr, note: Note) {
     let (what, at) = match note {
         Note::UnansweredPort(port) => ("device at port", port.into()),

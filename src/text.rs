@@ -13,6 +13,7 @@ pub struct Text {
 }
 
 impl Text {
+    /// Nothing yet, for this descriptor, which stays the caller's.
     pub fn new(fd: c_int) -> Text {
         Text { fd, bytes: [0; 1024], len: 0 }
     }

@@ -107,6 +107,7 @@ impl RunPage {
         unsafe { &raw mut (*self.start()).exit }
     }
 
+    /// One of `KVM_EXIT_*`.
     pub fn exit_reason(&self) -> u32 {
         // SAFETY: inside the mapping; any bits are a u32.
         unsafe { (&raw const (*self.start()).exit_reason).read_volatile() }
