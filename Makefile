@@ -13,21 +13,29 @@ TARGETA := BiscuitOS_app
 ARCH    := x86_64
 INSPATH := ./
 KERNEL  := 6.1
-CMD     :=
+CMD     ?=
 
 IMAGE   := _BiscuitOS-VM.iso
 PROGRAM := target/x86_64-unknown-linux-musl/release/BiscuitOS_app
 GUESTS  := $(filter-out %/BiscuitOS-Virtual-Machine.S,$(wildcard guest/*.S guest/*/*.S))
 BINS    := $(GUESTS:guest/%.S=target/guest/%.bin)
 
+# What the shell will see is looked at here, where it can do no harm.
+strange = $(shell printf %s '$(subst ','\'',$(value $(1)))' | tr -d 'A-Za-z0-9._+-')
 ifneq ($(ARCH),x86_64)
 $(error ARCH=$(ARCH): this project is x86_64 only)
 endif
-ifneq ($(shell printf %s '$(TARGETA)' | tr -d 'A-Za-z0-9._+-'),)
-$(error TARGETA=$(TARGETA): a file name, of letters, digits and ._+- alone)
+ifneq ($(call strange,TARGETA)$(filter -% .%,$(TARGETA))|$(words $(TARGETA)),|1)
+$(error TARGETA=$(value TARGETA): not a plain file name, of letters, digits and ._+- alone)
 endif
-ifneq ($(words $(TARGETA)) $(filter .%,$(TARGETA)),1 )
-$(error TARGETA=$(TARGETA): one file name, which does not begin with a dot)
+ifneq ($(filter all install pack run test bench clean firmware $(IMAGE) RunBiscuitOS.sh,$(TARGETA)),)
+$(error TARGETA=$(TARGETA): the name is taken here)
+endif
+ifneq ($(call strange,KERNEL)|$(words $(subst ., ,$(KERNEL))),|2)
+$(error KERNEL=$(value KERNEL): not a series of Debian's kernels, such as 6.1 or 6.12)
+endif
+ifeq ($(strip $(INSPATH)),)
+$(error INSPATH is empty: the directory to install into)
 endif
 
 # The wrapper exports its CC and flags, which name no compiler of this machine, and make its own
@@ -40,7 +48,7 @@ CLEAN_ENV := env -u CC -u CPP -u CXX -u CFLAGS -u CXXFLAGS -u CPPFLAGS -u LDFLAG
 # unwinding tables, relative relocations packed, no section headers. rust-lld comes with rustc.
 LINK := -C linker=rust-lld -C linker-flavor=ld.lld $(foreach flag,--no-rosegment --build-id=none \
 	--no-eh-frame-hdr --pack-dyn-relocs=relr --icf=all --hash-style=gnu -O2 -znosectionheader \
-	-T$(CURDIR)/src/omit.ld,-C link-arg=$(flag))
+	-Tsrc/omit.ld,-C link-arg=$(flag))
 CARGO := $(CLEAN_ENV) RUSTFLAGS="-C force-unwind-tables=no $(LINK)" cargo
 
 all: $(TARGETA) $(IMAGE) $(BINS)
@@ -78,17 +86,19 @@ $(IMAGE): target/guest/BiscuitOS-Virtual-Machine.bin
 
 FILES := $(TARGETA) $(IMAGE) RunBiscuitOS.sh $(BINS)
 
+# Into this directory itself, which is the default, there is only firmware/ to put.
 install:
 	@for file in $(FILES); do [ -f $$file ] || \
 		{ echo "make install: $$file is missing: run \`make TARGETA=$(TARGETA)\` first" >&2; exit 1; }; done
-	@mkdir -p $(INSPATH)/firmware
-	install -m 755 $(TARGETA) $(INSPATH)/$(TARGETA)
-	@sed 's/^PROGRAM=.*/PROGRAM=$(TARGETA)/' RunBiscuitOS.sh > $(INSPATH)/RunBiscuitOS.sh.new
-	@chmod 755 $(INSPATH)/RunBiscuitOS.sh.new
-	mv $(INSPATH)/RunBiscuitOS.sh.new $(INSPATH)/RunBiscuitOS.sh
-	install -m 644 $(IMAGE) $(INSPATH)/firmware/$(IMAGE)
+	@mkdir -p "$(INSPATH)/firmware"
+	@if [ ! "$(INSPATH)" -ef . ]; then \
+		install -m 755 $(TARGETA) "$(INSPATH)/$(TARGETA)" && \
+		sed 's/^PROGRAM=.*/PROGRAM=$(TARGETA)/' RunBiscuitOS.sh > target/RunBiscuitOS.sh && \
+		install -m 755 target/RunBiscuitOS.sh "$(INSPATH)/RunBiscuitOS.sh"; fi
+	@install -m 644 $(IMAGE) "$(INSPATH)/firmware/$(IMAGE)"
 	@for file in $(BINS:target/guest/%=%); do \
-		install -D -m 644 target/guest/$$file $(INSPATH)/firmware/$$file || exit 1; done
+		install -D -m 644 target/guest/$$file "$(INSPATH)/firmware/$$file" || exit 1; done
+	@echo "installed $(TARGETA), RunBiscuitOS.sh and firmware/ into $(INSPATH)"
 
 pack: all
 	@$(CLEAN_ENV) sh biscuitos/pack $(KERNEL) $(TARGETA)

@@ -12,10 +12,10 @@ pub const DEFAULT_BACKING: &CStr = c"/mnt/HugePagefs/BiscuitOS_HugePage";
 pub const DEFAULT_IMAGE: &CStr = c"/usr/bin/firmware/_BiscuitOS-VM.iso";
 
 /// What the user wants.
-#[derive(Debug, PartialEq)]
-pub enum Command<'a> {
-    /// A machine.
-    Run(Options<'a>),
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Command {
+    /// A machine, as the options say.
+    Run,
     /// `--help`.
     Help,
     /// `--version`.
@@ -39,6 +39,19 @@ pub struct Options<'a> {
     pub pause: Duration,
     /// The path of the image.
     pub image: &'a CStr,
+}
+
+impl Options<'static> {
+    /// KOB-2M.
+    pub const DEFAULT: Options<'static> = Options {
+        memory: RAM_SIZE,
+        backing: Backing::File(DEFAULT_BACKING),
+        base: RAM_BASE,
+        load: IMAGE,
+        entry: IMAGE,
+        pause: Duration::from_secs(6),
+        image: DEFAULT_IMAGE,
+    };
 }
 
 /// What [`parse`] is looking at: where it fails, what is to blame.
@@ -96,21 +109,13 @@ fn name(option: usize) -> &'static [u8] {
     words::word(NAMES, option).unwrap_or_default().as_bytes()
 }
 
-/// Reads the words behind the program's name.
+/// Reads the words behind the program's name into `options`, which hold the defaults.
 #[inline(never)]
 pub fn parse<'a>(
     mut words: impl Iterator<Item = &'a CStr>,
+    options: &mut Options<'a>,
     blame: &mut Blame<'a>,
-) -> Result<Command<'a>, Wrong> {
-    let mut options = Options {
-        memory: RAM_SIZE,
-        backing: Backing::File(DEFAULT_BACKING),
-        base: RAM_BASE,
-        load: IMAGE,
-        entry: IMAGE,
-        pause: Duration::from_secs(6),
-        image: DEFAULT_IMAGE,
-    };
+) -> Result<Command, Wrong> {
     let mut entry = None;
     let mut images = 0;
     let mut operands_only = false;
@@ -175,8 +180,8 @@ pub fn parse<'a>(
         }
     }
     options.entry = entry.unwrap_or(options.load);
-    check(&options, blame)?;
-    Ok(Command::Run(options))
+    check(options, blame)?;
+    Ok(Command::Run)
 }
 
 /// Does it all fit together?
@@ -273,14 +278,17 @@ fn append(number: Option<u64>, radix: u32, digit: u32) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn parsed<'a>(words: &[&'a CStr]) -> Result<Command<'a>, (Wrong, Blame<'a>)> {
-        let mut blame = Blame::default();
-        parse(words.iter().copied(), &mut blame).map_err(|wrong| (wrong, blame))
+    fn parsed<'a>(words: &[&'a CStr]) -> Result<(Command, Options<'a>), (Wrong, Blame<'a>)> {
+        let (mut options, mut blame) = (Options::DEFAULT, Blame::default());
+        match parse(words.iter().copied(), &mut options, &mut blame) {
+            Ok(command) => Ok((command, options)),
+            Err(wrong) => Err((wrong, blame)),
+        }
     }
 
     fn options<'a>(words: &[&'a CStr]) -> Options<'a> {
         match parsed(words) {
-            Ok(Command::Run(options)) => options,
+            Ok((Command::Run, options)) => options,
             other => panic!("{other:?}"),
         }
     }
@@ -423,10 +431,10 @@ mod tests {
     #[test]
     fn help_and_version() {
         for words in [c"-h", c"--help"] {
-            assert_eq!(parsed(&[words]), Ok(Command::Help));
+            assert_eq!(parsed(&[words]).unwrap().0, Command::Help);
         }
         for words in [c"-V", c"--version"] {
-            assert_eq!(parsed(&[words]), Ok(Command::Version));
+            assert_eq!(parsed(&[words]).unwrap().0, Command::Version);
         }
     }
 }

@@ -36,6 +36,8 @@ pub enum End {
     Stopped(c_int),
     /// Nobody reads standard output any more.
     OutputClosed,
+    /// There was no machine: the user wanted to know something, and has been told.
+    Informed,
 }
 
 /// Where the vCPU was.
@@ -163,17 +165,17 @@ fn answer(exit: Exit<'_>, devices: &mut Devices) -> Result<Next, Errno> {
                 devices.console.put(byte)?;
             }
         }
-        Exit::Out { port, .. } => devices.unanswered_port(port),
+        Exit::Out { port, .. } => devices.unanswered(Note::UnansweredPort(port))?,
         Exit::In { port, data, .. } => {
             data.fill(0xff);
             if port != layout::CONSOLE_PORT {
-                devices.unanswered_port(port);
+                devices.unanswered(Note::UnansweredPort(port))?;
             }
         }
-        Exit::MmioWrite { address, .. } => devices.unanswered_address(address),
+        Exit::MmioWrite { address, .. } => devices.unanswered(Note::UnansweredAddress(address))?,
         Exit::MmioRead { address, data } => {
             data.fill(0xff);
-            devices.unanswered_address(address);
+            devices.unanswered(Note::UnansweredAddress(address))?;
         }
         Exit::Interrupted => {}
         Exit::Halt => return Ok(Next::Halted),
@@ -183,16 +185,18 @@ fn answer(exit: Exit<'_>, devices: &mut Devices) -> Result<Next, Errno> {
 }
 
 impl Devices {
-    fn unanswered_port(&mut self, port: u16) {
-        if !core::mem::replace(&mut self.port_noted, true) {
-            (self.note)(Note::UnansweredPort(port));
+    /// Says it, unless it has been said; what the guest said before comes first.
+    #[inline(never)]
+    fn unanswered(&mut self, note: Note) -> Result<(), Errno> {
+        let noted = match note {
+            Note::UnansweredPort(_) => &mut self.port_noted,
+            Note::UnansweredAddress(_) => &mut self.address_noted,
+        };
+        if !core::mem::replace(noted, true) {
+            self.console.flush()?;
+            (self.note)(note);
         }
-    }
-
-    fn unanswered_address(&mut self, address: u64) {
-        if !core::mem::replace(&mut self.address_noted, true) {
-            (self.note)(Note::UnansweredAddress(address));
-        }
+        Ok(())
     }
 }
 

@@ -7,8 +7,8 @@
 
 use core::ffi::{CStr, c_char, c_int};
 use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
-use kob_2m::cli::{self, Blame, Command};
-use kob_2m::machine::{self, Note};
+use kob_2m::cli::{self, Blame, Command, Options};
+use kob_2m::machine::{self, End, Note};
 use kob_2m::{fd, report, signal, words};
 
 // The C library, linked statically: Rust's own standard library would have asked for it.
@@ -33,19 +33,21 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
     let words = unsafe { core::slice::from_raw_parts(argv, argc.max(0) as usize) };
     // SAFETY: the C library's promise.
     let mut words = words.iter().map(|&word| unsafe { CStr::from_ptr(word) });
-    if let Some(path) = words.next() {
+    if let Some(path) = words.next().filter(|path| !path.is_empty()) {
         PROGRAM.store(file_name(path).as_ptr().cast_mut(), Relaxed);
     }
     fd::reserve_standard();
 
-    let mut blame = Blame::default();
-    let options = match cli::parse(words, &mut blame) {
-        Ok(Command::Run(options)) => options,
-        Ok(command) => return report::information(program(), &command),
+    let (mut options, mut blame) = (Options::DEFAULT, Blame::default());
+    let result = match cli::parse(words, &mut options, &mut blame) {
         Err(wrong) => return report::usage(program(), wrong, &blame),
+        Ok(Command::Run) => {
+            signal::install();
+            machine::run(&options, note)
+        }
+        Ok(command) => report::information(program(), command).map(|()| End::Informed),
     };
-    signal::install();
-    match (machine::run(&options, note), signal::caught()) {
+    match (result, signal::caught()) {
         (Ok(end), _) => report::end(program(), &end),
         // A call that a signal cut short is not what went wrong.
         (Err(_), Some(signal)) => 128 + signal,

@@ -15,7 +15,7 @@ use core::ffi::CStr;
 
 // Exit statuses, besides 128+N for signal N.
 
-/// The guest halted; also: the help was printed.
+/// The guest halted, or the help was printed.
 pub const HALTED: i32 = 0;
 /// The host or the program failed.
 pub const FAILED: i32 = 1;
@@ -44,17 +44,17 @@ Exit status: 0 the guest halted; 1 the host or the program failed;
 2 the command line; 3 the guest died; 128+N signal N.
 ";
 
-/// Prints what `--help` or `--version` asks for, and gives the exit status.
+/// Prints what `--help` or `--version` asks for.
 #[inline(never)]
-pub fn information(program: &CStr, command: &Command) -> i32 {
+pub fn information(program: &CStr, command: Command) -> Result<(), Error> {
     let mut text = Text::new(libc::STDOUT_FILENO);
     let template = match command {
-        Command::Help => HELP,
-        _ => concat!("KOB-2M ", env!("CARGO_PKG_VERSION"), "\n"),
+        Command::Version => concat!("KOB-2M ", env!("CARGO_PKG_VERSION"), "\n"),
+        _ => HELP,
     };
     let words = [program, DEFAULT_IMAGE, DEFAULT_BACKING].map(CStr::to_bytes);
     text.say(template, &words, &[]);
-    if text.finish().is_ok() { HALTED } else { FAILED }
+    text.finish().map_err(Call::WRITE_OUTPUT.failed())
 }
 
 /// Begins a message on standard error with the program's name; [`send`] ends it.
@@ -90,6 +90,7 @@ pub fn end(program: &CStr, end: &End) -> i32 {
     let place = match *end {
         // A reader that has gone, and a user who pressed Ctrl-C, know.
         End::OutputClosed => return 128 + libc::SIGPIPE,
+        End::Informed => return HALTED,
         End::Stopped(signal) => return 128 + signal,
         End::Halted(place) | End::Died(_, place) => place,
     };
@@ -229,11 +230,7 @@ fn failure(text: &mut Text, options: &Options, Error { call, errno }: Error) {
     );
     match (call, errno.0, options.backing) {
         (Call::READ_IMAGE, libc::EFBIG, _) => {
-            text.say(
-                "\n  There, RAM has room for %z",
-                &[],
-                &[options.base + options.memory - options.load],
-            );
+            text.say("\n  RAM has %z there", &[], &[options.base + options.memory - options.load]);
         }
         (Call::MAP_BACKING, libc::ENOMEM, Backing::File(_)) => pool(text, options, 2 << 20),
         (Call::MAP_BACKING_1G, libc::ENOMEM, _) => pool(text, options, 1 << 30),
@@ -252,7 +249,7 @@ fn pool(text: &mut Text, options: &Options, page_size: u64) {
     );
     text.say(
         match missing {
-            0 => "That is enough: is there a size= in the mount, or a `ulimit -v`?",
+            0 => "Enough: has the mount a size=, or the shell a `ulimit -v`?",
             _ => "As root: echo %d > /sys/kernel/mm/hugepages/hugepages-%dkB/nr_hugepages",
         },
         &[],
@@ -292,22 +289,22 @@ remedies! {
     Call::ioctl(ioctl::KVM_GET_API_VERSION), ENOSYS => ": not 12; take Linux 2.6.22 or later"
     Call::ioctl(ioctl::KVM_CREATE_VM), EBUSY => ": another hypervisor has the processor"
     Call::ioctl(ioctl::KVM_GET_VCPU_MMAP_SIZE), ERANGE => ": too small for struct kvm_run"
-    Call::OPEN_IMAGE, ENOENT => ": `make install` puts the default image there"
+    Call::OPEN_IMAGE, ENOENT => ": no such image; `make install` brings one"
     Call::OPEN_IMAGE, EACCES => ": you may not read it: chmod +r"
     Call::OPEN_IMAGE, EISDIR => ""
     Call::OPEN_BACKING, EISDIR => ": a directory; name a file in it"
-    Call::READ_IMAGE, ENOEXEC => ": the file is empty; `make` it anew"
+    Call::READ_IMAGE, ENOEXEC => ": empty; build it anew"
     Call::READ_IMAGE, EFBIG => ": too large for RAM; raise --memory, or lower --load"
     Call::OPEN_BACKING, ENOENT =>
         ": no such directory\n  As root: mkdir -p /mnt/HugePagefs && mount -t hugetlbfs none /mnt/HugePagefs"
-    Call::OPEN_BACKING, EACCES | EPERM => ": be root, or name a file of yours with --backing"
+    Call::OPEN_BACKING, EACCES | EPERM => ": be root, or use a --backing of yours"
     Call::OPEN_BACKING, ELOOP => ": a symbolic link; name the file itself"
-    Call::STAT_BACKING, ENODEV => ": no file, no character device, and not `anon`"
+    Call::STAT_BACKING, ENODEV => ": neither file nor character device"
     Call::STATFS_BACKING, EXDEV =>
         ": not on hugetlbfs, so its pages would be of 4 KiB\n  As root: mount -t hugetlbfs none /mnt/HugePagefs; or say --backing anon"
-    Call::LOCK_BACKING, EAGAIN => ": another VM has this memory; end it, or name another --backing"
+    Call::LOCK_BACKING, EAGAIN => ": another VM has it; end that, or name another --backing"
     Call::SIZE_BACKING, EINVAL => ": --memory is no multiple of its page size: 2M, or 1G if mounted so"
-    Call::MAP_BACKING, ENODEV | EINVAL | EACCES | EPERM => ": this can't be mapped as memory"
+    Call::MAP_BACKING, ENODEV | EINVAL | EACCES | EPERM => ": can't be mapped"
     Call::READ_IMAGE, EFAULT => ""
     Call::ioctl(ioctl::KVM_RUN), EFAULT =>
         ": the backing has no page for it: a limit of the hugetlb cgroup?"
@@ -402,7 +399,7 @@ mod tests {
                 "read /image: EFAULT (14): the backing has no page for it",
             ),
             (Call::EMPTY_BACKING.error(95), "fallocate /ram: error (95)"),
-            (Call::MAP_BACKING.error(libc::ENODEV), "mmap /ram: ENODEV (19): this can't be mapped"),
+            (Call::MAP_BACKING.error(libc::ENODEV), "mmap /ram: ENODEV (19): can't be mapped"),
             (
                 Call::MAP_BACKING_1G.error(libc::ENOMEM),
                 "mmap /ram: ENOMEM (12)\n  0 pages of 1 GiB are",

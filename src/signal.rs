@@ -36,7 +36,7 @@ extern "C" fn stop(signal: c_int) {
 }
 
 /// Installs the handlers. A SIGHUP that is ignored stays so: that is what nohup(1) is for. SIGPIPE
-/// is ignored: a closed pipe shows as EPIPE from the write.
+/// is ignored: a closed pipe shows as EPIPE from the write; and SIGXFSZ, a file size limit, as EFBIG.
 pub fn install() {
     let stop = stop as extern "C" fn(c_int) as usize;
     set(libc::SIGINT, stop);
@@ -45,6 +45,7 @@ pub fn install() {
         set(libc::SIGHUP, libc::SIG_IGN);
     }
     set(libc::SIGPIPE, libc::SIG_IGN);
+    set(libc::SIGXFSZ, libc::SIG_IGN);
 }
 
 /// rt_sigaction(2), the kernel's own: the C library's costs 750 bytes. Calls are not restarted.

@@ -175,6 +175,45 @@ fn install_names_the_one_file_that_is_missing() {
 }
 
 #[test]
+fn install_into_odd_places() {
+    let tree = copy("odd places");
+    succeeds({
+        let mut cp = Command::new("cp");
+        let parts = ["target", TARGETA, "_BiscuitOS-VM.iso"].map(|part| built().join(part));
+        cp.arg("-a").args(parts).arg(&tree);
+        cp
+    });
+    // A space in the path, of the tree as well.
+    succeeds(install(&tree, &tree.join("a b")));
+    assert!(tree.join("a b/firmware/touch.bin").is_file());
+    // Into the tree itself, as `make install` alone does.
+    let mut here = make(&tree);
+    here.args(["install", &format!("TARGETA={TARGETA}")]);
+    succeeds(here);
+    assert!(tree.join("firmware/_BiscuitOS-VM.iso").is_file());
+    // Into the root directory of the machine: what an unset variable would come to.
+    fails(install(&tree, Path::new("")), "INSPATH is empty");
+}
+
+#[test]
+fn a_tree_with_a_space_in_its_path_builds() {
+    let tree = copy("a space");
+    succeeds(wrapper(&tree));
+    assert!(tree.join(TARGETA).exists());
+}
+
+#[test]
+fn a_kernel_that_is_none_is_refused() {
+    for kernel in ["", "nonsense", "6", "6.1;touch harm"] {
+        let tree = copy("kernel");
+        let mut make = make(&tree);
+        make.args(["pack", &format!("KERNEL={kernel}")]);
+        fails(make, "not a series of Debian's kernels, such as 6.1 or 6.12");
+        assert!(!tree.join("harm").exists());
+    }
+}
+
+#[test]
 fn clean_removes_what_make_made_and_nothing_else() {
     let tree = copy("clean");
     let before = files(&tree);
@@ -222,15 +261,21 @@ fn a_target_that_would_overwrite_something_is_refused() {
     });
     for (target, message) in [
         ("README.md", "README.md is there, and make did not make it"),
-        ("src/main.rs", "a file name, of letters, digits and ._+- alone"),
-        ("", "one file name"),
-        ("a b", "a file name"),
-        ("..", "does not begin with a dot"),
+        ("src/main.rs", "not a plain file name"),
+        ("", "not a plain file name"),
+        ("a b", "not a plain file name"),
+        ("..", "not a plain file name"),
+        ("-x", "not a plain file name"),
+        ("it's", "not a plain file name"),
+        ("a;touch harm", "not a plain file name"),
+        ("clean", "the name is taken here"),
+        ("_BiscuitOS-VM.iso", "the name is taken here"),
     ] {
         let mut make = make(&tree);
         make.arg(format!("TARGETA={target}"));
         fails(make, message);
     }
+    assert!(!tree.join("harm").exists());
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     assert_eq!(fs::read(tree.join("README.md")).unwrap(), fs::read(readme).unwrap());
 }

@@ -66,8 +66,9 @@ fn the_version_is_the_package_s() {
 #[test]
 fn help_that_cannot_be_written_is_an_error() {
     let full = fs::File::options().write(true).open("/dev/full").unwrap();
-    let status = Command::new(PROGRAM).arg("--help").stdout(full).status().unwrap();
-    assert_eq!(status.code(), Some(1));
+    let output = Command::new(PROGRAM).arg("--help").stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.stderr, b"BiscuitOS_app: write standard output: ENOSPC (28)\n");
 }
 
 /// Each with the message that it must give: the thing, the error, the remedy.
@@ -138,6 +139,7 @@ fn bytes_that_are_no_text_do_no_harm() {
 #[test]
 fn without_even_a_name_it_answers() {
     use std::os::unix::process::CommandExt;
-    let output = Command::new(PROGRAM).arg0("").arg("--help").output().unwrap();
-    assert_eq!(output.status.code(), Some(0));
+    let output = Command::new(PROGRAM).arg0("").arg("-x").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(output.stderr.starts_with(b"BiscuitOS_app: -x: no such option\n"));
 }

@@ -240,6 +240,11 @@ a_full_disk_is_told() {
 	is $status 1
 	says 'write standard output: ENOSPC (28)'
 }
+a_file_size_limit_is_told_and_leaves_nothing() {
+	(ulimit -f 100; p 1 $F/halt.bin)
+	says "ftruncate $RAM: EFBIG (27)"
+	[ ! -e $RAM ]
+}
 a_closed_standard_output_is_told_and_gets_no_other_file() {
 	status=0
 	$P --pause 0 $F/halt.bin 2> err >&- || status=$?
@@ -267,6 +272,12 @@ a_port_that_nobody_answers_reads_ones() {
 	prints '\n'
 	is "$(grep -c 'no device at port' err)" 1
 	says 'no device at port 0x80'
+}
+a_note_does_not_overtake_what_the_guest_said() {
+	status=0
+	$P --pause 0 $F/strings.bin > both 2>&1 || status=$?
+	is $status 0
+	is "$(head -c 9 both)" 'bw4 outsb'
 }
 an_address_that_nobody_answers_reads_ones() {
 	p 0 --pause 0 $F/broken/address.bin
@@ -299,7 +310,7 @@ an_image_may_fill_ram_but_no_more() {
 	echo >> image
 	p 1 --backing anon --memory 8K --base 0x1000 image
 	says 'read image: EFBIG (27): too large for RAM; raise --memory, or lower --load'
-	says 'There, RAM has room for 8 KiB'
+	says 'RAM has 8 KiB there'
 	cat image | p 1 --backing anon --memory 8K --base 0x1000 /proc/self/fd/0
 	says 'EFBIG'
 }
@@ -332,12 +343,12 @@ a_device_that_is_not_kvm_is_told() {
 }
 bad_images_are_told() {
 	p 1 missing
-	says 'open missing: ENOENT (2): `make install` puts'
+	says 'open missing: ENOENT (2): no such image'
 	p 1 /tmp
 	says 'open /tmp: EISDIR (21): a directory; name a file in it'
 	: > empty
 	p 1 empty
-	says 'read empty: ENOEXEC (8): the file is empty; `make` it anew'
+	says 'read empty: ENOEXEC (8): empty; build it anew'
 	p 1 /dev/null
 	says 'read /dev/null: ENOEXEC (8)'
 	p 1 --backing anon /dev/zero
@@ -345,7 +356,7 @@ bad_images_are_told() {
 	head -c 16777216 /dev/zero > large
 	p 1 large
 	says 'read large: EFBIG (27): too large for RAM'
-	says 'There, RAM has room for 16380 KiB'
+	says 'RAM has 16380 KiB there'
 	cp $HELLO unreadable
 	chmod 0 unreadable
 	chmod 666 /dev/kvm
@@ -397,15 +408,15 @@ bad_backings_are_told() {
 	says 'open link: ELOOP (40): a symbolic link; name the file itself'
 	mkfifo pipe
 	p 1 --backing pipe
-	says 'fstat pipe: ENODEV (19): no file, no character device, and not `anon`'
+	says 'fstat pipe: ENODEV (19): neither file nor character device'
 	p 1 --backing ''
 	says 'open : ENOENT (2)'
 	p 1 --backing /dev/null
-	says 'mmap /dev/null: ENODEV (19): this can'
+	says 'mmap /dev/null: ENODEV (19): can'
 	chmod 666 /dev/kvm
 	p_as_nobody 1
 	chmod 600 /dev/kvm
-	says "open $RAM: EACCES (13): be root, or name a file of yours with --backing"
+	says "open $RAM: EACCES (13): be root, or use a --backing of yours"
 	p 2 --memory 3M
 	says "ftruncate $RAM: EINVAL (22): --memory is no multiple of its page size: 2M"
 }
@@ -435,7 +446,7 @@ a_mount_that_is_too_small_is_told() {
 	mount -t hugetlbfs -o size=4M none small
 	p 1 --backing small/ram $F/halt.bin
 	umount small
-	says 'That is enough: is there a size= in the mount'
+	says 'Enough: has the mount a size='
 }
 a_limit_of_the_hugetlb_cgroup_is_told() {
 	mkdir cgroup
@@ -452,7 +463,7 @@ a_second_vm_on_the_same_file_is_refused() {
 	start --pause 60
 	soon lines 1
 	p 1 $F/halt.bin
-	says "flock $RAM: EAGAIN (11): another VM has this memory"
+	says "flock $RAM: EAGAIN (11): another VM has it"
 	is "$(stat -c %s $RAM)" 16777216
 	kill -0 $pid
 	start_pid=$pid
