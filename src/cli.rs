@@ -29,11 +29,11 @@ pub struct Options<'a> {
     pub memory: u64,
     /// Where RAM comes from.
     pub backing: Backing<'a>,
-    /// The guest-physical address at which RAM starts, a multiple of [`PAGE_SIZE`];
+    /// The guest-physical address at which RAM starts, a multiple of [`PAGE_SIZE`].
     pub base: u64,
-    /// at which the image goes;
+    /// The guest-physical address at which the image goes.
     pub load: u64,
-    /// and of the first instruction.
+    /// The guest-physical address of the first instruction.
     pub entry: u64,
     /// How long the console sleeps after a newline.
     pub pause: Duration,
@@ -65,7 +65,7 @@ pub struct Blame<'a> {
     pub numbers: [u64; 3],
 }
 
-/// What is wrong with it. In the order of the messages in [`crate::report`].
+/// What is wrong with a command line, in the order of the messages in [`crate::report`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Wrong {
     /// It begins with a dash, and is no option.
@@ -92,7 +92,7 @@ pub enum Wrong {
     OutsideRam,
 }
 
-/// The options' names, each at its own number in [`NAMES`] and [`LETTERS`].
+// The options, each at its own number in the two lists below.
 const MEMORY: usize = 0;
 const BACKING: usize = 1;
 const BASE: usize = 2;

@@ -46,15 +46,17 @@ impl Call {
     pub const SIZE_BACKING: Call = Call::new(10);
     /// fallocate(2) of it.
     pub const EMPTY_BACKING: Call = Call::new(11);
-    /// mmap(2) of it. ENOMEM: the pool of 2 MiB pages, or the host, can't give as much.
+    /// mmap(2) of a device, or of anonymous memory. ENOMEM: more than the host gives.
     pub const MAP_BACKING: Call = Call::new(12);
-    /// Likewise in 1 GiB pages. ENOMEM: the pool of 1 GiB pages can't give as many.
-    pub const MAP_BACKING_1G: Call = Call::new(13);
+    /// mmap(2) of a file in 2 MiB pages. ENOMEM: their pool can't give as many.
+    pub const MAP_BACKING_2M: Call = Call::new(13);
+    /// mmap(2) of a file in 1 GiB pages. ENOMEM: their pool can't give as many.
+    pub const MAP_BACKING_1G: Call = Call::new(14);
     /// write(2) to standard output.
-    pub const WRITE_OUTPUT: Call = Call::new(14);
+    pub const WRITE_OUTPUT: Call = Call::new(15);
 
     const NAMES: &str = "- open mmap open fstat read open fstat fstatfs flock ftruncate fallocate \
-        mmap mmap write";
+        mmap mmap mmap write";
 
     /// The call of a KVM request. Requests are larger than the numbers above: they hold KVM's 0xae.
     pub const fn ioctl(request: u32) -> Call {

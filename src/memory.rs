@@ -142,9 +142,10 @@ fn map_file(path: &CStr, size: u64) -> Result<Memory<'_>, Error> {
         if system != libc::HUGETLBFS_MAGIC as u64 {
             return Err(Call::STATFS_BACKING.error(libc::EXDEV));
         }
-        if page_size == 1 << 30 {
-            map = Call::MAP_BACKING_1G;
-        }
+        map = match page_size {
+            0x4000_0000 => Call::MAP_BACKING_1G,
+            _ => Call::MAP_BACKING_2M,
+        };
         file.fd.set_size(size).map_err(Call::SIZE_BACKING.failed())?;
         if let Undo::Nothing = undo {
             file.undo.set(Undo::Empty);

@@ -184,12 +184,12 @@ const WRONG: &str = "\
 %s: needs a value
 %s: takes no value
 %s: a second image
-%s %s: EINVAL: no number like 4096, 0x1000, 16M; for --pause, 0.25
+%s %s: EINVAL: not a number such as 4096, 0x1000, 16M, or for --pause 0.25
 %s %s: EINVAL: must not be 0
 %s %s: EOVERFLOW: more than 64 bits hold
---memory %z: EINVAL: no multiple of 4 KiB
---base %x: EINVAL: no multiple of 4 KiB
---memory %z, --base %x: E2BIG: RAM must end at %x or below, for KVM's own pages
+--memory %z: EINVAL: not a multiple of 4 KiB
+--base %x: EINVAL: not a multiple of 4 KiB
+--memory %z, --base %x: E2BIG: RAM must end at %x or below, where KVM puts pages of its own
 %s %x: EFAULT: outside RAM, which is %x to %x";
 
 /// Tells what went wrong with the machine, and gives the exit status.
@@ -216,6 +216,7 @@ fn failure(text: &mut Text, options: &Options, Error { call, errno }: Error) {
         | Call::SIZE_BACKING
         | Call::EMPTY_BACKING
         | Call::MAP_BACKING
+        | Call::MAP_BACKING_2M
         | Call::MAP_BACKING_1G => match options.backing {
             Backing::File(path) => path.to_bytes(),
             Backing::Anonymous => b"anonymous memory",
@@ -228,12 +229,12 @@ fn failure(text: &mut Text, options: &Options, Error { call, errno }: Error) {
         &[call.name().as_bytes(), object, errno.name().as_bytes(), remedy(call, errno).as_bytes()],
         &[errno.0 as u64],
     );
-    match (call, errno.0, options.backing) {
-        (Call::READ_IMAGE, libc::EFBIG, _) => {
+    match (call, errno.0) {
+        (Call::READ_IMAGE, libc::EFBIG) => {
             text.say("\n  RAM has %z there", &[], &[options.base + options.memory - options.load]);
         }
-        (Call::MAP_BACKING, libc::ENOMEM, Backing::File(_)) => pool(text, options, 2 << 20),
-        (Call::MAP_BACKING_1G, libc::ENOMEM, _) => pool(text, options, 1 << 30),
+        (Call::MAP_BACKING_2M, libc::ENOMEM) => pool(text, options, 2 << 20),
+        (Call::MAP_BACKING_1G, libc::ENOMEM) => pool(text, options, 1 << 30),
         _ => {}
     }
 }
@@ -249,7 +250,7 @@ fn pool(text: &mut Text, options: &Options, page_size: u64) {
     );
     text.say(
         match missing {
-            0 => "Enough: has the mount a size=, or the shell a `ulimit -v`?",
+            0 => "That is enough: does the mount have a size=, or the shell a `ulimit -v`?",
             _ => "As root: echo %d > /sys/kernel/mm/hugepages/hugepages-%dkB/nr_hugepages",
         },
         &[],
@@ -293,7 +294,7 @@ remedies! {
     Call::OPEN_IMAGE, EACCES => ": you may not read it: chmod +r"
     Call::OPEN_IMAGE, EISDIR => ""
     Call::OPEN_BACKING, EISDIR => ": a directory; name a file in it"
-    Call::READ_IMAGE, ENOEXEC => ": empty; build it anew"
+    Call::READ_IMAGE, ENOEXEC => ": the file is empty; build it anew"
     Call::READ_IMAGE, EFBIG => ": too large for RAM; raise --memory, or lower --load"
     Call::OPEN_BACKING, ENOENT =>
         ": no such directory\n  As root: mkdir -p /mnt/HugePagefs && mount -t hugetlbfs none /mnt/HugePagefs"
@@ -302,8 +303,9 @@ remedies! {
     Call::STAT_BACKING, ENODEV => ": neither file nor character device"
     Call::STATFS_BACKING, EXDEV =>
         ": not on hugetlbfs, so its pages would be of 4 KiB\n  As root: mount -t hugetlbfs none /mnt/HugePagefs; or say --backing anon"
-    Call::LOCK_BACKING, EAGAIN => ": another VM has it; end that, or name another --backing"
-    Call::SIZE_BACKING, EINVAL => ": --memory is no multiple of its page size: 2M, or 1G if mounted so"
+    Call::LOCK_BACKING, EAGAIN => ": another VM has it; end that VM, or name another --backing"
+    Call::SIZE_BACKING, EINVAL => ": --memory is not a multiple of its page size: 2M, or 1G if mounted so"
+    Call::MAP_BACKING, ENOMEM => ": more than the host gives; lower --memory"
     Call::MAP_BACKING, ENODEV | EINVAL | EACCES | EPERM => ": can't be mapped"
     Call::READ_IMAGE, EFAULT => ""
     Call::ioctl(ioctl::KVM_RUN), EFAULT =>

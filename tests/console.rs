@@ -120,6 +120,18 @@ fn ctrl_c_reaches_a_command_too() {
     assert_eq!(session.child.wait().unwrap().code(), Some(130));
 }
 
+/// The guest prints `x` without a newline, and loops for ever.
+#[test]
+fn on_a_terminal_a_byte_appears_at_once() {
+    let mut command = bed();
+    let guest = r"printf '\260\170\346\020\353\376' > guest";
+    command.env("CMD", format!("{guest}; BiscuitOS_app --backing anon guest"));
+    let mut session = Session::start(&mut command);
+    session.expect("x");
+    session.type_keys(b"\x03");
+    assert_eq!(session.child.wait().unwrap().code(), Some(130));
+}
+
 #[test]
 fn a_command_s_output_error_and_status_come_through_unchanged() {
     let mut command = bed();

@@ -74,7 +74,7 @@ fn help_that_cannot_be_written_is_an_error() {
 /// Each with the message that it must give: the thing, the error, the remedy.
 #[test]
 fn a_bad_command_line_ends_with_2_and_says_what_is_wrong() {
-    let not_a_number = "EINVAL: no number like 4096, 0x1000, 16M; for --pause, 0.25";
+    let not_a_number = "EINVAL: not a number such as 4096, 0x1000, 16M, or for --pause 0.25";
     let cases: &[(&[&str], &str)] = &[
         (&["--paws"], "--paws: no such option"),
         (&["-x"], "-x: no such option"),
@@ -100,8 +100,8 @@ fn a_bad_command_line_ends_with_2_and_says_what_is_wrong() {
         ),
         (&["-m", "17179869184G"], "--memory 17179869184G: EOVERFLOW"),
         (&["--pause", "99999999999"], "--pause 99999999999: EOVERFLOW"),
-        (&["-m", "5000"], "--memory 5000 bytes: EINVAL: no multiple of 4 KiB"),
-        (&["--base", "0x800"], "--base 0x800: EINVAL: no multiple of 4 KiB"),
+        (&["-m", "5000"], "--memory 5000 bytes: EINVAL: not a multiple of 4 KiB"),
+        (&["--base", "0x800"], "--base 0x800: EINVAL: not a multiple of 4 KiB"),
         (&["-m", "4G"], "--memory 4 GiB, --base 0x0: E2BIG: RAM must end at 0xfffbc000 or below"),
         (&["-m", "8191P"], not_a_number),
         (&["-m", "8388608G"], "--memory 8388608 GiB, --base 0x0: E2BIG"),

@@ -159,7 +159,7 @@ ram_is_mapped_by_1_gib_pages() {
 	mkdir -p /mnt/1G
 	mount -t hugetlbfs -o pagesize=1G none /mnt/1G
 	p 2 --backing /mnt/1G/ram
-	says 'no multiple of its page size: 2M, or 1G if mounted so'
+	says 'not a multiple of its page size: 2M, or 1G if mounted so'
 	[ ! -e /mnt/1G/ram ]
 	p 1 --backing /mnt/1G/ram --memory 2G
 	says '2 pages of 1 GiB are needed; the pool has 1, 1 free, of which 0 are reserved'
@@ -348,7 +348,7 @@ bad_images_are_told() {
 	says 'open /tmp: EISDIR (21): a directory; name a file in it'
 	: > empty
 	p 1 empty
-	says 'read empty: ENOEXEC (8): empty; build it anew'
+	says 'read empty: ENOEXEC (8): the file is empty; build it anew'
 	p 1 /dev/null
 	says 'read /dev/null: ENOEXEC (8)'
 	p 1 --backing anon /dev/zero
@@ -418,7 +418,7 @@ bad_backings_are_told() {
 	chmod 600 /dev/kvm
 	says "open $RAM: EACCES (13): be root, or use a --backing of yours"
 	p 2 --memory 3M
-	says "ftruncate $RAM: EINVAL (22): --memory is no multiple of its page size: 2M"
+	says "ftruncate $RAM: EINVAL (22): --memory is not a multiple of its page size: 2M"
 }
 a_pool_that_is_too_small_is_told_with_the_command_that_helps() {
 	echo 5 > $POOL/nr_hugepages
@@ -446,7 +446,7 @@ a_mount_that_is_too_small_is_told() {
 	mount -t hugetlbfs -o size=4M none small
 	p 1 --backing small/ram $F/halt.bin
 	umount small
-	says 'Enough: has the mount a size='
+	says 'That is enough: does the mount have a size='
 }
 a_limit_of_the_hugetlb_cgroup_is_told() {
 	mkdir cgroup
@@ -477,7 +477,7 @@ more_memory_than_the_host_has_is_told() {
 	echo 2 > /proc/sys/vm/overcommit_memory
 	p 1 --backing anon --memory 4095M --load 0x1000 $F/halt.bin
 	echo 0 > /proc/sys/vm/overcommit_memory
-	says 'mmap anonymous memory: ENOMEM (12)'
+	says 'mmap anonymous memory: ENOMEM (12): more than the host gives; lower --memory'
 }
 each_call_that_fails_is_named_and_gives_all_back() {
 	for call in 1:KVM_GET_API_VERSION 2:KVM_CREATE_VM 3:KVM_SET_TSS_ADDR 4:KVM_SET_IDENTITY_MAP_ADDR \
