@@ -44,6 +44,8 @@ CLEAN_ENV := env -u CC -u CPP -u CXX -u CFLAGS -u CXXFLAGS -u CPPFLAGS -u LDFLAG
 	-u PKG_CONFIG_PATH -u CROSS_COMPILE -u ARCH -u MAKEFLAGS -u MFLAGS -u MAKELEVEL \
 	PATH="$$PATH:$$HOME/.cargo/bin"
 
+# What is being made is told on standard error: `make run CMD=...` prints what the command prints.
+
 # Static PIE with full RELRO is the target's default. The rest is for size: one read-only segment, no
 # unwinding tables, relative relocations packed, no section headers. rust-lld comes with rustc.
 LINK := -C linker=rust-lld -C linker-flavor=ld.lld $(foreach flag,--no-rosegment --build-id=none \
@@ -57,7 +59,7 @@ all: $(TARGETA) $(IMAGE) $(BINS)
 
 $(PROGRAM): Cargo.toml Cargo.lock $(shell find src -type f) Makefile
 	@$(CLEAN_ENV) sh biscuitos/need musl cc as ld readelf
-	@echo "cargo build --release --target x86_64-unknown-linux-musl"
+	@echo "cargo build --release --target x86_64-unknown-linux-musl" >&2
 	@$(CARGO) build --quiet --locked --release --target x86_64-unknown-linux-musl
 	@touch $@
 
@@ -71,7 +73,7 @@ $(TARGETA): $(PROGRAM)
 	@mv target/$@.new $@
 	@grep -qsxF $@ target/made || echo $@ >> target/made
 
-AS_LD = @echo "as, ld $@" && as --32 -I guest -o target/guest/$*.o $< && \
+AS_LD = @echo "as, ld $@" >&2 && as --32 -I guest -o target/guest/$*.o $< && \
 	ld -m elf_i386 -N -Ttext 0x1000 -e _start --oformat binary -o $@ target/guest/$*.o
 
 target/guest/%.bin: guest/%.S guest/protected.inc

@@ -45,7 +45,9 @@ struct RamFile<'a> {
 #[derive(Clone, Copy)]
 enum Undo {
     Nothing,
+    /// The file was there before; its contents are gone already.
     Empty,
+    /// We made it.
     Remove,
 }
 
@@ -53,7 +55,7 @@ impl Drop for RamFile<'_> {
     fn drop(&mut self) {
         match self.undo.get() {
             Undo::Nothing => {}
-            // Its pages go back to the pool.
+            // Its pages, and those that it has reserved, go back to the pool.
             Undo::Empty => drop(self.fd.set_size(0)),
             Undo::Remove => fd::remove(self.path),
         }
