@@ -95,8 +95,8 @@ install:
 	@mkdir -p "$(INSPATH)/firmware"
 	@if [ ! "$(INSPATH)" -ef . ]; then \
 		install -m 755 $(TARGETA) "$(INSPATH)/$(TARGETA)" && \
-		sed 's/^PROGRAM=.*/PROGRAM=$(TARGETA)/' RunBiscuitOS.sh > target/RunBiscuitOS.sh && \
-		install -m 755 target/RunBiscuitOS.sh "$(INSPATH)/RunBiscuitOS.sh"; fi
+		sed 's/^PROGRAM=.*/PROGRAM=$(TARGETA)/' RunBiscuitOS.sh | \
+		install -m 755 /dev/stdin "$(INSPATH)/RunBiscuitOS.sh"; fi
 	@install -m 644 $(IMAGE) "$(INSPATH)/firmware/$(IMAGE)"
 	@for file in $(BINS:target/guest/%=%); do \
 		install -D -m 644 target/guest/$$file "$(INSPATH)/firmware/$$file" || exit 1; done

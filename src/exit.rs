@@ -31,8 +31,8 @@ pub enum Exit<'a> {
     },
     /// The guest waits for an interrupt.
     Halt,
-    /// A signal. On x86 `KVM_RUN` fails with EINTR then, so that this page is not looked at; other
-    /// kernels than today's may differ.
+    /// A signal. `KVM_RUN` fails with EINTR then, so that the page is not looked at; were it to
+    /// succeed, the guest would go on.
     Interrupted,
     /// The guest can't go on.
     Dead(Death),

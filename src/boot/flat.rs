@@ -42,8 +42,8 @@ impl Image {
 }
 
 /// The registers with which real-mode code at `entry`, below 4 GiB, starts. `sregs` are those of a
-/// fresh vCPU, which is in the processor's reset state (SDM volume 3, "Processor State After Reset"): real mode, segments
-/// at 0 but for CS, at 0xffff_0000.
+/// fresh vCPU, which is in the processor's reset state (SDM volume 3, "Processor State After
+/// Reset"): real mode, segments at 0 but for CS, at 0xffff_0000.
 pub fn real_mode(entry: u64, sregs: &mut kvm_sregs) -> kvm_regs {
     // Real mode's offsets end at 64 KiB (`limit` stays 0xffff). An entry above gets a CS base, as
     // the processor itself does it for its first instruction.

@@ -125,6 +125,11 @@ port_io_in_every_size_and_strings() {
 	prints 'bw4 outsb ff ffff ffffffff insw\n'
 	says 'no device at port 0x80'
 }
+a_storm_of_exits_loses_no_byte() {
+	p 0 $F/storm.bin
+	is "$(wc -c < out)" 200000
+	is "$(tr -d . < out)" ""
+}
 only_the_indispensable_calls_are_made() {
 	strace -o trace -e trace=ioctl $P --pause 0 $F/halt.bin > out 2> err
 	is "$(grep -o 'KVM_[A-Z0-9_]*' trace | tr '\n' ' ')" \
