@@ -112,8 +112,6 @@ run: override export CMD := $(value CMD)
 
 test: all
 	@$(CLEAN_ENV) sh biscuitos/need cc headers qemu strace
-	@$(CLEAN_ENV) sh biscuitos/pack 6.1 $(TARGETA)
-	@$(CLEAN_ENV) sh biscuitos/pack 6.12 $(TARGETA)
 	@$(CLEAN_ENV) cargo test --locked
 
 bench: all

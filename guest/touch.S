@@ -5,8 +5,9 @@
 # Run      RunBiscuitOS.sh /usr/bin/firmware/touch.bin
 #          RunBiscuitOS.sh --base 0x1000 /usr/bin/firmware/touch.bin
 #          RunBiscuitOS.sh --backing anon /usr/bin/firmware/touch.bin
-# Look for "4096 pages", and in those two files, during the pause after the line: 8 pages of 2 MiB and
-#          none of 4 KiB; in the two counter-examples, none of 2 MiB and 4096 of 4 KiB
+# Look for "4096 pages", beside a message about the first address without RAM; and in those two files,
+#          during the pause after the line, 8 pages of 2 MiB and none of 4 KiB; in the two
+#          counter-examples, none of 2 MiB and 4096 of 4 KiB
 #
 # Where RAM ends no one tells it: it writes, and reads back. Where no RAM is, a read gives ones.
 

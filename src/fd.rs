@@ -209,8 +209,8 @@ pub fn is_terminal(fd: c_int) -> bool {
         .is_ok()
 }
 
-/// Sees to it that descriptors 0, 1 and 2 are open, so that none of ours gets their numbers and
-/// the guest's output lands in it. Where one was closed, what is put there can't be written to.
+/// Sees to it that descriptors 0, 1 and 2 are open, lest one of ours get such a number and the
+/// guest's output land in it. Where one was closed, what is put there can't be written to.
 pub fn reserve_standard() {
     // The lowest free number is the one that open(2) gives.
     while let Ok(fd) = Fd::open(c"/dev/null", libc::O_RDONLY, 0) {

@@ -1,13 +1,14 @@
 //! The machine: how it is put together, and the loop that runs it.
 //!
 //! ```text
-//!   options ──▶ image, opened          ┌──────────── vCPU ◀── registers
-//!               /dev/kvm ──▶ VM ──▶ slot 0              │
-//!               backing ──▶ RAM ◀─┘  ▲                  ▼
-//!                            image ──┘              KVM_RUN ◀──────────┐
-//!                                                       │ exit         │
-//!                                                       ▼              │
-//!                                          decode ──▶ answer ──────────┘
+//!   image ───┐                          registers
+//!            ▼                              │
+//!   backing ─▶ RAM ─▶ slot 0 ─┐             ▼
+//!                             ├─▶ VM ──▶ vCPU ──▶ KVM_RUN ◀──┐
+//!   /dev/kvm ─────────────────┘                     │        │
+//!                                                 exit       │
+//!                                                   ▼        │
+//!                                        decode ─▶ answer ───┘
 //! ```
 
 use crate::boot::flat::{self, Image};
@@ -25,7 +26,7 @@ use crate::sys::ioctl::KVM_GET_API_VERSION;
 use crate::vcpu::Vcpu;
 use core::ffi::c_int;
 
-/// How a run ended, once the machine was there.
+/// How the program ended, where nothing of its own failed.
 #[derive(Debug, PartialEq)]
 pub enum End {
     /// The guest executed HLT; nothing could ever wake it, since no interrupt reaches it.
@@ -65,7 +66,8 @@ pub fn run(options: &Options, note: fn(Note)) -> Result<End, Error> {
     let offset = options.load - options.base;
     let image = Image::open(options.image, options.memory - offset)?;
 
-    // 2. KVM, and the interface that we know.
+    // 2. KVM, and the interface that we know. No capability is asked for: Linux 5.0 has all that is
+    // used here.
     let kvm = Kvm::open()?;
     let version = kvm.api_version()?;
     if version != KVM_API_VERSION {
@@ -88,7 +90,8 @@ pub fn run(options: &Options, note: fn(Note)) -> Result<End, Error> {
     // 6. The vCPU. What it shares with us is as large as KVM says.
     let mut vcpu = vm.create_vcpu(0, kvm.vcpu_mmap_size()?)?;
 
-    // 7. Where it starts. The rest of its state is the processor's after reset.
+    // 7. Where it starts. The rest of its state is the processor's after reset; CPUID is left empty,
+    // since real-mode code can do without.
     let mut sregs = vcpu.sregs()?;
     let regs = flat::real_mode(options.entry, &mut sregs);
     vcpu.set_sregs(&sregs)?;

@@ -164,7 +164,7 @@ fn map_file(path: &CStr, size: u64) -> Result<Memory<'_>, Error> {
 pub struct Pool {
     /// All pages of the pool.
     pub total: u64,
-    /// Those that nobody has touched.
+    /// Those that hold nothing now, promised ones included.
     pub free: u64,
     /// How many of the free ones are promised to mappings.
     pub reserved: u64,

@@ -29,6 +29,7 @@ extern "C" fn stop(signal: c_int) {
     let _ = CAUGHT.compare_exchange(0, signal, SeqCst, SeqCst);
     let immediate_exit = IMMEDIATE_EXIT.load(SeqCst);
     if !immediate_exit.is_null() {
+        // Never cleared again: the program ends.
         // SAFETY: `interrupt_at`'s caller keeps the mapping until it says otherwise, and the
         // kernel's own access to this byte is a plain read.
         unsafe { immediate_exit.write_volatile(1) };

@@ -80,7 +80,8 @@ impl Drop for Vcpu<'_> {
 /// `kvm_run` and the pages behind it.
 ///
 /// The kernel writes here during `KVM_RUN`, and a signal handler sets `immediate_exit` at any time: so
-/// no Rust reference to `kvm_run` ever exists, only a raw pointer.
+/// no Rust reference to `kvm_run` ever exists, only a raw pointer. Between two `KVM_RUN`s nobody writes
+/// anything but that byte, so that the rest is read like any memory.
 pub struct RunPage(Mapping);
 
 impl RunPage {
@@ -110,7 +111,7 @@ impl RunPage {
     /// One of `KVM_EXIT_*`.
     pub fn exit_reason(&self) -> u32 {
         // SAFETY: inside the mapping; any bits are a u32.
-        unsafe { (&raw const (*self.start()).exit_reason).read_volatile() }
+        unsafe { (&raw const (*self.start()).exit_reason).read() }
     }
 
     /// `len` bytes at `offset` from the start of `kvm_run`, where I/O data lies; `None` where that
@@ -143,8 +144,7 @@ impl RunPage {
 }
 
 /// One accessor an arm of the union: which one counts, [`RunPage::exit_reason`] says. Every arm is
-/// made of integers, so that reading the wrong one gives a wrong number and nothing worse. The reads
-/// need not be volatile: between two `KVM_RUN`s nobody writes there.
+/// made of integers, so that reading the wrong one gives a wrong number and nothing worse.
 macro_rules! arms {
     ($($name:ident: $arm:ty),+) => {
         impl RunPage {

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
+use std::sync::Once;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 use std::{ptr, thread};
@@ -81,6 +82,12 @@ impl Drop for Session {
 }
 
 fn bed() -> Command {
+    static PACKED: Once = Once::new();
+    PACKED.call_once(|| {
+        let mut make = Command::new("make");
+        make.args(["-s", "pack", "KERNEL=6.1"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+        assert!(make.status().expect("make runs").success());
+    });
     let mut command = Command::new("sh");
     command.args(["biscuitos/run", "6.1"]).current_dir(env!("CARGO_MANIFEST_DIR"));
     command.env_remove("CMD").env("TIMEOUT", "300");

@@ -2,7 +2,7 @@
 #
 # Shows    KVM_EXIT_MMIO: a write is lost, a read gives ones, and the guest goes on
 # Run      RunBiscuitOS.sh /usr/bin/firmware/broken/address.bin
-# Look for one message, about address 0xd0000000; and status 0
+# Look for one message, about address 0xd0000000; KVM_EXIT_HLT; status 0
 
 	.include "protected.inc"
 	.text

@@ -2,7 +2,7 @@
 #
 # Shows    that a PC's bus floats: a write is lost, a read gives ones, and the guest goes on
 # Run      RunBiscuitOS.sh /usr/bin/firmware/broken/port.bin
-# Look for one message, about port 0x80, although port 0x81 is nobody's either; and status 0
+# Look for one message about port 0x80, none about 0x81, which is nobody's either; KVM_EXIT_HLT; status 0
 
 	.code16
 	.text
