@@ -224,11 +224,9 @@ fn failure(text: &mut Text, options: &Options, Error { call, errno }: Error) {
         Call::WRITE_OUTPUT => b"standard output",
         _ => DEVICE.to_bytes(),
     };
-    text.say(
-        "%s %s: %s (%d)%s",
-        &[call.name().as_bytes(), object, errno.name().as_bytes(), remedy(call, errno).as_bytes()],
-        &[errno.0 as u64],
-    );
+    let words = [call.name().as_bytes(), object, errno.name().as_bytes()];
+    text.say("%s %s: %s (%d)", &words, &[errno.0 as u64]);
+    text.say(remedy(call, errno), &[], &[]);
     match (call, errno.0) {
         (Call::READ_IMAGE, libc::EFBIG) => {
             text.say("\n  RAM has %z there", &[], &[options.base + options.memory - options.load]);

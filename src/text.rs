@@ -19,7 +19,7 @@ impl Text {
     }
 
     /// Appends `template`, in which a `%` with a letter stands for
-    /// - `%s`: the next of `words`, as it is
+    /// - `%s`: the next of `words`; a control character in it, which a terminal might obey, as `?`
     /// - `%d`, `%x`: the next of `numbers`, in decimal, or in hexadecimal with `0x`
     /// - `%z`: the next of `numbers`, a size in bytes, in the largest unit that divides it
     pub fn say(&mut self, template: &str, words: &[&[u8]], numbers: &[u64]) {
@@ -79,7 +79,7 @@ impl Text {
 
     fn raw(&mut self, bytes: &[u8]) {
         for &byte in bytes {
-            self.byte(byte);
+            self.byte(if byte.is_ascii_control() { b'?' } else { byte });
         }
     }
 
@@ -136,6 +136,7 @@ mod tests {
     fn words_and_numbers_take_their_places_and_words_are_not_looked_into() {
         assert_eq!(said("%s: %d%s", &[b"100%d", b"!"], &[7]), "100%d: 7!");
         assert_eq!(said("%s%d", &[], &[]), "0");
+        assert_eq!(said("%s\n", &[b"\x1b[2J\n\x7f"], &[]), "?[2J??\n");
     }
 
     #[test]
