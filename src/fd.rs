@@ -98,13 +98,20 @@ impl Fd {
         unsafe { self.read_at(bytes.as_mut_ptr().cast(), bytes.len()) }
     }
 
-    /// read(2) to any address.
+    /// read(2) to any address, once there is something to read. EINTR where a signal has asked the
+    /// program to end.
     ///
     /// # Safety
     /// The kernel may write `len` bytes at `start`, or fail with EFAULT where it can't.
     pub unsafe fn read_at(&self, start: *mut c_void, len: usize) -> Result<usize, Errno> {
-        // SAFETY: the caller's promise.
-        check(unsafe { libc::syscall(libc::SYS_read, self.0, start, len) })
+        loop {
+            signal::wait_for(self.0, libc::POLLIN)?;
+            // SAFETY: the caller's promise.
+            match check(unsafe { libc::syscall(libc::SYS_read, self.0, start, len) }) {
+                Err(Errno(libc::EAGAIN | libc::EINTR)) => {}
+                result => return result,
+            }
+        }
     }
 }
 
@@ -190,7 +197,7 @@ pub fn write_all(fd: c_int, mut bytes: &[u8]) -> Result<(), Errno> {
     while !bytes.is_empty() {
         // Waiting here, not in write(2), is what lets a signal stop us. A pipe that is ready takes 4 KiB
         // (PIPE_BUF) without blocking, and nobody here writes more at once; a terminal takes a byte.
-        signal::wait_to_write(fd)?;
+        signal::wait_for(fd, libc::POLLOUT)?;
         // SAFETY: the kernel reads `bytes.len()` bytes.
         match check(unsafe { libc::syscall(libc::SYS_write, fd, bytes.as_ptr(), bytes.len()) }) {
             Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),

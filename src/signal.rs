@@ -1,17 +1,15 @@
 //! Signals that end the program: SIGINT, SIGTERM and SIGHUP stop the guest wherever it is.
 //!
-//! There are two places where the program sleeps once a machine runs, and in each a signal could
-//! come in the gap between "was there one?" and falling asleep:
+//! There are two kinds of places where the program sleeps, and in each a signal could come in the gap
+//! between "was there one?" and falling asleep:
 //! - in `KVM_RUN`. The handler sets `kvm_run.immediate_exit`, which makes a `KVM_RUN` that begins
 //!   afterwards return EINTR at once (api.rst 5).
-//! - in a pause, or a write that the reader does not take. There the signals are blocked while we
-//!   look, and ppoll(2) unblocks them in the same instant as it begins to wait.
-//!
-//! Before that, an image that is a pipe may be waited for as well: there, a signal in the gap counts
-//! only when the pipe gives something.
+//! - in a pause, before a write that the reader does not take, and before a read of an image that is
+//!   a pipe. There the signals are blocked while we look, and ppoll(2) unblocks them in the same
+//!   instant as it begins to wait.
 
 use crate::errno::Errno;
-use core::ffi::{c_int, c_ulong};
+use core::ffi::{c_int, c_short, c_ulong};
 use core::mem::MaybeUninit;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicI32, AtomicPtr, Ordering::SeqCst};
@@ -100,10 +98,10 @@ pub fn pause(time: Duration) -> Result<(), Errno> {
     wait(null_mut(), 0, &mut time)
 }
 
-/// Waits until `fd` can be written to, or never will be. After a stopping signal it does not wait:
-/// EINTR where `fd` can't be written to now.
-pub fn wait_to_write(fd: c_int) -> Result<(), Errno> {
-    wait(&mut libc::pollfd { fd, events: libc::POLLOUT, revents: 0 }, 1, null_mut())
+/// Waits until `fd` is ready for POLLIN or POLLOUT, or never will be. After a stopping signal it does
+/// not wait: EINTR where `fd` isn't ready now.
+pub fn wait_for(fd: c_int, events: c_short) -> Result<(), Errno> {
+    wait(&mut libc::pollfd { fd, events, revents: 0 }, 1, null_mut())
 }
 
 fn wait(fds: *mut libc::pollfd, count: usize, time: *mut libc::timespec) -> Result<(), Errno> {

@@ -13,7 +13,9 @@ impl Image {
     /// Opens the image. Refuses a directory, an empty file, and one that does not fit into `room`
     /// bytes; of a pipe or a device the size shows only when it is read.
     pub fn open(path: &CStr, room: u64) -> Result<Image, Error> {
-        let file = Fd::open(path, libc::O_RDONLY, 0).map_err(Call::OPEN_IMAGE.failed())?;
+        // Not to be kept waiting by a pipe that nobody writes to; `load` waits.
+        let flags = libc::O_RDONLY | libc::O_NONBLOCK;
+        let file = Fd::open(path, flags, 0).map_err(Call::OPEN_IMAGE.failed())?;
         let stat = file.stat().map_err(Call::STAT_IMAGE.failed())?;
         match stat.st_mode & libc::S_IFMT {
             libc::S_IFDIR => Err(Call::OPEN_IMAGE.error(libc::EISDIR)),

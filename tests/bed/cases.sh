@@ -406,6 +406,18 @@ an_interrupted_call_is_made_again() {
 	wait $pid
 	is "$(cat out)" '4096 pages'
 }
+a_signal_stops_the_wait_for_an_image_from_a_pipe() {
+	mkfifo image
+	start image
+	soon asleep
+	kill -TERM $pid
+	ended 143
+	silent
+	# And with somebody who writes slowly.
+	{ usleep 300000; head -c 2 $F/halt.bin; usleep 300000; tail -c +3 $F/halt.bin; } > image &
+	p 0 image
+	prints x
+}
 bad_backings_are_told() {
 	echo precious > plain
 	p 1 --backing plain
