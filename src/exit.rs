@@ -9,26 +9,13 @@ use crate::vcpu::RunPage;
 #[derive(Debug, PartialEq)]
 pub enum Exit<'a> {
     /// `out`, `outs`: packed items of `size` bytes (1, 2 or 4).
-    Out {
-        port: u16,
-        size: usize,
-        data: &'a [u8],
-    },
+    Out { port: u16, size: usize, data: &'a [u8] },
     /// `in`, `ins`.
-    In {
-        port: u16,
-        size: usize,
-        data: &'a mut [u8],
-    },
+    In { port: u16, size: usize, data: &'a mut [u8] },
     /// A write of 1 to 8 bytes to a guest-physical address that no slot covers.
-    MmioWrite {
-        address: u64,
-        data: &'a [u8],
-    },
-    MmioRead {
-        address: u64,
-        data: &'a mut [u8],
-    },
+    MmioWrite { address: u64, data: &'a [u8] },
+    /// A read of as many, likewise.
+    MmioRead { address: u64, data: &'a mut [u8] },
     /// The guest waits for an interrupt.
     Halt,
     /// A signal. `KVM_RUN` fails with EINTR then, so that the page is not looked at; were it to

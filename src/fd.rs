@@ -181,7 +181,7 @@ pub fn address<T>(structure: *const T) -> u64 {
 }
 
 /// Turns the C library's -1 into the error number.
-pub fn check(result: c_long) -> Result<usize, Errno> {
+fn check(result: c_long) -> Result<usize, Errno> {
     if result == -1 { Err(Errno::last()) } else { Ok(result as usize) }
 }
 
@@ -206,6 +206,42 @@ pub fn write_all(fd: c_int, mut bytes: &[u8]) -> Result<(), Errno> {
         }
     }
     Ok(())
+}
+
+/// Bytes on their way to a descriptor, which stays the caller's: they gather until they are flushed, or
+/// fill the room.
+pub struct Output {
+    fd: c_int,
+    bytes: [u8; 4096],
+    len: usize,
+}
+
+impl Output {
+    /// Nothing yet.
+    pub fn new(fd: c_int) -> Output {
+        Output { fd, bytes: [0; 4096], len: 0 }
+    }
+
+    /// Takes a byte. Errors as [`Output::flush`], where it was the last that there was room for.
+    pub fn put(&mut self, byte: u8) -> Result<(), Errno> {
+        if let Some(place) = self.bytes.get_mut(self.len) {
+            *place = byte;
+            self.len += 1;
+        }
+        if self.len < self.bytes.len() { Ok(()) } else { self.flush() }
+    }
+
+    /// Writes out what has gathered; what can't be written is dropped. Errors as [`write_all`].
+    pub fn flush(&mut self) -> Result<(), Errno> {
+        let len = core::mem::take(&mut self.len);
+        write_all(self.fd, self.bytes.get(..len).unwrap_or_default())
+    }
+
+    /// What has gathered.
+    #[cfg(test)]
+    pub fn gathered(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
 }
 
 /// Whether the descriptor is a terminal.

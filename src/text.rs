@@ -2,20 +2,16 @@
 //! hundred bytes.
 
 use crate::errno::Errno;
-use crate::fd;
+use crate::fd::Output;
 use core::ffi::c_int;
 
-/// Text on its way to a descriptor, written in one piece where it fits.
-pub struct Text {
-    fd: c_int,
-    bytes: [u8; 1024],
-    len: usize,
-}
+/// Text on its way to a descriptor, written in one piece where it fits into [`Output`].
+pub struct Text(Output);
 
 impl Text {
     /// Nothing yet, for this descriptor, which stays the caller's.
     pub fn new(fd: c_int) -> Text {
-        Text { fd, bytes: [0; 1024], len: 0 }
+        Text(Output::new(fd))
     }
 
     /// Appends `template`, in which a `%` with a letter stands for
@@ -57,7 +53,7 @@ impl Text {
     /// What has gathered.
     #[cfg(test)]
     pub fn shown(&self) -> &str {
-        std::str::from_utf8(&self.bytes[..self.len]).unwrap()
+        std::str::from_utf8(self.0.gathered()).unwrap()
     }
 
     /// Appends bytes as pairs of hexadecimal digits, a space before each.
@@ -85,20 +81,13 @@ impl Text {
 
     #[inline(never)]
     fn byte(&mut self, byte: u8) {
-        if self.len >= self.bytes.len() {
-            // A message that can't be written is lost: there is nobody to tell.
-            let _ = self.finish();
-        }
-        if let Some(place) = self.bytes.get_mut(self.len) {
-            *place = byte;
-            self.len += 1;
-        }
+        // What can't be written of a long message is lost; `finish` tells of the rest.
+        let _ = self.0.put(byte);
     }
 
     /// Writes what has gathered, and tells whether it could be.
     pub fn finish(&mut self) -> Result<(), Errno> {
-        let len = core::mem::take(&mut self.len);
-        fd::write_all(self.fd, self.bytes.get(..len).unwrap_or_default())
+        self.0.flush()
     }
 }
 

@@ -2,34 +2,29 @@
 //! output, unchanged.
 
 use crate::errno::Errno;
-use crate::fd;
+use crate::fd::{self, Output};
 use crate::signal;
 use core::ffi::c_int;
 use core::time::Duration;
 
-/// Output gathers here until a newline, a pause, the end of the run, or until it is full; on a
+/// Output gathers until a newline, a pause, the end of the run, or until there is no more room; on a
 /// terminal each byte goes out at once.
 pub struct Console {
-    fd: c_int,
+    output: Output,
     at_once: bool,
     pause: Duration,
-    bytes: [u8; 4096],
-    len: usize,
 }
 
 impl Console {
     /// A console on `fd` that sleeps for `pause` after each newline.
     pub fn new(fd: c_int, pause: Duration) -> Console {
-        Console { fd, at_once: fd::is_terminal(fd), pause, bytes: [0; 4096], len: 0 }
+        Console { output: Output::new(fd), at_once: fd::is_terminal(fd), pause }
     }
 
     /// Takes a byte. EPIPE where the reader has gone, EINTR where a signal asked to stop.
     pub fn put(&mut self, byte: u8) -> Result<(), Errno> {
-        if let Some(place) = self.bytes.get_mut(self.len) {
-            *place = byte;
-            self.len += 1;
-        }
-        if self.at_once || byte == b'\n' || self.len == self.bytes.len() {
+        self.output.put(byte)?;
+        if self.at_once || byte == b'\n' {
             self.flush()?;
         }
         if byte == b'\n' && !self.pause.is_zero() {
@@ -40,8 +35,7 @@ impl Console {
 
     /// Writes out what has gathered; what can't be written is dropped.
     pub fn flush(&mut self) -> Result<(), Errno> {
-        let len = core::mem::take(&mut self.len);
-        fd::write_all(self.fd, self.bytes.get(..len).unwrap_or_default())
+        self.output.flush()
     }
 }
 

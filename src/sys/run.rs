@@ -35,7 +35,9 @@ pub struct kvm_run_io {
     pub data_offset: u64,
 }
 
+/// `in`, `ins`.
 pub const KVM_EXIT_IO_IN: u8 = 0;
+/// `out`, `outs`.
 pub const KVM_EXIT_IO_OUT: u8 = 1;
 
 /// `KVM_EXIT_MMIO`: an access to an address that no slot covers.
