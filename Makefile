@@ -63,6 +63,9 @@ $(PROGRAM): Cargo.toml Cargo.lock $(shell find src -type f) Makefile
 	@$(CARGO) build --quiet --locked --release --target x86_64-unknown-linux-musl
 	@touch $@
 
+# What `clean` is to remove beside target/.
+REMEMBER = @grep -qsxF $@ target/made || echo $@ >> target/made
+
 # lld leaves room behind the last segment for the section headers that it was told to omit; the
 # program ends where the segments do. A file that is not ours is not overwritten.
 $(TARGETA): $(PROGRAM)
@@ -71,7 +74,7 @@ $(TARGETA): $(PROGRAM)
 	@set -- $$(readelf -lW $< | grep LOAD | tail -n 1); head -c $$(($$2 + $$5)) $< > target/$@.new
 	@chmod 755 target/$@.new
 	@mv target/$@.new $@
-	@grep -qsxF $@ target/made || echo $@ >> target/made
+	$(REMEMBER)
 
 AS_LD = @echo "as, ld $@" >&2 && as --32 -I guest -o target/guest/$*.o $< && \
 	ld -m elf_i386 -N -Ttext 0x1000 -e _start --oformat binary -o $@ target/guest/$*.o
@@ -84,7 +87,7 @@ target/guest/original.bin: guest/BiscuitOS-Virtual-Machine.S
 
 $(IMAGE): target/guest/BiscuitOS-Virtual-Machine.bin
 	@cp $< $@
-	@grep -qsxF $@ target/made || echo $@ >> target/made
+	$(REMEMBER)
 
 FILES := $(TARGETA) $(IMAGE) RunBiscuitOS.sh $(BINS)
 
@@ -114,9 +117,8 @@ test: all
 	@$(CLEAN_ENV) sh biscuitos/need cc headers qemu strace
 	@$(CLEAN_ENV) cargo test --locked
 
-bench: all
+bench: pack
 	@$(CLEAN_ENV) sh biscuitos/need cc headers qemu strace
-	@$(CLEAN_ENV) sh biscuitos/pack $(KERNEL) $(TARGETA)
 	@$(CLEAN_ENV) sh tests/bench/run $(KERNEL)
 
 clean:

@@ -54,6 +54,7 @@ fn run(kernel: &str, only: &str) -> Tally {
     let mut bed = Command::new("sh");
     bed.args(["biscuitos/run", kernel])
         .env("OVERLAY", &overlay)
+        .env("TOOLS", "strace")
         .env("CMD", format!("ONLY={only} sh /root/cases.sh"))
         .env("TIMEOUT", "900")
         .stdin(Stdio::null())
@@ -94,25 +95,15 @@ fn run(kernel: &str, only: &str) -> Tally {
     tally
 }
 
-/// What the bed has beside the image: the cases, a user who owns nothing, and strace with its libraries.
+/// What the bed has beside the image: the cases, and a user who owns nothing.
 fn lay_over(directory: &Path) {
     let _ = fs::remove_dir_all(directory);
-    let put = |from: &str, to: &str| {
-        let to = directory.join(to.trim_start_matches('/'));
-        fs::create_dir_all(to.parent().unwrap()).unwrap();
-        fs::copy(from, to).unwrap_or_else(|error| panic!("{from}: {error}"));
-    };
-    put("tests/bed/cases.sh", "root/cases.sh");
-    fs::create_dir_all(directory.join("etc")).unwrap();
+    for part in ["root", "etc"] {
+        fs::create_dir_all(directory.join(part)).unwrap();
+    }
+    fs::copy("tests/bed/cases.sh", directory.join("root/cases.sh")).unwrap();
     let passwd = "root::0:0::/root:/bin/sh\nnobody::65534:65534::/:/bin/sh\n";
     fs::write(directory.join("etc/passwd"), passwd).unwrap();
-    put("/usr/bin/strace", "/bin/strace");
-    let ldd = Command::new("ldd").arg("/usr/bin/strace").output().expect("ldd runs");
-    for word in String::from_utf8(ldd.stdout).unwrap().split_whitespace() {
-        if word.starts_with('/') {
-            put(word, word);
-        }
-    }
 }
 
 /// In KiB.

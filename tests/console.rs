@@ -117,26 +117,25 @@ fn ctrl_a_x_leaves() {
     assert!(session.child.wait().unwrap().success());
 }
 
-#[test]
-fn ctrl_c_reaches_a_command_too() {
-    let mut command = bed();
-    command.env("CMD", "RunBiscuitOS.sh");
-    let mut session = Session::start(&mut command);
-    session.expect("Hello BiscuitOS :)");
+/// Runs a command in the image, waits until it shows something, and interrupts it there.
+#[track_caller]
+fn ctrl_c_ends(cmd: &str, shown: &str) {
+    let mut session = Session::start(bed().env("CMD", cmd));
+    session.expect(shown);
     session.type_keys(b"\x03");
     assert_eq!(session.child.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn ctrl_c_reaches_a_command_too() {
+    ctrl_c_ends("RunBiscuitOS.sh", "Hello BiscuitOS :)");
 }
 
 /// The guest prints `x` without a newline, and loops for ever.
 #[test]
 fn on_a_terminal_a_byte_appears_at_once() {
-    let mut command = bed();
     let guest = r"printf '\260\170\346\020\353\376' > guest";
-    command.env("CMD", format!("{guest}; BiscuitOS_app --backing anon guest"));
-    let mut session = Session::start(&mut command);
-    session.expect("x");
-    session.type_keys(b"\x03");
-    assert_eq!(session.child.wait().unwrap().code(), Some(130));
+    ctrl_c_ends(&format!("{guest}; BiscuitOS_app --backing anon guest"), "x");
 }
 
 #[test]

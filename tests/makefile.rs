@@ -108,6 +108,14 @@ fn built() -> &'static Path {
     })
 }
 
+/// Copies parts of what has been built there into a tree.
+#[track_caller]
+fn bring(tree: &Path, parts: &[&str]) {
+    let mut cp = Command::new("cp");
+    cp.arg("-a").args(parts.iter().map(|part| built().join(part))).arg(tree);
+    succeeds(cp);
+}
+
 #[test]
 fn the_wrapper_builds_the_program_and_the_image_beside_the_makefile() {
     let tree = built();
@@ -165,24 +173,14 @@ fn install_before_make_says_what_is_missing() {
 #[test]
 fn install_names_the_one_file_that_is_missing() {
     let tree = copy("half");
-    let (program, bins) = (built().join(TARGETA), built().join("target"));
-    succeeds({
-        let mut cp = Command::new("cp");
-        cp.arg("-a").arg(program).arg(bins).arg(&tree);
-        cp
-    });
+    bring(&tree, &[TARGETA, "target"]);
     fails(install(&tree, &tree.join("rootfs")), "_BiscuitOS-VM.iso is missing");
 }
 
 #[test]
 fn install_into_odd_places() {
     let tree = copy("odd places");
-    succeeds({
-        let mut cp = Command::new("cp");
-        let parts = ["target", TARGETA, "_BiscuitOS-VM.iso"].map(|part| built().join(part));
-        cp.arg("-a").args(parts).arg(&tree);
-        cp
-    });
+    bring(&tree, &["target", TARGETA, "_BiscuitOS-VM.iso"]);
     // A space in the path, of the tree as well.
     succeeds(install(&tree, &tree.join("a b")));
     assert!(tree.join("a b/firmware/touch.bin").is_file());
@@ -217,11 +215,7 @@ fn a_kernel_that_is_none_is_refused() {
 fn clean_removes_what_make_made_and_nothing_else() {
     let tree = copy("clean");
     let before = files(&tree);
-    succeeds({
-        let mut cp = Command::new("cp");
-        cp.arg("-a").arg(built().join("target")).arg(&tree);
-        cp
-    });
+    bring(&tree, &["target"]);
     // From the built files, as the wrapper does it; a second name; and a file of the user's.
     succeeds(wrapper(&tree));
     let mut second = make(&tree);
@@ -254,11 +248,7 @@ fn another_architecture_is_a_clear_error() {
 #[test]
 fn a_target_that_would_overwrite_something_is_refused() {
     let tree = copy("overwrite");
-    succeeds({
-        let mut cp = Command::new("cp");
-        cp.arg("-a").arg(built().join("target")).arg(&tree);
-        cp
-    });
+    bring(&tree, &["target"]);
     for (target, message) in [
         ("README.md", "README.md is there, and make did not make it"),
         ("src/main.rs", "not a plain file name"),
