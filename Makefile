@@ -47,10 +47,11 @@ CLEAN_ENV := env -u CC -u CPP -u CXX -u CFLAGS -u CXXFLAGS -u CPPFLAGS -u LDFLAG
 # What is being made is told on standard error: `make run CMD=...` prints what the command prints.
 
 # Static PIE with full RELRO is the target's default. The rest is for size: one read-only segment, no
-# unwinding tables, relative relocations packed, no section headers. rust-lld comes with rustc.
+# unwinding tables, relative relocations packed, no section headers, and none of the C library's start: src/start.rs is the entry.
+# rust-lld comes with rustc.
 LINK := -C linker=rust-lld -C linker-flavor=ld.lld $(foreach flag,--no-rosegment --build-id=none \
 	--no-eh-frame-hdr --pack-dyn-relocs=relr --icf=all --hash-style=gnu -O2 -znosectionheader \
-	-Tsrc/omit.ld,-C link-arg=$(flag))
+	--entry=begin -Tsrc/omit.ld,-C link-arg=$(flag))
 CARGO := $(CLEAN_ENV) RUSTFLAGS="-C force-unwind-tables=no $(LINK)" cargo
 
 all: $(TARGETA) $(IMAGE) $(BINS)

@@ -1,8 +1,11 @@
 //! The command line.
 
+use crate::boot::mode::{self, Mode};
 use crate::layout::{IMAGE, PAGE_SIZE, RAM_BASE, RAM_LIMIT, RAM_SIZE};
 use crate::memory::Backing;
+use crate::sys::regs::{kvm_regs, kvm_sregs};
 use crate::words;
+use crate::x86;
 use core::ffi::CStr;
 use core::time::Duration;
 
@@ -20,6 +23,8 @@ pub enum Command {
     Help,
     /// `--version`.
     Version,
+    /// `--check`.
+    Check,
 }
 
 /// A machine to run. RAM is `base .. base + memory`, below [`RAM_LIMIT`]; `load` and `entry` are in it.
@@ -39,6 +44,14 @@ pub struct Options<'a> {
     pub pause: Duration,
     /// The path of the image.
     pub image: &'a CStr,
+    /// The state in which the vCPU starts.
+    pub mode: Mode,
+    /// Registers to be set beside it, as `name=value`, in this order; an empty text is none.
+    pub set: [&'a [u8]; 8],
+    /// The instruments: an OR of [`TRACE_CALLS`] to [`REPLAY`].
+    pub instruments: u8,
+    /// The program's own name.
+    pub program: &'a CStr,
 }
 
 impl Options<'static> {
@@ -51,7 +64,31 @@ impl Options<'static> {
         entry: IMAGE,
         pause: Duration::from_secs(6),
         image: DEFAULT_IMAGE,
+        mode: Mode::Real,
+        set: [b""; 8],
+        instruments: 0,
+        program: c"BiscuitOS_app",
     };
+}
+
+/// Show each call.
+pub const TRACE_CALLS: u8 = 1 << 0;
+/// Show each exit.
+pub const TRACE_EXITS: u8 = 1 << 1;
+/// Show each instruction.
+pub const STEP: u8 = 1 << 2;
+/// Show statistics.
+pub const STATS: u8 = 1 << 3;
+/// Show the pages that were written.
+pub const DIRTY_LOG: u8 = 1 << 4;
+/// Where the guest dies, run it again, step by step.
+pub const REPLAY: u8 = 1 << 5;
+
+impl Options<'_> {
+    /// Whether one of these instruments is asked for.
+    pub fn wants(&self, instruments: u8) -> bool {
+        self.instruments & instruments != 0
+    }
 }
 
 /// What [`parse`] is looking at: where it fails, what is to blame.
@@ -90,23 +127,39 @@ pub enum Wrong {
     RamTooHigh,
     /// An address, and the first and the last of RAM.
     OutsideRam,
+    /// `--mode`.
+    NoMode,
+    /// `--set`: no such register, or no value.
+    NoRegister,
+    /// `--set` for the ninth time.
+    TooMany,
+    /// `--trace`.
+    BadTrace,
 }
 
-// The options, each at its own number in the two lists below.
-const MEMORY: usize = 0;
-const BACKING: usize = 1;
-const BASE: usize = 2;
-const LOAD: usize = 3;
-const ENTRY: usize = 4;
-const PAUSE: usize = 5;
-const HELP: usize = 6;
-const VERSION: usize = 7;
-const NAMES: &str = "--memory --backing --base --load --entry --pause --help --version";
+// The options, each at its own number in the two lists below: first those that need a value,
+const OPT_MEMORY: usize = 0;
+const OPT_BACKING: usize = 1;
+const OPT_BASE: usize = 2;
+const OPT_LOAD: usize = 3;
+const OPT_ENTRY: usize = 4;
+const OPT_PAUSE: usize = 5;
+const OPT_MODE: usize = 6;
+const OPT_SET: usize = 7;
+// one to which a value may be attached,
+const OPT_TRACE: usize = 8;
+// and those that take none: instruments in the order of their bits, and then the rest.
+const OPT_STEP: usize = 9;
+const OPT_CHECK: usize = 13;
+const OPT_HELP: usize = 14;
+const OPT_VERSION: usize = 15;
+const NAMES: &str = "--memory --backing --base --load --entry --pause --mode --set --trace --step \
+    --stats --dirty-log --replay --check --help --version";
 /// 0, for none, stands in no word.
-const LETTERS: &[u8; 8] = b"mb\0\0\0\0hV";
+const LETTERS: &[u8; 16] = b"mb\0\0\0\0\0\0\0\0\0\0\0\0hV";
 
 fn name(option: usize) -> &'static [u8] {
-    words::word(NAMES, option).unwrap_or_default().as_bytes()
+    words::word(NAMES, option)
 }
 
 /// Reads the words behind the program's name into `options`, which hold the defaults.
@@ -116,8 +169,10 @@ pub fn parse<'a>(
     options: &mut Options<'a>,
     blame: &mut Blame<'a>,
 ) -> Result<Command, Wrong> {
+    let mut command = Command::Run;
     let mut entry = None;
     let mut images = 0;
+    let mut sets = options.set.iter_mut();
     let mut operands_only = false;
     while let Some(word) = words.next() {
         let bytes = word.to_bytes();
@@ -141,7 +196,7 @@ pub fn parse<'a>(
             true => bytes.iter().position(|&byte| byte == b'=').unwrap_or(bytes.len()),
             false => 2,
         };
-        let option = (MEMORY..=VERSION)
+        let option = (OPT_MEMORY..=OPT_VERSION)
             .find(|&option| match long {
                 true => bytes.get(..option_len) == Some(name(option)),
                 false => LETTERS.get(option) == bytes.get(1),
@@ -149,12 +204,17 @@ pub fn parse<'a>(
             .ok_or(Wrong::UnknownOption)?;
         blame.word = name(option);
         let attached = bytes.len() > option_len;
-        if matches!(option, HELP | VERSION) {
-            return match attached {
-                true => Err(Wrong::UnwantedValue),
-                false if option == HELP => Ok(Command::Help),
-                false => Ok(Command::Version),
-            };
+        let has_value = option < OPT_TRACE || option == OPT_TRACE && attached;
+        if !has_value {
+            match option {
+                OPT_TRACE => options.instruments |= TRACE_CALLS | TRACE_EXITS,
+                _ if attached => return Err(Wrong::UnwantedValue),
+                OPT_CHECK => command = Command::Check,
+                OPT_HELP => return Ok(Command::Help),
+                OPT_VERSION => return Ok(Command::Version),
+                _ => options.instruments |= STEP << (option - OPT_STEP),
+            }
+            continue;
         }
         let value = match attached {
             true => words::tail(word, option_len + usize::from(long)),
@@ -164,16 +224,30 @@ pub fn parse<'a>(
         let digits = value.to_bytes();
         blame.value = digits;
         match option {
-            BACKING if digits == b"anon" => options.backing = Backing::Anonymous,
-            BACKING => options.backing = Backing::File(value),
-            PAUSE => options.pause = seconds(digits)?,
+            OPT_BACKING if digits == b"anon" => options.backing = Backing::Anonymous,
+            OPT_BACKING => options.backing = Backing::File(value),
+            OPT_PAUSE => options.pause = seconds(digits)?,
+            OPT_MODE => options.mode = mode(digits).ok_or(Wrong::NoMode)?,
+            OPT_SET => {
+                set_register(digits, &mut kvm_regs::default(), &mut kvm_sregs::default())?;
+                *sets.next().ok_or(Wrong::TooMany)? = digits;
+            }
+            OPT_TRACE => {
+                for part in digits.split(|&byte| byte == b',') {
+                    options.instruments |= match part {
+                        b"calls" => TRACE_CALLS,
+                        b"exits" => TRACE_EXITS,
+                        _ => return Err(Wrong::BadTrace),
+                    };
+                }
+            }
             _ => {
                 let number = number(digits)?;
                 match option {
-                    MEMORY if number == 0 => return Err(Wrong::Zero),
-                    MEMORY => options.memory = number,
-                    BASE => options.base = number,
-                    LOAD => options.load = number,
+                    OPT_MEMORY if number == 0 => return Err(Wrong::Zero),
+                    OPT_MEMORY => options.memory = number,
+                    OPT_BASE => options.base = number,
+                    OPT_LOAD => options.load = number,
                     _ => entry = Some(number),
                 }
             }
@@ -181,7 +255,22 @@ pub fn parse<'a>(
     }
     options.entry = entry.unwrap_or(options.load);
     check(options, blame)?;
-    Ok(Command::Run)
+    Ok(command)
+}
+
+fn mode(name: &[u8]) -> Option<Mode> {
+    [Mode::Real, Mode::Protected, Mode::Long, Mode::User]
+        .get(words::place(mode::NAMES, name)?)
+        .copied()
+}
+
+/// `name=value`, into the register of that name.
+#[inline(never)]
+pub fn set_register(text: &[u8], regs: &mut kvm_regs, sregs: &mut kvm_sregs) -> Result<(), Wrong> {
+    let equals = text.iter().position(|&byte| byte == b'=').ok_or(Wrong::NoRegister)?;
+    let (name, value) = text.split_at_checked(equals).unwrap_or_default();
+    let value = number(value.get(1..).unwrap_or_default())?;
+    if x86::set(regs, sregs, name, value) { Ok(()) } else { Err(Wrong::NoRegister) }
 }
 
 /// Does it all fit together?
@@ -199,7 +288,7 @@ fn check(options: &Options, blame: &mut Blame) -> Result<(), Wrong> {
         blame.numbers = [size, base, RAM_LIMIT];
         return Err(Wrong::RamTooHigh);
     }
-    for (option, address) in [(LOAD, load), (ENTRY, entry)] {
+    for (option, address) in [(OPT_LOAD, load), (OPT_ENTRY, entry)] {
         // Below the base, the difference wraps around.
         if address.wrapping_sub(base) >= size {
             blame.word = name(option);
@@ -305,8 +394,48 @@ mod tests {
                 entry: 0x1000,
                 pause: Duration::from_secs(6),
                 image: c"/usr/bin/firmware/_BiscuitOS-VM.iso",
+                ..Options::DEFAULT
             }
         );
+        assert_eq!((options(&[]).mode, options(&[]).instruments), (Mode::Real, 0));
+    }
+
+    #[test]
+    fn instruments_are_asked_for_one_by_one() {
+        for (word, instruments) in [
+            (c"--trace", TRACE_CALLS | TRACE_EXITS),
+            (c"--trace=calls", TRACE_CALLS),
+            (c"--trace=exits", TRACE_EXITS),
+            (c"--trace=exits,calls", TRACE_CALLS | TRACE_EXITS),
+            (c"--step", STEP),
+            (c"--stats", STATS),
+            (c"--dirty-log", DIRTY_LOG),
+            (c"--replay", REPLAY),
+        ] {
+            assert_eq!(options(&[word]).instruments, instruments, "{word:?}");
+        }
+        assert_eq!(options(&[c"--trace", c"image"]).image, c"image");
+        assert_eq!(options(&[c"--step", c"--stats"]).instruments, STEP | STATS);
+        assert_eq!(parsed(&[c"--check", c"x"]).unwrap().0, Command::Check);
+    }
+
+    #[test]
+    fn modes_and_registers() {
+        for (name, mode) in [
+            (c"real", Mode::Real),
+            (c"protected", Mode::Protected),
+            (c"long", Mode::Long),
+            (c"user", Mode::User),
+        ] {
+            assert_eq!(options(&[c"--mode", name]).mode, mode);
+        }
+        let set = options(&[c"--set", c"rax=1", c"--set=cs.type=0x3"]).set;
+        assert_eq!(set[..3], [&b"rax=1"[..], b"cs.type=0x3", b""]);
+        assert_eq!(parsed(&[c"--set=rax=1"; 9]).unwrap_err().0, Wrong::TooMany);
+        for text in [c"rax", c"=1", c"", c"rbx.base=1", c"cs=1"] {
+            assert_eq!(parsed(&[c"--set", text]).unwrap_err().0, Wrong::NoRegister);
+        }
+        assert_eq!(parsed(&[c"--set", c"rax="]).unwrap_err().0, Wrong::NotANumber);
     }
 
     #[test]
@@ -404,6 +533,10 @@ mod tests {
         bad(&[c"-m", c"0"], Wrong::Zero, "--memory", "0", [0; 3]);
         bad(&[c"--base=x"], Wrong::NotANumber, "--base", "x", [0; 3]);
         bad(&[c"--pause="], Wrong::NotANumber, "--pause", "", [0; 3]);
+        bad(&[c"--trace=x"], Wrong::BadTrace, "--trace", "x", [0; 3]);
+        bad(&[c"--trace=calls,"], Wrong::BadTrace, "--trace", "calls,", [0; 3]);
+        bad(&[c"--step=1"], Wrong::UnwantedValue, "--step", "", [0; 3]);
+        bad(&[c"--mode", c"vm86"], Wrong::NoMode, "--mode", "vm86", [0; 3]);
         bad(&[c"-m16777216T"], Wrong::NotANumber, "--memory", "16777216T", [0; 3]);
 
         // What is checked last comes after words that are not to blame.

@@ -13,15 +13,12 @@ const NAMES: &str = "EPERM ENOENT ESRCH EINTR EIO ENXIO E2BIG ENOEXEC EBADF ECHI
     ENOSYS ENOTEMPTY ELOOP";
 
 impl Errno {
-    /// What the last system call of this thread left in `errno`.
-    pub fn last() -> Errno {
-        // SAFETY: the C library's errno of this thread is always there to be read.
-        Errno(unsafe { *libc::__errno_location() })
-    }
-
     /// The C name; "error" for the numbers from 41 on, which are rare here and shown by number.
-    pub fn name(self) -> &'static str {
-        words::word(NAMES, (self.0 as usize).wrapping_sub(1)).unwrap_or("error")
+    pub fn name(self) -> &'static [u8] {
+        match words::word(NAMES, (self.0 as usize).wrapping_sub(1)) {
+            b"" => b"error",
+            name => name,
+        }
     }
 }
 
@@ -40,10 +37,10 @@ mod tests {
             (libc::EPIPE, "EPIPE"),
             (libc::ELOOP, "ELOOP"),
         ] {
-            assert_eq!(Errno(number).name(), name);
+            assert_eq!(Errno(number).name(), name.as_bytes());
         }
-        assert_eq!(Errno(0).name(), "error");
-        assert_eq!(Errno(-1).name(), "error");
-        assert_eq!(Errno(41).name(), "error");
+        assert_eq!(Errno(0).name(), b"error");
+        assert_eq!(Errno(-1).name(), b"error");
+        assert_eq!(Errno(41).name(), b"error");
     }
 }

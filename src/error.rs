@@ -54,9 +54,11 @@ impl Call {
     pub const MAP_BACKING_1G: Call = Call::new(14);
     /// write(2) to standard output.
     pub const WRITE_OUTPUT: Call = Call::new(15);
+    /// Any call that only looks at something, and whose failure is no error of the program.
+    pub const LOOK: Call = Call::new(16);
 
     const NAMES: &str = "- open mmap open fstat read open fstat fstatfs flock ftruncate fallocate \
-        mmap mmap mmap write";
+        mmap mmap mmap write look";
 
     /// The call of a KVM request. Requests are larger than the numbers above: they hold KVM's 0xae.
     pub const fn ioctl(request: u32) -> Call {
@@ -71,9 +73,17 @@ impl Call {
     }
 
     /// What the call is called.
-    pub fn name(self) -> &'static str {
+    pub fn name(self) -> &'static [u8] {
         let number = self.0.get();
-        ioctl::name(number).or(words::word(Call::NAMES, number as usize)).unwrap_or("ioctl")
+        match (ioctl::name(number), words::word(Call::NAMES, number as usize)) {
+            (b"", b"") => b"ioctl",
+            (b"", name) | (name, _) => name,
+        }
+    }
+
+    /// Whether what it returns is an address.
+    pub fn is_map(self) -> bool {
+        self.name() == b"mmap"
     }
 
     /// The error that this call failed with a number, or would have.
@@ -104,7 +114,7 @@ mod tests {
             (Call::ioctl(ioctl::KVM_RUN), "KVM_RUN"),
             (Call::ioctl(ioctl::KVM_CREATE_PIT), "ioctl"),
         ] {
-            assert_eq!(call.name(), name);
+            assert_eq!(call.name(), name.as_bytes());
         }
     }
 }

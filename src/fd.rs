@@ -1,14 +1,110 @@
 //! File descriptors that are closed when their owner goes, and the calls on them.
 //!
-//! System calls are made by number, through the C library's `syscall`: its wrappers, which serve
-//! all architectures and old kernels, would cost the program 2 KiB. The structures are those of
-//! the kernel, which on x86-64 are the C library's too.
+//! The structures are those of the kernel, which on x86-64 are the C library's too.
 
 use crate::errno::Errno;
 use crate::error::{Call, Error};
-use crate::signal;
-use core::ffi::{CStr, c_int, c_long, c_void};
+use crate::sys::cap::kvm_enable_cap;
+use crate::sys::cpuid::kvm_cpuid2;
+use crate::sys::debug::kvm_guest_debug;
+use crate::sys::ioctl::KVM_RUN;
+use crate::sys::memory::kvm_userspace_memory_region;
+use crate::sys::regs::{kvm_regs, kvm_sregs};
+use crate::{signal, syscall};
+use core::ffi::{CStr, c_int, c_void};
 use core::mem::MaybeUninit;
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
+
+/// What a call is about: what an ioctl takes, and what a trace shows.
+#[derive(Clone, Copy, Debug)]
+pub enum Argument<'a> {
+    /// Nothing, or nothing that needs to be shown.
+    None,
+    /// A small number: an index, a type.
+    Number(u64),
+    /// Bytes.
+    Size(u64),
+    /// A guest-physical address.
+    GpaValue(u64),
+    /// The place where such an address stands.
+    Gpa(&'a u64),
+    /// A file's name.
+    Path(&'a CStr),
+    /// One of `KVM_CAP_*`.
+    Capability(u64),
+    /// Where the kernel is to put its answer: [`address`] of a structure.
+    Out(u64),
+    /// For `KVM_SET_USER_MEMORY_REGION`.
+    Region(&'a kvm_userspace_memory_region),
+    /// For `KVM_SET_REGS`.
+    Regs(&'a kvm_regs),
+    /// For `KVM_SET_SREGS`; and what `KVM_GET_SREGS` gave before.
+    Sregs(&'a kvm_sregs, &'a kvm_sregs),
+    /// For `KVM_ENABLE_CAP`.
+    Enable(&'a kvm_enable_cap),
+    /// For `KVM_SET_GUEST_DEBUG`.
+    Debug(&'a kvm_guest_debug),
+    /// For `KVM_SET_CPUID2`; the entries lie behind it.
+    Cpuid(&'a kvm_cpuid2),
+}
+
+impl Argument<'_> {
+    /// As the kernel takes it. The compiler is told that the kernel gets the address.
+    fn value(&self) -> u64 {
+        match *self {
+            Argument::None => 0,
+            Argument::Number(number)
+            | Argument::Size(number)
+            | Argument::GpaValue(number)
+            | Argument::Capability(number)
+            | Argument::Out(number) => number,
+            Argument::Gpa(gpa) => address(gpa),
+            Argument::Path(path) => address(path.as_ptr()),
+            Argument::Region(region) => address(region),
+            Argument::Regs(regs) => address(regs),
+            Argument::Sregs(sregs, _) => address(sregs),
+            Argument::Enable(enable) => address(enable),
+            Argument::Debug(debug) => address(debug),
+            Argument::Cpuid(cpuid) => address(cpuid),
+        }
+    }
+}
+
+/// Who sees every call that builds, changes or runs the machine, after it: what was called, on which
+/// descriptor (-1: none), about what, and what came back.
+pub type Watcher = fn(Call, c_int, &Argument, Result<usize, Errno>);
+
+/// The one [`Watcher`], or null. It is global because the alternative is a reference to it in every value
+/// that owns a descriptor.
+static WATCHER: AtomicPtr<()> = AtomicPtr::new(null_mut());
+
+/// From now on `watcher` sees every call.
+pub fn watch(watcher: Watcher) {
+    WATCHER.store(watcher as *mut (), Relaxed);
+}
+
+/// Whether someone does.
+pub fn watched() -> bool {
+    !WATCHER.load(Relaxed).is_null()
+}
+
+/// Turns what the C library returned into a result that knows its call, and shows it to who watches.
+#[inline(never)]
+fn told(
+    call: Call,
+    fd: c_int,
+    argument: &Argument,
+    result: Result<usize, Errno>,
+) -> Result<usize, Error> {
+    let watcher = WATCHER.load(Relaxed);
+    if !watcher.is_null() && call != Call::LOOK {
+        // SAFETY: `watch` alone writes it, and writes such a function.
+        let watcher = unsafe { core::mem::transmute::<*mut (), Watcher>(watcher) };
+        watcher(call, fd, argument, result);
+    }
+    result.map_err(call.failed())
+}
 
 /// An open file descriptor.
 #[derive(Debug)]
@@ -16,13 +112,13 @@ pub struct Fd(c_int);
 
 impl Fd {
     /// open(2), close-on-exec. `mode` counts where `flags` has O_CREAT.
-    pub fn open(path: &CStr, flags: c_int, mode: libc::mode_t) -> Result<Fd, Errno> {
-        open_at(libc::AT_FDCWD, path, flags, mode)
+    pub fn open(call: Call, path: &CStr, flags: c_int, mode: libc::mode_t) -> Result<Fd, Error> {
+        open_at(call, libc::AT_FDCWD, path, flags, mode)
     }
 
-    /// Opens a file in the directory that this is, to read.
-    pub fn open_in(&self, name: &CStr) -> Result<Fd, Errno> {
-        open_at(self.0, name, libc::O_RDONLY, 0)
+    /// Opens a file in the directory that this is, to read; for a look.
+    pub fn open_in(&self, name: &CStr) -> Result<Fd, Error> {
+        open_at(Call::LOOK, self.0, name, libc::O_RDONLY, 0)
     }
 
     /// Takes a descriptor that the kernel has just made for us.
@@ -36,66 +132,81 @@ impl Fd {
     }
 
     /// ioctl(2): every KVM request of the program is made here, and an error knows which one it was.
-    /// EINTR only where a stopping signal has come.
+    /// EINTR only from `KVM_RUN`, or where a stopping signal has come.
     ///
     /// # Safety
-    /// `argument` is what `request` takes: a number, or the exposed address of a structure that nothing
-    /// else uses during the call. Where the request shows memory to a guest, that memory is to stay
-    /// mapped, and without a Rust reference to it, while a vCPU could run.
-    pub unsafe fn ioctl(&self, request: u32, argument: u64) -> Result<c_int, Error> {
+    /// `argument` is what `request` takes, and nothing else uses it during the call. Where the request
+    /// shows memory to a guest, that memory is to stay mapped, and without a Rust reference to it, while a
+    /// vCPU could run.
+    pub unsafe fn ioctl(&self, request: u32, argument: Argument) -> Result<c_int, Error> {
         loop {
             // SAFETY: the caller's promise.
-            match check(unsafe { libc::syscall(libc::SYS_ioctl, self.0, request, argument) }) {
+            let result = unsafe { syscall!(libc::SYS_ioctl, self.0, request, argument.value()) };
+            match told(Call::ioctl(request), self.0, &argument, result) {
                 Ok(result) => return Ok(result as c_int),
-                // KVM_RUN, or KVM_CREATE_VM, cut short: by a debugger's stop, say.
-                Err(Errno(libc::EINTR)) if signal::caught().is_none() => {}
-                Err(errno) => return Err(Error { call: Call::ioctl(request), errno }),
+                // KVM_CREATE_VM, say, cut short by a debugger's stop.
+                Err(Error { errno: Errno(libc::EINTR), .. })
+                    if request != KVM_RUN && signal::caught().is_none() => {}
+                Err(error) => return Err(error),
             }
         }
     }
 
     /// fstat(2).
-    pub fn stat(&self) -> Result<libc::stat, Errno> {
+    pub fn stat(&self, call: Call) -> Result<libc::stat, Error> {
         let mut stat = MaybeUninit::uninit();
         // SAFETY: the kernel fills the structure, wholly where it returns 0.
-        check(unsafe { libc::syscall(libc::SYS_fstat, self.0, stat.as_mut_ptr()) })?;
+        let result = unsafe { syscall!(libc::SYS_fstat, self.0, stat.as_mut_ptr()) };
+        told(call, self.0, &Argument::None, result)?;
         // SAFETY: it returned 0.
         Ok(unsafe { stat.assume_init() })
     }
 
     /// fstatfs(2).
-    pub fn statfs(&self) -> Result<libc::statfs, Errno> {
+    pub fn statfs(&self, call: Call) -> Result<libc::statfs, Error> {
         let mut statfs = MaybeUninit::uninit();
         // SAFETY: as in `stat`.
-        check(unsafe { libc::syscall(libc::SYS_fstatfs, self.0, statfs.as_mut_ptr()) })?;
+        let result = unsafe { syscall!(libc::SYS_fstatfs, self.0, statfs.as_mut_ptr()) };
+        told(call, self.0, &Argument::None, result)?;
         // SAFETY: it returned 0.
         Ok(unsafe { statfs.assume_init() })
     }
 
     /// flock(2), exclusive, without waiting: EAGAIN where another open file has the lock.
-    pub fn lock(&self) -> Result<(), Errno> {
+    pub fn lock(&self, call: Call) -> Result<(), Error> {
         let operation = libc::LOCK_EX | libc::LOCK_NB;
         // SAFETY: takes no memory.
-        check(unsafe { libc::syscall(libc::SYS_flock, self.0, operation) }).map(drop)
+        let result = unsafe { syscall!(libc::SYS_flock, self.0, operation) };
+        told(call, self.0, &Argument::None, result).map(drop)
     }
 
     /// ftruncate(2).
-    pub fn set_size(&self, size: u64) -> Result<(), Errno> {
+    pub fn set_size(&self, call: Call, size: u64) -> Result<(), Error> {
         // SAFETY: takes no memory. A size over i64::MAX would be negative: EINVAL.
-        check(unsafe { libc::syscall(libc::SYS_ftruncate, self.0, size) }).map(drop)
+        let result = unsafe { syscall!(libc::SYS_ftruncate, self.0, size) };
+        told(call, self.0, &Argument::Size(size), result).map(drop)
     }
 
     /// fallocate(2): makes the first `size` bytes zeros by giving back the memory that holds them.
-    pub fn empty(&self, size: u64) -> Result<(), Errno> {
+    pub fn empty(&self, call: Call, size: u64) -> Result<(), Error> {
         let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
         // SAFETY: takes no memory.
-        check(unsafe { libc::syscall(libc::SYS_fallocate, self.0, mode, 0usize, size) }).map(drop)
+        let result = unsafe { syscall!(libc::SYS_fallocate, self.0, mode, 0usize, size) };
+        told(call, self.0, &Argument::Size(size), result).map(drop)
     }
 
-    /// read(2) into `bytes`; 0 at the end of the file.
-    pub fn read(&self, bytes: &mut [u8]) -> Result<usize, Errno> {
+    /// read(2) into `bytes`, for a look; 0 at the end of the file.
+    pub fn read(&self, bytes: &mut [u8]) -> Result<usize, Error> {
         // SAFETY: the kernel writes at most `bytes.len()` bytes there.
-        unsafe { self.read_at(bytes.as_mut_ptr().cast(), bytes.len()) }
+        unsafe { self.read_at(Call::LOOK, bytes.as_mut_ptr().cast(), bytes.len()) }
+    }
+
+    /// pread(2) into `bytes`, for a look: from `offset` on.
+    pub fn read_from(&self, offset: u64, bytes: &mut [u8]) -> Result<usize, Error> {
+        let (start, len) = (bytes.as_mut_ptr(), bytes.len());
+        // SAFETY: the kernel writes at most `len` bytes at `start`.
+        let result = unsafe { syscall!(libc::SYS_pread64, self.0, start, len, offset) };
+        told(Call::LOOK, self.0, &Argument::None, result)
     }
 
     /// read(2) to any address, once there is something to read. EINTR where a signal has asked the
@@ -103,12 +214,18 @@ impl Fd {
     ///
     /// # Safety
     /// The kernel may write `len` bytes at `start`, or fail with EFAULT where it can't.
-    pub unsafe fn read_at(&self, start: *mut c_void, len: usize) -> Result<usize, Errno> {
+    pub unsafe fn read_at(
+        &self,
+        call: Call,
+        start: *mut c_void,
+        len: usize,
+    ) -> Result<usize, Error> {
         loop {
-            signal::wait_for(self.0, libc::POLLIN)?;
+            signal::wait_for(self.0, libc::POLLIN).map_err(call.failed())?;
             // SAFETY: the caller's promise.
-            match check(unsafe { libc::syscall(libc::SYS_read, self.0, start, len) }) {
-                Err(Errno(libc::EAGAIN | libc::EINTR)) => {}
+            let result = unsafe { syscall!(libc::SYS_read, self.0, start, len) };
+            match told(call, self.0, &Argument::Size(len as u64), result) {
+                Err(Error { errno: Errno(libc::EAGAIN | libc::EINTR), .. }) => {}
                 result => return result,
             }
         }
@@ -118,7 +235,7 @@ impl Fd {
 impl Drop for Fd {
     fn drop(&mut self) {
         // SAFETY: this value owned the descriptor.
-        unsafe { libc::syscall(libc::SYS_close, self.0) };
+        let _ = unsafe { syscall!(libc::SYS_close, self.0) };
     }
 }
 
@@ -131,15 +248,13 @@ pub struct Mapping {
 
 impl Mapping {
     /// mmap(2), to read and write, of `size` bytes from the start of `fd`.
-    pub fn new(fd: c_int, size: usize, flags: c_int) -> Result<Mapping, Errno> {
-        // The kernel takes six longs here: an int would leave the upper half of one undefined.
-        let protection = c_long::from(libc::PROT_READ | libc::PROT_WRITE);
-        let (flags, fd) = (c_long::from(flags), c_long::from(fd));
-        let (anywhere, offset): (c_long, c_long) = (0, 0);
+    pub fn new(call: Call, fd: c_int, size: usize, flags: c_int) -> Result<Mapping, Error> {
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let (anywhere, offset) = (0, 0);
         // SAFETY: a new mapping at an address of the kernel's choice disturbs no other.
-        let start = check(unsafe {
-            libc::syscall(libc::SYS_mmap, anywhere, size, protection, flags, fd, offset)
-        })?;
+        let start =
+            unsafe { syscall!(libc::SYS_mmap, anywhere, size, protection, flags, fd, offset) };
+        let start = told(call, fd, &Argument::Size(size as u64), start)?;
         Ok(Mapping { start: core::ptr::with_exposed_provenance_mut(start), size })
     }
 
@@ -147,7 +262,8 @@ impl Mapping {
     /// all is well too.
     pub fn no_huge_pages(&self) {
         // SAFETY: the mapping is ours, and this advice changes no contents.
-        unsafe { libc::syscall(libc::SYS_madvise, self.start, self.size, libc::MADV_NOHUGEPAGE) };
+        let _ =
+            unsafe { syscall!(libc::SYS_madvise, self.start, self.size, libc::MADV_NOHUGEPAGE) };
     }
 
     /// Its first byte.
@@ -164,15 +280,44 @@ impl Mapping {
 impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: the mapping is ours, and who could still use it has borrowed it.
-        unsafe { libc::syscall(libc::SYS_munmap, self.start, self.size) };
+        let _ = unsafe { syscall!(libc::SYS_munmap, self.start, self.size) };
     }
 }
 
-fn open_at(at: c_int, path: &CStr, flags: c_int, mode: libc::mode_t) -> Result<Fd, Errno> {
+fn open_at(
+    call: Call,
+    at: c_int,
+    path: &CStr,
+    flags: c_int,
+    mode: libc::mode_t,
+) -> Result<Fd, Error> {
     let flags = flags | libc::O_CLOEXEC;
     // SAFETY: `path` ends in a zero byte.
-    let fd = unsafe { libc::syscall(libc::SYS_openat, at, path.as_ptr(), flags, mode) };
-    check(fd).map(|fd| Fd(fd as c_int))
+    let fd = unsafe { syscall!(libc::SYS_openat, at, path.as_ptr(), flags, mode) };
+    told(call, -1, &Argument::Path(path), fd).map(|fd| Fd(fd as c_int))
+}
+
+/// Zeros of our own: memory that neither the kernel nor a guest touches but through what is borrowed here.
+pub struct Buffer(Mapping);
+
+impl Buffer {
+    /// So many bytes, which take memory as they are touched.
+    pub fn new(size: usize) -> Result<Buffer, Error> {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        Mapping::new(Call::LOOK, -1, size, flags).map(Buffer)
+    }
+
+    /// Its bytes.
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: the mapping is of this size, and this value's alone.
+        unsafe { core::slice::from_raw_parts(self.0.start.cast(), self.0.size) }
+    }
+
+    /// Its bytes, to be written.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above.
+        unsafe { core::slice::from_raw_parts_mut(self.0.start.cast(), self.0.size) }
+    }
 }
 
 /// The address of a structure, as an ioctl takes it; the compiler is told that the kernel gets it.
@@ -180,15 +325,38 @@ pub fn address<T>(structure: *const T) -> u64 {
     structure.expose_provenance() as u64
 }
 
-/// Turns the C library's -1 into the error number.
-fn check(result: c_long) -> Result<usize, Errno> {
-    if result == -1 { Err(Errno::last()) } else { Ok(result as usize) }
+/// CLOCK_MONOTONIC, in nanoseconds.
+pub fn now() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the kernel fills the structure.
+    let _ = unsafe { syscall!(libc::SYS_clock_gettime, libc::CLOCK_MONOTONIC, &raw mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// Copies `len` bytes, 64 KiB at most, by way of a pipe: the kernel looks at both ends, so that a page that
+/// can't be had is EFAULT and no signal.
+///
+/// # Safety
+/// The kernel may write `len` bytes at `to`; both may be any addresses.
+pub unsafe fn copy(from: *const c_void, to: *mut c_void, len: usize) -> Result<(), Error> {
+    let mut ends = [0 as c_int; 2];
+    // SAFETY: the kernel fills `ends`.
+    let made = unsafe { syscall!(libc::SYS_pipe2, &raw mut ends, libc::O_CLOEXEC) };
+    told(Call::LOOK, -1, &Argument::None, made)?;
+    let (reader, writer) = (Fd(ends[0]), Fd(ends[1]));
+    // SAFETY: the kernel reads what it can.
+    let written = unsafe { syscall!(libc::SYS_write, writer.0, from, len) };
+    if told(Call::LOOK, -1, &Argument::None, written)? < len {
+        return Err(Call::LOOK.error(libc::EFAULT));
+    }
+    // SAFETY: the caller's promise.
+    unsafe { reader.read_at(Call::LOOK, to, len) }.map(drop)
 }
 
 /// unlink(2).
 pub fn remove(path: &CStr) {
     // SAFETY: `path` ends in a zero byte.
-    unsafe { libc::syscall(libc::SYS_unlink, path.as_ptr()) };
+    let _ = unsafe { syscall!(libc::SYS_unlink, path.as_ptr()) };
 }
 
 /// Writes all of `bytes`, however slowly the reader takes them. EINTR where a signal has asked the
@@ -199,7 +367,7 @@ pub fn write_all(fd: c_int, mut bytes: &[u8]) -> Result<(), Errno> {
         // (PIPE_BUF) without blocking, and nobody here writes more at once; a terminal takes a byte.
         signal::wait_for(fd, libc::POLLOUT)?;
         // SAFETY: the kernel reads `bytes.len()` bytes.
-        match check(unsafe { libc::syscall(libc::SYS_write, fd, bytes.as_ptr(), bytes.len()) }) {
+        match unsafe { syscall!(libc::SYS_write, fd, bytes.as_ptr(), bytes.len()) } {
             Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
             Err(Errno(libc::EINTR | libc::EAGAIN)) => {}
             Err(errno) => return Err(errno),
@@ -210,10 +378,11 @@ pub fn write_all(fd: c_int, mut bytes: &[u8]) -> Result<(), Errno> {
 
 /// Bytes on their way to a descriptor, which stays the caller's: they gather until they are flushed, or
 /// fill the room.
+#[repr(C)]
 pub struct Output {
     fd: c_int,
-    bytes: [u8; 4096],
     len: usize,
+    bytes: [u8; 4096],
 }
 
 impl Output {
@@ -238,9 +407,8 @@ impl Output {
     }
 
     /// What has gathered.
-    #[cfg(test)]
     pub fn gathered(&self) -> &[u8] {
-        &self.bytes[..self.len]
+        self.bytes.get(..self.len).unwrap_or_default()
     }
 }
 
@@ -248,15 +416,14 @@ impl Output {
 pub fn is_terminal(fd: c_int) -> bool {
     let mut size = MaybeUninit::<libc::winsize>::uninit();
     // SAFETY: the kernel fills the structure; a terminal has a size, and nothing else has.
-    check(unsafe { libc::syscall(libc::SYS_ioctl, fd, libc::TIOCGWINSZ, size.as_mut_ptr()) })
-        .is_ok()
+    unsafe { syscall!(libc::SYS_ioctl, fd, libc::TIOCGWINSZ, size.as_mut_ptr()) }.is_ok()
 }
 
 /// Sees to it that descriptors 0, 1 and 2 are open, lest one of ours get such a number and the
 /// guest's output land in it. Where one was closed, what is put there can't be written to.
 pub fn reserve_standard() {
     // The lowest free number is the one that open(2) gives.
-    while let Ok(fd) = Fd::open(c"/dev/null", libc::O_RDONLY, 0) {
+    while let Ok(fd) = Fd::open(Call::LOOK, c"/dev/null", libc::O_RDONLY, 0) {
         if fd.0 > libc::STDERR_FILENO {
             break;
         }

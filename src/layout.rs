@@ -9,11 +9,24 @@
 //!                |  identity map, 1 page  |  likewise
 //!   0xfffb_c000  +------------------------+  RAM_LIMIT
 //!                |  nothing: ones         |
+//!   0xe000_1000  +------------------------+
+//!                |  the lessons' page     |  LESSON_PAGE
+//!   0xe000_0000  +------------------------+
+//!                |  nothing: ones         |
+//!   0xc001_0000  +------------------------+
+//!                |  the window, slot 1    |  WINDOW: only while a guest has it opened
+//!   0xc000_0000  +------------------------+
+//!                |  nothing: ones         |
 //!                +------------------------+  --base + --memory
+//!                |  tables, 7 pages       |  TABLES: not in real mode
+//!                +------------------------+
 //!                |  RAM, slot 0           |
 //!   0x0000_1000  |  - the image, --load   |
 //!   0x0000_0000  +------------------------+  --base
 //! ```
+//!
+//! RAM that reaches up to the window or to the lessons' page covers it, and that one is gone: RAM is not to be
+//! taken away.
 
 /// Where the slot starts. KVM uses 2 MiB pages only where guest-physical and host-virtual addresses
 /// agree modulo 2 MiB. A hugetlbfs mapping starts at a multiple of 2 MiB, so the slot does too.
@@ -44,3 +57,75 @@ pub const PAGE_SIZE: u64 = 4096;
 /// A byte, or the low byte of a word or doubleword, that is written here goes to standard output.
 /// The original guest's port; on a PC the first DMA controller ends just below, at 0x0f.
 pub const CONSOLE_PORT: u16 = 0x10;
+
+/// What a mode other than real mode needs in RAM: its last seven pages. The image is kept out of there; a
+/// guest that overwrites them must have its own.
+///
+/// ```text
+///   end - 7 pages  GDT: 0, CODE_32, DATA, CODE_64, USER_DATA, USER_CODE
+///   end - 6        PML4: one entry          } --mode long and user: addresses 0 to 4 GiB stand for
+///   end - 5        PDPT: four entries       } themselves, in pages of 2 MiB (pages of 1 GiB would need a
+///   end - 4 to 1   PD: 512 entries each     } feature of the processor), open to ring 3
+/// ```
+pub const TABLES: u64 = 7 * PAGE_SIZE;
+
+/// Where those lie in a RAM that ends at this address; the stack begins here and grows down.
+pub const fn tables(ram_end: u64) -> u64 {
+    ram_end.saturating_sub(TABLES)
+}
+
+// Selectors in that GDT: the index times 8, and for ring 3 its number.
+
+/// 32-bit code of ring 0, from 0 to 4 GiB.
+pub const CODE_32: u16 = 1 << 3;
+/// Data of ring 0, likewise.
+pub const DATA: u16 = 2 << 3;
+/// 64-bit code of ring 0.
+pub const CODE_64: u16 = 3 << 3;
+/// Data of ring 3. It comes before the code as SYSRET would have it.
+pub const USER_DATA: u16 = 4 << 3 | 3;
+/// 64-bit code of ring 3.
+pub const USER_CODE: u16 = 5 << 3 | 3;
+
+/// The lessons' scratch register: four ports. An access of 1, 2 or 4 bytes reads or writes as many bytes of
+/// the register, from its own place on. QEMU's test device has the like here, and kernels written for it
+/// expect it.
+pub const SCRATCH_PORT: u16 = 0xe0;
+/// The first port behind.
+pub const SCRATCH_PORT_END: u16 = SCRATCH_PORT + 4;
+
+/// The lessons' doorbell: what is written, in any size, is one of `RING_*`, else nothing happens but a
+/// message. A read gives the time, in microseconds of the host's monotonic clock, as far as its bytes go.
+pub const DOORBELL_PORT: u16 = 0xec;
+
+/// Takes the window away.
+pub const RING_CLOSE: u32 = 0;
+/// Opens the window: the first bytes of RAM a second time, at [`WINDOW`].
+pub const RING_OPEN: u32 = 1;
+/// Opens it to be read only: writes leave to the program.
+pub const RING_OPEN_READONLY: u32 = 2;
+/// Shows the pages that were written since the last time, with `--dirty-log`.
+pub const RING_DIRTY: u32 = 3;
+/// Ends the run, as HLT does, which ring 3 may not execute.
+pub const RING_END: u32 = 4;
+
+/// The window: slot 1, of which only the guest knows when it is there. Below, RAM has 3 GiB of room.
+pub const WINDOW: u64 = 0xc000_0000;
+/// How much of RAM the window shows, or all of it where that is less.
+pub const WINDOW_SIZE: u64 = 64 << 10;
+
+/// The lessons' page of addresses, for accesses of 1, 2, 4 and 8 bytes, at
+/// - 0 to 7: the scratch register, of whose bytes the ports show the first four
+/// - 8 to 15: the time as above; writes are lost
+/// - 16: the doorbell; reads give ones
+///
+/// All else reads ones.
+pub const LESSON_PAGE: u64 = 0xe000_0000;
+/// Where in that page the time stands.
+pub const LESSON_TIME: u64 = 8;
+/// And the doorbell.
+pub const LESSON_DOORBELL: u64 = 16;
+
+/// The lessons' MSR: it keeps what is written to it. Linux reserves 0x4b564dxx for KVM's own (its letters);
+/// this one is "KOB2", and KVM doesn't know it. Reading or writing any other that KVM doesn't know is a #GP.
+pub const LESSON_MSR: u32 = 0x4b4f_4232;

@@ -5,18 +5,21 @@
 //! from the ground up, take them in this order:
 //!
 //! - [`words`], [`errno`]: names in one string; error numbers by name
+//! - [`syscall`]: how the kernel is called
 //! - [`sys`]: the raw KVM ABI
 //! - [`error`]: all that can go wrong on this side of the guest
 //! - [`signal`], [`fd`], [`text`]: what the system gives, owned and safe; text without allocation
 //! - [`layout`]: every guest-physical address and port
+//! - [`x86`]: the processor's registers, bit by bit
 //! - [`memory`]: guest RAM
 //! - [`kvm`], [`vm`], [`vcpu`]: the three kinds of KVM descriptor
 //! - [`exit`]: from a `kvm_run` page to a value
 //! - [`boot`]: an image into RAM, and the state in which the vCPU starts
-//! - [`device`]: what answers a port
+//! - [`device`]: what answers a port or an address
 //! - [`cli`]: the options
+//! - [`view`]: guest memory, as the guest sees it
+//! - [`report`]: everything that is printed, an instrument a file
 //! - [`machine`]: the wiring, and the run loop
-//! - [`report`]: everything that is printed
 
 #![cfg_attr(not(test), no_std)]
 
@@ -34,7 +37,10 @@ pub mod memory;
 pub mod report;
 pub mod signal;
 pub mod sys;
+pub mod syscall;
 pub mod text;
 pub mod vcpu;
+pub mod view;
 pub mod vm;
 pub mod words;
+pub mod x86;

@@ -11,73 +11,67 @@
 //!                                        decode ─▶ answer ───┘
 //! ```
 
-use crate::boot::flat::{self, Image};
-use crate::cli::Options;
+use crate::boot::flat::Image;
+use crate::boot::mode::{self, Mode};
+use crate::cli::{self, DIRTY_LOG, Options, REPLAY, STATS, STEP, TRACE_EXITS};
 use crate::device::console::Console;
+use crate::device::lesson::Lesson;
 use crate::errno::Errno;
 use crate::error::{Call, Error};
 use crate::exit::{self, Death, Exit};
 use crate::kvm::Kvm;
-use crate::layout;
+use crate::layout::{self, SCRATCH_PORT, SCRATCH_PORT_END};
 use crate::memory::Memory;
+use crate::report::death::Replay;
+use crate::report::stats::Stats;
+use crate::report::trace::{self, Reply};
+use crate::report::{self, End, Note, Place};
 use crate::signal;
 use crate::sys::KVM_API_VERSION;
+use crate::sys::cap::*;
 use crate::sys::ioctl::KVM_GET_API_VERSION;
+use crate::sys::memory::{KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY};
+use crate::sys::run::kvm_sync_regs;
+use crate::t;
 use crate::vcpu::Vcpu;
-use core::ffi::c_int;
+use crate::view::View;
+use crate::vm::{DirtyBitmap, Vm};
+use crate::x86;
+use core::ffi::CStr;
 
-/// How the program ended, where nothing of its own failed.
-#[derive(Debug, PartialEq)]
-pub enum End {
-    /// The guest executed HLT; nothing could ever wake it, since no interrupt reaches it.
-    Halted(Place),
-    /// It could not go on.
-    Died(Death, Place),
-    /// A signal asked the program to end.
-    Stopped(c_int),
-    /// Nobody reads standard output any more.
-    OutputClosed,
-    /// There was no machine: the user wanted to know something, and has been told.
-    Informed,
+/// Builds the machine, runs it to its end, and takes it apart again; where the guest dies and `--replay` asks for
+/// it, once more.
+pub fn run(options: &Options) -> Result<End, Error> {
+    let end = live(options, None)?;
+    if end == End::Died && options.wants(REPLAY) {
+        live(options, Some(&mut Replay::new()))?;
+    }
+    Ok(end)
 }
 
-/// Where the vCPU was.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Place {
-    /// The offset in the code segment.
-    pub rip: u64,
-    /// The linear address at which that segment starts.
-    pub cs_base: u64,
-}
-
-/// What the user should know although the guest goes on; each said once a run.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Note {
-    /// A port that no device answers.
-    UnansweredPort(u16),
-    /// A guest-physical address with neither RAM nor a device.
-    UnansweredAddress(u64),
-}
-
-/// Builds the machine, runs it to its end, and takes it apart again.
+/// A machine's life. With a `replay`, the guest is single-stepped and nothing of it is shown but its end.
 #[inline(never)]
-pub fn run(options: &Options, note: fn(Note)) -> Result<End, Error> {
+fn live(options: &Options, replay: Option<&mut Replay>) -> Result<End, Error> {
     // 1. The image, before anything is changed: a bad one costs nothing.
     let offset = options.load - options.base;
-    let image = Image::open(options.image, options.memory - offset)?;
+    let end = options.memory.saturating_sub(mode::tables_size(options.mode));
+    let image = Image::open(options.image, end.saturating_sub(offset))?;
 
-    // 2. KVM, and the interface that we know. No capability is asked for: Linux 5.0 has all that is
-    // used here.
+    // 2. KVM, and the interface that we know. No capability is asked for: Linux 5.0 has all that the
+    // default run uses.
     let kvm = Kvm::open()?;
     let version = kvm.api_version()?;
     if version != KVM_API_VERSION {
         return Err(Call::ioctl(KVM_GET_API_VERSION).error(libc::ENOSYS));
     }
 
-    // 3. RAM, and the image in it.
+    // 3. RAM, and the image in it; and the tables that the mode needs.
     let memory = Memory::map(options.backing, options.memory)?;
-    image.load(&memory, offset)?;
+    image.load(&memory, offset, end)?;
     drop(image);
+    if options.mode != Mode::Real {
+        mode::write_tables(&memory, options.base)?;
+    }
 
     // 4. The VM. Real mode on older Intel processors is a trick of KVM's that needs room.
     let vm = kvm.create_vm()?;
@@ -85,53 +79,290 @@ pub fn run(options: &Options, note: fn(Note)) -> Result<End, Error> {
     vm.set_identity_map_address(layout::IDENTITY_MAP)?;
 
     // 5. RAM becomes the guest's.
-    vm.set_memory(0, options.base, &memory)?;
+    let flags = if options.wants(DIRTY_LOG) { KVM_MEM_LOG_DIRTY_PAGES } else { 0 };
+    vm.set_memory(0, flags, options.base, &memory, memory.size())?;
 
-    // 6. The vCPU. What it shares with us is as large as KVM says.
-    let mut vcpu = vm.create_vcpu(0, kvm.vcpu_mmap_size()?)?;
+    // 6. The vCPU. What it shares with us is as large as KVM says. In real mode CPUID is left empty, since
+    // such code can do without.
+    let vcpu = vm.create_vcpu(0, kvm.vcpu_mmap_size()?)?;
+    if options.mode != Mode::Real {
+        vcpu.set_cpuid(&kvm)?;
+        offer(options, &vm, replay.is_some());
+    }
 
-    // 7. Where it starts. The rest of its state is the processor's after reset; CPUID is left empty,
-    // since real-mode code can do without.
-    let mut sregs = vcpu.sregs()?;
-    let regs = flat::real_mode(options.entry, &mut sregs);
-    vcpu.set_sregs(&sregs)?;
-    vcpu.set_regs(&regs)?;
+    // 7. Where it starts. The rest of its state is the processor's after reset.
+    set_registers(options, &vcpu)?;
 
     // 8. Go.
     memory.keep();
+    go(options, &memory, vm, vcpu, replay)
+}
+
+/// What a guest outside real mode may want: that MSRs and hypercalls unknown to KVM come to us.
+#[inline(never)]
+fn offer(options: &Options, vm: &Vm, silent: bool) {
+    for (capability, value) in [
+        (KVM_CAP_X86_USER_SPACE_MSR, KVM_MSR_EXIT_REASON_UNKNOWN.into()),
+        (KVM_CAP_EXIT_HYPERCALL, 1 << KVM_HC_MAP_GPA_RANGE),
+    ] {
+        if vm.enable(capability, value).is_err() && !silent {
+            report::note(options.program, Note::NoCapability(capability));
+        }
+    }
+}
+
+#[inline(never)]
+fn set_registers(options: &Options, vcpu: &Vcpu) -> Result<(), Error> {
+    let reset = vcpu.sregs()?;
+    let mut sregs = reset;
+    let ram_end = options.base + options.memory;
+    let mut regs = mode::registers(options.mode, options.entry, ram_end, &mut sregs);
+    for text in options.set {
+        // What is wrong with it, the command line has said.
+        let _ = cli::set_register(text, &mut regs, &mut sregs);
+    }
+    let refused = |_: &Error| report::bad_state(options.program, &regs, &sregs);
+    vcpu.set_sregs(&sregs, &reset).inspect_err(refused)?;
+    vcpu.set_regs(&regs)
+}
+
+#[inline(never)]
+fn go<'m>(
+    options: &'m Options<'m>,
+    memory: &'m Memory<'m>,
+    vm: Vm<'m>,
+    vcpu: Vcpu<'m>,
+    replay: Option<&'m mut Replay>,
+) -> Result<End, Error> {
     let console = Console::new(libc::STDOUT_FILENO, options.pause);
-    let mut devices = Devices { console, note, port_noted: false, address_noted: false };
-    let end = run_loop(&mut vcpu, &mut devices);
+    let mut machine = Machine {
+        options,
+        memory,
+        vm,
+        vcpu,
+        window: false,
+        watched: false,
+        stats: None,
+        dirty: None,
+        before: kvm_sync_regs::default(),
+        bytes: [0; 15],
+        devices: Devices::new(console, options.program, report::note, replay.is_some()),
+        replay,
+    };
+    machine.watch()?;
+    let end = machine.run_loop();
     // What the guest said comes before what is said about it.
-    match devices.console.flush() {
+    let end = match machine.devices.console.flush() {
         Err(errno) if end.is_ok() => without_output(errno),
         _ => end,
-    }
+    };
+    machine.tell();
+    end
 }
 
-/// Enters the guest again and again, until it or a signal or the reader ends the run.
-#[inline(never)]
-fn run_loop(vcpu: &mut Vcpu, devices: &mut Devices) -> Result<End, Error> {
-    loop {
-        // A signal between this look and the ioctl has set immediate_exit: KVM_RUN returns EINTR.
-        if let Some(signal) = signal::caught() {
-            return Ok(End::Stopped(signal));
-        }
-        match vcpu.run() {
-            Err(Error { errno: Errno(libc::EINTR), .. }) => continue,
-            entered => entered?,
-        }
-        match answer(exit::decode(vcpu.run_page()), devices) {
-            Ok(Next::Enter) => {}
-            Ok(Next::Halted) => return Ok(End::Halted(place(vcpu)?)),
-            Ok(Next::Died(death)) => return Ok(End::Died(death, place(vcpu)?)),
-            Err(errno) => return without_output(errno),
-        }
-    }
+/// A machine that is complete, and the instruments that look at it. The largest comes last: what is before is
+/// reached by shorter instructions.
+#[repr(C)]
+struct Machine<'m> {
+    options: &'m Options<'m>,
+    memory: &'m Memory<'m>,
+    /// Whether slot 1 is there.
+    window: bool,
+    /// Whether an instrument wants to see each exit. A run that has none pays for this one look.
+    watched: bool,
+    vcpu: Vcpu<'m>,
+    vm: Vm<'m>,
+    dirty: Option<DirtyBitmap>,
+    replay: Option<&'m mut Replay>,
+    /// Single-step: the bytes of the next instruction, and the state before it.
+    bytes: [u8; 15],
+    before: kvm_sync_regs,
+    stats: Option<Stats>,
+    devices: Devices<'m>,
 }
 
-fn place(vcpu: &Vcpu) -> Result<Place, Error> {
-    Ok(Place { rip: vcpu.regs()?.rip, cs_base: vcpu.sregs()?.cs.base })
+impl<'m> Machine<'m> {
+    /// Turns the instruments on.
+    #[inline(never)]
+    fn watch(&mut self) -> Result<(), Error> {
+        let step = self.options.wants(STEP) || self.replay.is_some();
+        self.watched = step || self.options.wants(TRACE_EXITS | STATS);
+        if self.options.wants(STATS) && self.replay.is_none() {
+            self.stats = Some(Stats::begin(&self.vm, &self.vcpu)?);
+        }
+        if self.options.wants(DIRTY_LOG) {
+            self.dirty = Some(DirtyBitmap::new()?);
+        }
+        if step || self.options.wants(TRACE_EXITS) {
+            self.vcpu.run_page().want_registers();
+        }
+        if step {
+            self.vcpu.single_step()?;
+            self.before.regs = self.vcpu.regs()?;
+            self.before.sregs = self.vcpu.sregs()?;
+            self.begin_step();
+        }
+        Ok(())
+    }
+
+    /// Enters the guest again and again, until it or a signal or the reader ends the run.
+    #[inline(never)]
+    fn run_loop(&mut self) -> Result<End, Error> {
+        loop {
+            if signal::asked() {
+                self.show_stats();
+            }
+            // A signal between this look and the ioctl has set immediate_exit: KVM_RUN returns EINTR.
+            if let Some(signal) = signal::caught() {
+                return Ok(End::Stopped(signal));
+            }
+            match self.vcpu.run() {
+                Err(Error { errno: Errno(libc::EINTR), .. }) => continue,
+                Err(error) => {
+                    self.autopsy(None)?;
+                    return Err(error);
+                }
+                Ok(()) => {}
+            }
+            let time = if self.watched { trace::time() } else { 0 };
+            let mut next = match answer(exit::decode(self.vcpu.run_page()), &mut self.devices) {
+                Ok(next) => next,
+                Err(errno) => return without_output(errno),
+            };
+            if self.watched {
+                self.see(time, &mut next);
+            }
+            match next {
+                Next::Enter | Next::Stepped => {}
+                Next::Ring(layout::RING_END) => return Ok(End::Rang),
+                Next::Ring(value) => self.ring(value)?,
+                Next::Halted => return Ok(End::Halted(self.place()?)),
+                Next::Died(death) => {
+                    // A pipe that has gone takes nothing away from the report.
+                    let _ = self.devices.console.flush();
+                    self.autopsy(Some(death))?;
+                    return Ok(End::Died);
+                }
+            }
+        }
+    }
+
+    fn place(&self) -> Result<Place, Error> {
+        let regs = self.vcpu.regs()?;
+        let cs_base = self.vcpu.sregs()?.cs.base;
+        Ok(Place { rip: regs.rip, cs_base, rflags: regs.rflags })
+    }
+
+    /// The guest rang the doorbell.
+    fn ring(&mut self, value: u32) -> Result<(), Error> {
+        match value {
+            layout::RING_CLOSE => self.set_window(None),
+            layout::RING_OPEN => self.set_window(Some(0)),
+            layout::RING_OPEN_READONLY => self.set_window(Some(KVM_MEM_READONLY)),
+            layout::RING_DIRTY if self.dirty.is_some() => self.show_dirty(),
+            layout::RING_DIRTY => Ok(self.devices.note(Note::NoDirtyLog)),
+            _ => Ok(self.devices.note(Note::UnknownRing(value))),
+        }
+    }
+
+    /// Adds or removes slot 1 while the guest runs. KVM does not let a slot become read-only: it is made anew.
+    fn set_window(&mut self, flags: Option<u32>) -> Result<(), Error> {
+        if self.window {
+            self.vm.set_memory(1, 0, layout::WINDOW, self.memory, 0)?;
+        }
+        self.window = flags.is_some();
+        self.devices.window_is_readonly = flags == Some(KVM_MEM_READONLY);
+        match flags {
+            Some(flags) => {
+                let size = layout::WINDOW_SIZE.min(self.memory.size());
+                self.vm.set_memory(1, flags, layout::WINDOW, self.memory, size)
+            }
+            None => Ok(()),
+        }
+    }
+
+    // ---- the instruments
+
+    fn view(&self) -> View<'_> {
+        View { vcpu: &self.vcpu, memory: self.memory, base: self.options.base }
+    }
+
+    /// Shows an exit to the instruments that want it.
+    #[inline(never)]
+    fn see(&mut self, time: u64, next: &mut Next) {
+        let silent = self.replay.is_some();
+        if let Some(stats) = &mut self.stats {
+            stats.count(self.vcpu.run_page().exit_reason());
+        }
+        if self.options.wants(TRACE_EXITS) && !silent {
+            trace::exit(time, self.vcpu.run_page(), self.devices.reply);
+        }
+        if (self.options.wants(STEP) || silent) && matches!(next, Next::Stepped | Next::Halted) {
+            let now = self.vcpu.run_page().registers();
+            if !silent {
+                trace::step(&self.before, now, &self.bytes);
+            }
+            // A software backend steps over HLT as over anything.
+            if self.bytes[0] == HLT && now.regs.rip == self.before.regs.rip.wrapping_add(1) {
+                *next = Next::Halted;
+            }
+            self.before = *now;
+            self.begin_step();
+        }
+    }
+
+    /// The next instruction begins, in the state `before`.
+    fn begin_step(&mut self) {
+        let &mut kvm_sync_regs { regs, sregs, .. } = &mut self.before;
+        let mut bytes = [0; 15];
+        self.view().linear(sregs.cs.base.wrapping_add(regs.rip), &mut bytes);
+        self.bytes = bytes;
+        if let Some(replay) = &mut self.replay {
+            replay.at(&self.before);
+        }
+    }
+
+    /// The guest can't go on, or, without a death, KVM_RUN failed: shows what is left.
+    #[inline(never)]
+    fn autopsy(&self, death: Option<Death>) -> Result<(), Error> {
+        let (regs, sregs) = (self.vcpu.regs()?, self.vcpu.sregs()?);
+        report::message(self.options.program, &mut |text| {
+            if let Some(replay) = &self.replay {
+                return replay.show(text, &self.view());
+            }
+            match &death {
+                Some(death) => report::death::cause(text, *death, self.vcpu.page()),
+                None => text.plain(t!("KVM_RUN failed")),
+            }
+            report::death::state(text, &self.view(), &regs, &sregs, false);
+        });
+        Ok(())
+    }
+
+    /// What instruments tell at the end.
+    fn tell(&mut self) {
+        if self.replay.is_none() {
+            let _ = self.show_dirty();
+            self.show_stats();
+        }
+    }
+
+    #[inline(never)]
+    fn show_stats(&mut self) {
+        if let Some(stats) = &mut self.stats {
+            report::message(self.options.program, &mut |text| {
+                stats.show(text, self.options, self.memory, self.dirty.is_some());
+            });
+        }
+    }
+
+    fn show_dirty(&mut self) -> Result<(), Error> {
+        if let Some(bitmap) = &mut self.dirty {
+            self.vm.dirty_log(0, bitmap)?;
+            report::dirty(self.options.program, self.options.base, self.memory.size(), bitmap);
+        }
+        Ok(())
+    }
 }
 
 /// How a run ends whose output can't be written.
@@ -143,69 +374,173 @@ fn without_output(errno: Errno) -> Result<End, Error> {
     }
 }
 
+/// The instruction's one byte.
+const HLT: u8 = 0xf4;
+
 /// What an exit is answered with.
-struct Devices {
+#[repr(C)]
+struct Devices<'m> {
+    lesson: Lesson,
+    /// Writes to the window come here, and are told apart from those to nowhere.
+    window_is_readonly: bool,
+    program: &'m CStr,
+    say: fn(&CStr, Note),
+    /// Notes that are said once: of ports, addresses, the read-only window.
+    noted: [bool; 3],
+    /// The last answer, for a trace.
+    reply: Reply,
     console: Console,
-    note: fn(Note),
-    port_noted: bool,
-    address_noted: bool,
 }
 
 /// What to do after an exit.
 #[derive(Debug, PartialEq)]
 enum Next {
     Enter,
+    /// Likewise, an instruction further.
+    Stepped,
+    /// The doorbell was rung.
+    Ring(u32),
     Halted,
     Died(Death),
 }
 
 /// Answers an exit, in the run page where it is a read. An error is one of standard output.
 fn answer(exit: Exit<'_>, devices: &mut Devices) -> Result<Next, Errno> {
-    match exit {
-        Exit::Out { port: layout::CONSOLE_PORT, size, data } => {
+    let lesson = &mut devices.lesson;
+    let mut next = Next::Enter;
+    devices.reply = match exit {
+        Exit::Port { write: true, port: layout::CONSOLE_PORT, size, data } => {
             // x86 is little-endian: the first byte of an item is its low one.
             for &byte in data.iter().step_by(size.max(1)) {
                 devices.console.put(byte)?;
             }
+            Reply::Console
         }
-        Exit::Out { port, .. } => devices.unanswered(Note::UnansweredPort(port))?,
-        Exit::In { port, data, .. } => {
-            data.fill(0xff);
-            if port != layout::CONSOLE_PORT {
-                devices.unanswered(Note::UnansweredPort(port))?;
+        Exit::Port { write, port: port @ SCRATCH_PORT..SCRATCH_PORT_END, size, data } => {
+            lesson.port((port - SCRATCH_PORT).into(), write, size, data);
+            Reply::Scratch
+        }
+        Exit::Port { write: true, port: layout::DOORBELL_PORT, size, data } => {
+            let last = data.len().saturating_sub(size);
+            next = Next::Ring(x86::number(data.get(last..).unwrap_or_default()) as u32);
+            Reply::Doorbell
+        }
+        Exit::Port { write: false, port: layout::DOORBELL_PORT, size, data } => {
+            lesson.time(size, data);
+            Reply::Time
+        }
+        Exit::Port { write, port, data, .. } => {
+            ones(write, data);
+            match port {
+                layout::CONSOLE_PORT => Reply::Nobody,
+                _ => devices.unanswered(Note::UnansweredPort(port))?,
             }
         }
-        Exit::MmioWrite { address, .. } => devices.unanswered(Note::UnansweredAddress(address))?,
-        Exit::MmioRead { address, data } => {
-            data.fill(0xff);
-            devices.unanswered(Note::UnansweredAddress(address))?;
+        Exit::Mmio { write, address, data } => match address & !(layout::PAGE_SIZE - 1) {
+            layout::LESSON_PAGE => match lesson.page(address - layout::LESSON_PAGE, write, data) {
+                Some(value) => {
+                    next = Next::Ring(value);
+                    Reply::Doorbell
+                }
+                None => Reply::Scratch,
+            },
+            page => {
+                ones(write, data);
+                let in_window = page.wrapping_sub(layout::WINDOW) < layout::WINDOW_SIZE;
+                devices.unanswered(match in_window && devices.window_is_readonly {
+                    true => Note::ReadOnly(address),
+                    false => Note::UnansweredAddress(address),
+                })?
+            }
+        },
+        Exit::Hypercall(call) => {
+            // KVM_HC_MAP_GPA_RANGE alone comes here, and 0 is its success: we have no private memory.
+            call.ret = 0;
+            Reply::Hypercall
         }
-        Exit::Interrupted => {}
-        Exit::Halt => return Ok(Next::Halted),
-        Exit::Dead(death) => return Ok(Next::Died(death)),
-    }
-    Ok(Next::Enter)
+        Exit::Msr { write, msr } => {
+            msr.error = (msr.index != layout::LESSON_MSR).into();
+            let (from, to) = match write {
+                true => (msr.data, &mut lesson.msr),
+                false => (lesson.msr, &mut msr.data),
+            };
+            if msr.error != 0 {
+                Reply::Fault
+            } else {
+                *to = from;
+                Reply::Msr
+            }
+        }
+        Exit::Interrupted => Reply::Nothing,
+        Exit::Step => {
+            next = Next::Stepped;
+            Reply::Nothing
+        }
+        Exit::Halt => {
+            next = Next::Halted;
+            Reply::End
+        }
+        Exit::Dead(death) => {
+            next = Next::Died(death);
+            Reply::End
+        }
+    };
+    Ok(next)
 }
 
-impl Devices {
+/// What is read where nobody answers.
+fn ones(write: bool, data: &mut [u8]) {
+    if !write {
+        data.fill(0xff);
+    }
+}
+
+impl<'m> Devices<'m> {
+    fn new(
+        mut console: Console,
+        program: &'m CStr,
+        say: fn(&CStr, Note),
+        silent: bool,
+    ) -> Devices<'m> {
+        console.silent = silent;
+        Devices {
+            console,
+            lesson: Lesson::default(),
+            window_is_readonly: false,
+            program,
+            say,
+            noted: [silent; 3],
+            reply: Reply::Nothing,
+        }
+    }
+
     /// Says it, unless it has been said; what the guest said before comes first.
     #[inline(never)]
-    fn unanswered(&mut self, note: Note) -> Result<(), Errno> {
+    fn unanswered(&mut self, note: Note) -> Result<Reply, Errno> {
+        let [port, address, readonly] = &mut self.noted;
         let noted = match note {
-            Note::UnansweredPort(_) => &mut self.port_noted,
-            Note::UnansweredAddress(_) => &mut self.address_noted,
+            Note::UnansweredPort(_) => port,
+            Note::ReadOnly(_) => readonly,
+            _ => address,
         };
         if !core::mem::replace(noted, true) {
             self.console.flush()?;
-            (self.note)(note);
+            self.note(note);
         }
-        Ok(())
+        Ok(Reply::Nobody)
+    }
+
+    fn note(&self, note: Note) {
+        if !self.console.silent {
+            (self.say)(self.program, note);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::run::kvm_run_msr;
     use std::cell::Cell;
     use std::io::{PipeReader, Read, pipe};
     use std::os::fd::IntoRawFd;
@@ -213,12 +548,12 @@ mod tests {
     thread_local!(static NOTED: Cell<(u32, Option<Note>)> = const { Cell::new((0, None)) });
 
     /// Devices whose console writes into the pipe that comes with them.
-    fn devices() -> (Devices, PipeReader) {
+    fn devices() -> (Devices<'static>, PipeReader) {
         NOTED.set((0, None));
         let (reader, writer) = pipe().unwrap();
-        let note = |note| NOTED.set((NOTED.get().0 + 1, Some(note)));
+        let say = |_: &CStr, note| NOTED.set((NOTED.get().0 + 1, Some(note)));
         let console = Console::new(writer.into_raw_fd(), std::time::Duration::ZERO);
-        (Devices { console, note, port_noted: false, address_noted: false }, reader)
+        (Devices::new(console, c"", say, false), reader)
     }
 
     #[test]
@@ -229,7 +564,12 @@ mod tests {
             (4, &b"a111b222\n333"[..], *b"ab\n"),
         ] {
             let (mut devices, mut reader) = devices();
-            let exit = Exit::Out { port: layout::CONSOLE_PORT, size, data };
+            let exit = Exit::Port {
+                write: true,
+                port: layout::CONSOLE_PORT,
+                size,
+                data: &mut data.to_vec(),
+            };
             assert_eq!(answer(exit, &mut devices), Ok(Next::Enter));
             let mut line = [0; 3];
             reader.read_exact(&mut line).unwrap();
@@ -242,11 +582,11 @@ mod tests {
         let (mut devices, _reader) = devices();
         for port in [0x80, 0x81] {
             let mut data = [0; 2];
-            let exit = Exit::In { port, size: 2, data: &mut data };
+            let exit = Exit::Port { write: false, port, size: 2, data: &mut data };
             assert_eq!(answer(exit, &mut devices), Ok(Next::Enter));
             assert_eq!(data, [0xff; 2]);
         }
-        let exit = Exit::Out { port: 0x82, size: 1, data: &[1] };
+        let exit = Exit::Port { write: true, port: 0x82, size: 1, data: &mut [1] };
         assert_eq!(answer(exit, &mut devices), Ok(Next::Enter));
         assert_eq!(NOTED.get(), (1, Some(Note::UnansweredPort(0x80))));
     }
@@ -255,7 +595,8 @@ mod tests {
     fn reading_the_console_port_gives_ones() {
         let (mut devices, _reader) = devices();
         let mut data = [0];
-        let exit = Exit::In { port: layout::CONSOLE_PORT, size: 1, data: &mut data };
+        let exit =
+            Exit::Port { write: false, port: layout::CONSOLE_PORT, size: 1, data: &mut data };
         assert_eq!(answer(exit, &mut devices), Ok(Next::Enter));
         assert_eq!((data, NOTED.get()), ([0xff], (0, None)));
     }
@@ -263,13 +604,79 @@ mod tests {
     #[test]
     fn an_address_that_nobody_answers_reads_ones_and_is_noted_once() {
         let (mut devices, _reader) = devices();
-        let exit = Exit::MmioWrite { address: 0xd000_0000, data: &[1, 2] };
+        let exit = Exit::Mmio { write: true, address: 0xd000_0000, data: &mut [1, 2] };
         assert_eq!(answer(exit, &mut devices), Ok(Next::Enter));
         let mut data = [0; 8];
-        let exit = Exit::MmioRead { address: 0xd000_0008, data: &mut data };
+        let exit = Exit::Mmio { write: false, address: 0xd000_0008, data: &mut data };
         assert_eq!(answer(exit, &mut devices), Ok(Next::Enter));
         assert_eq!(data, [0xff; 8]);
         assert_eq!(NOTED.get(), (1, Some(Note::UnansweredAddress(0xd000_0000))));
+    }
+
+    #[test]
+    fn the_lessons_ports_and_page_share_a_register() {
+        let (mut devices, _reader) = devices();
+        let exit = Exit::Port {
+            write: true,
+            port: layout::SCRATCH_PORT,
+            size: 4,
+            data: &mut [1, 2, 3, 4],
+        };
+        assert_eq!(answer(exit, &mut devices), Ok(Next::Enter));
+        let mut data = [0; 2];
+        let exit = Exit::Mmio { write: false, address: layout::LESSON_PAGE + 2, data: &mut data };
+        assert_eq!(answer(exit, &mut devices), Ok(Next::Enter));
+        assert_eq!((data, devices.reply, NOTED.get()), ([3, 4], Reply::Scratch, (0, None)));
+    }
+
+    #[test]
+    fn the_doorbell_is_rung_by_the_last_item() {
+        let (mut devices, _reader) = devices();
+        let exit = Exit::Port {
+            write: true,
+            port: layout::DOORBELL_PORT,
+            size: 2,
+            data: &mut [1, 0, 3, 0],
+        };
+        assert_eq!(answer(exit, &mut devices), Ok(Next::Ring(3)));
+        let address = layout::LESSON_PAGE + layout::LESSON_DOORBELL;
+        let exit = Exit::Mmio { write: true, address, data: &mut [4] };
+        assert_eq!(answer(exit, &mut devices), Ok(Next::Ring(layout::RING_END)));
+    }
+
+    #[test]
+    fn the_lessons_msr_keeps_its_value_and_another_is_a_fault() {
+        let (mut devices, _reader) = devices();
+        let mut msr = |write, index, data| {
+            let mut msr = kvm_run_msr { error: 9, pad: [0; 7], reason: 2, index, data };
+            assert_eq!(answer(Exit::Msr { write, msr: &mut msr }, &mut devices), Ok(Next::Enter));
+            (msr.error, msr.data, devices.reply)
+        };
+        assert_eq!(msr(true, layout::LESSON_MSR, 7), (0, 7, Reply::Msr));
+        assert_eq!(msr(false, layout::LESSON_MSR, 0), (0, 7, Reply::Msr));
+        assert_eq!(msr(false, 0x1234, 5), (1, 5, Reply::Fault));
+    }
+
+    #[test]
+    fn a_write_to_the_window_is_told_apart_while_it_is_read_only() {
+        let (mut devices, _reader) = devices();
+        devices.window_is_readonly = true;
+        let exit = Exit::Mmio { write: true, address: layout::WINDOW + 8, data: &mut [1] };
+        assert_eq!(answer(exit, &mut devices), Ok(Next::Enter));
+        assert_eq!(NOTED.get(), (1, Some(Note::ReadOnly(layout::WINDOW + 8))));
+    }
+
+    #[test]
+    fn a_replay_shows_nothing_and_notes_nothing() {
+        let (reader, writer) = pipe().unwrap();
+        drop(reader);
+        let say = |_: &CStr, _| panic!("something was said");
+        let console = Console::new(writer.into_raw_fd(), std::time::Duration::MAX);
+        let mut devices = Devices::new(console, c"", say, true);
+        for port in [layout::CONSOLE_PORT, 0x80] {
+            let exit = Exit::Port { write: true, port, size: 1, data: &mut [10] };
+            assert_eq!(answer(exit, &mut devices), Ok(Next::Enter));
+        }
     }
 
     #[test]
@@ -285,7 +692,7 @@ mod tests {
     fn output_that_nobody_reads_ends_the_run() {
         let (mut devices, reader) = devices();
         drop(reader);
-        let exit = Exit::Out { port: layout::CONSOLE_PORT, size: 1, data: b"\n" };
+        let exit = Exit::Port { write: true, port: layout::CONSOLE_PORT, size: 1, data: &mut [10] };
         assert_eq!(answer(exit, &mut devices), Err(Errno(libc::EPIPE)));
         assert_eq!(without_output(Errno(libc::EPIPE)), Ok(End::OutputClosed));
         assert!(without_output(Errno(libc::ENOSPC)).is_err());

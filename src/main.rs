@@ -5,53 +5,52 @@
 // The program's name is BiscuitOS'.
 #![allow(non_snake_case)]
 
-use core::ffi::{CStr, c_char, c_int};
-use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
-use kob_2m::cli::{self, Blame, Command, Options};
-use kob_2m::machine::{self, End, Note};
-use kob_2m::{fd, report, signal, words};
+mod start;
 
-// The C library, linked statically: Rust's own standard library would have asked for it.
+use core::ffi::{CStr, c_char, c_int};
+use kob_2m::cli::{self, Blame, Command, Options, STATS, TRACE_CALLS};
+use kob_2m::report::check::check;
+use kob_2m::report::{End, trace};
+use kob_2m::{fd, machine, report, signal, syscall, words};
+
+// The C library, linked statically, of which memcpy(3) and the like are used; Rust's own standard library
+// would have asked for it.
 #[link(name = "c")]
 unsafe extern "C" {}
 
-/// The name under which the program was called: BiscuitOS gives it the package's.
-static PROGRAM: AtomicPtr<c_char> = AtomicPtr::new(c"BiscuitOS_app".as_ptr().cast_mut());
-
-fn program() -> &'static CStr {
-    // SAFETY: a literal or argv[0]; both end in a zero byte and live as long as the process.
-    unsafe { CStr::from_ptr(PROGRAM.load(Relaxed)) }
-}
-
-/// The C library calls this.
+/// `start` calls this, or, where the linker was told no other entry, the C library.
 ///
 /// # Safety
 /// `argv` holds `argc` pointers to strings that end in a zero byte and live as long as the process.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
-    // SAFETY: the C library's promise.
+    // SAFETY: the caller's promise.
     let words = unsafe { core::slice::from_raw_parts(argv, argc.max(0) as usize) };
-    // SAFETY: the C library's promise.
+    // SAFETY: the caller's promise.
     let mut words = words.iter().map(|&word| unsafe { CStr::from_ptr(word) });
+    let (mut options, mut blame) = (Options::DEFAULT, Blame::default());
     if let Some(path) = words.next().filter(|path| !path.is_empty()) {
-        PROGRAM.store(file_name(path).as_ptr().cast_mut(), Relaxed);
+        options.program = file_name(path);
     }
     fd::reserve_standard();
 
-    let (mut options, mut blame) = (Options::DEFAULT, Blame::default());
     let result = match cli::parse(words, &mut options, &mut blame) {
-        Err(wrong) => return report::usage(program(), wrong, &blame),
+        Err(wrong) => return report::usage(options.program, wrong, &blame),
         Ok(Command::Run) => {
-            signal::install();
-            machine::run(&options, note)
+            trace::begin(options.wants(TRACE_CALLS));
+            signal::install(options.wants(STATS));
+            machine::run(&options)
         }
-        Ok(command) => report::information(program(), command).map(|()| End::Informed),
+        Ok(Command::Check) => {
+            check(&options).map(|good| if good { End::Informed } else { End::Unfit })
+        }
+        Ok(command) => report::information(options.program, command).map(|()| End::Informed),
     };
     match (result, signal::caught()) {
-        (Ok(end), _) => report::end(program(), &end),
+        (Ok(end), _) => report::end(options.program, &end),
         // A call that a signal cut short is not what went wrong.
         (Err(_), Some(signal)) => 128 + signal,
-        (Err(error), None) => report::error(program(), &options, error),
+        (Err(error), None) => report::error(&options, error),
     }
 }
 
@@ -61,17 +60,15 @@ fn file_name(path: &CStr) -> &CStr {
     words::tail(path, slash.map_or(0, |slash| slash + 1))
 }
 
-fn note(note: Note) {
-    report::note(program(), note);
-}
-
 /// A bug of ours: say so, and end without a core dump's alarm.
 #[cfg(not(test))]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo) -> ! {
     let _ = fd::write_all(2, b"KOB-2M: internal error; please report it\n");
-    // SAFETY: ends the process.
-    unsafe { libc::_exit(report::FAILED) }
+    loop {
+        // SAFETY: ends the process.
+        let _ = unsafe { syscall!(libc::SYS_exit_group, report::FAILED) };
+    }
 }
 
 /// Debug builds ask for this name; nothing calls it.

@@ -8,14 +8,15 @@
 //!   file offset            0                         --memory      (anonymous memory has none)
 //! ```
 //!
-//! The program never reads or writes RAM itself; files are read into it by the kernel. So a page
-//! that the host can't provide after all (a hugetlb cgroup's limit, a device that refuses) shows as
-//! EFAULT from read(2) or `KVM_RUN`, not as a SIGBUS. And no Rust reference to it ever exists,
-//! which the guest would break.
+//! The program never reads or writes RAM itself; files are read into it by the kernel, and what the
+//! instruments look at comes out by way of a pipe. So a page that the host can't provide after all (a
+//! hugetlb cgroup's limit, a device that refuses) shows as EFAULT from a call or `KVM_RUN`, not as a
+//! SIGBUS. And no Rust reference to it ever exists, which the guest would break.
 
 use crate::errno::Errno;
 use crate::error::{Call, Error};
 use crate::fd::{self, Fd, Mapping};
+use crate::layout;
 use core::cell::Cell;
 use core::ffi::CStr;
 
@@ -32,6 +33,7 @@ pub enum Backing<'a> {
 pub struct Memory<'a> {
     mapping: Mapping,
     file: Option<RamFile<'a>>,
+    page_size: u64,
 }
 
 /// The file behind RAM, locked while it is open. Dropping it undoes what was done to it, but for what
@@ -56,7 +58,7 @@ impl Drop for RamFile<'_> {
         match self.undo.get() {
             Undo::Nothing => {}
             // Its pages, and those that it has reserved, go back to the pool.
-            Undo::Empty => drop(self.fd.set_size(0)),
+            Undo::Empty => drop(self.fd.set_size(Call::LOOK, 0)),
             Undo::Remove => fd::remove(self.path),
         }
     }
@@ -88,21 +90,51 @@ impl<'a> Memory<'a> {
         self.mapping.start().expose_provenance() as u64
     }
 
-    /// read(2) from `file` straight to `offset` in RAM, to its end at most.
-    pub fn read_from(&self, file: &Fd, offset: u64) -> Result<u64, Errno> {
-        let room = self.size().saturating_sub(offset) as usize;
+    /// The size of the pages that the host backs it with, in bytes: 0 where only a device knows.
+    pub fn page_size(&self) -> u64 {
+        self.page_size
+    }
+
+    /// read(2) from `file` straight to `offset` in RAM, as far as `end` at most, which is in RAM too.
+    pub fn read_from(&self, file: &Fd, offset: u64, end: u64) -> Result<u64, Error> {
+        let room = self.size().min(end).saturating_sub(offset) as usize;
         // SAFETY: the `room` bytes from `offset` on are inside the mapping; only the guest, which
         // is no Rust code, ever looks at them.
-        unsafe { file.read_at(self.mapping.start().wrapping_byte_add(offset as usize), room) }
-            .map(|count| count as u64)
+        unsafe { file.read_at(Call::READ_IMAGE, self.at(offset), room) }.map(|count| count as u64)
+    }
+
+    /// Copies from `offset` in RAM; all of it or nothing. EFAULT where that is not all in RAM, or where
+    /// the host can't provide it.
+    pub fn read(&self, offset: u64, bytes: &mut [u8]) -> Result<(), Error> {
+        self.check(offset, bytes.len())?;
+        // SAFETY: from inside the mapping to `bytes`.
+        unsafe { fd::copy(self.at(offset), bytes.as_mut_ptr().cast(), bytes.len()) }
+    }
+
+    /// Copies to `offset` in RAM likewise.
+    pub fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+        self.check(offset, bytes.len())?;
+        // SAFETY: to inside the mapping, of which no Rust reference exists.
+        unsafe { fd::copy(bytes.as_ptr().cast(), self.at(offset), bytes.len()) }
+    }
+
+    fn check(&self, offset: u64, len: usize) -> Result<(), Error> {
+        match self.size().checked_sub(len as u64) {
+            Some(last) if offset <= last => Ok(()),
+            _ => Err(Call::LOOK.error(libc::EFAULT)),
+        }
+    }
+
+    fn at(&self, offset: u64) -> *mut core::ffi::c_void {
+        self.mapping.start().wrapping_byte_add(offset as usize)
     }
 }
 
 fn map_anonymous(size: u64) -> Result<Memory<'static>, Error> {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-    let mapping = Mapping::new(-1, size as usize, flags).map_err(Call::MAP_BACKING.failed())?;
+    let mapping = Mapping::new(Call::MAP_BACKING, -1, size as usize, flags)?;
     mapping.no_huge_pages();
-    Ok(Memory { mapping, file: None })
+    Ok(Memory { mapping, file: None, page_size: layout::PAGE_SIZE })
 }
 
 /// A hugetlbfs file or a character device:
@@ -117,47 +149,86 @@ fn map_anonymous(size: u64) -> Result<Memory<'static>, Error> {
 fn map_file(path: &CStr, size: u64) -> Result<Memory<'_>, Error> {
     // A symbolic link is not followed: what it leads to would be emptied.
     let flags = libc::O_RDWR | libc::O_NOFOLLOW;
-    let (fd, undo) = match Fd::open(path, flags, 0) {
-        Err(Errno(libc::ENOENT)) => {
-            (Fd::open(path, flags | libc::O_CREAT | libc::O_EXCL, 0o600), Undo::Remove)
+    let open = |flags| Fd::open(Call::OPEN_BACKING, path, flags, 0o600);
+    let (fd, undo) = match open(flags) {
+        Err(Error { errno: Errno(libc::ENOENT), .. }) => {
+            (open(flags | libc::O_CREAT | libc::O_EXCL)?, Undo::Remove)
         }
-        opened => (opened, Undo::Nothing),
+        opened => (opened?, Undo::Nothing),
     };
-    let fd = fd.map_err(Call::OPEN_BACKING.failed())?;
     let file = RamFile { fd, path, undo: Cell::new(undo) };
 
-    let kind = file.fd.stat().map_err(Call::STAT_BACKING.failed())?.st_mode & libc::S_IFMT;
+    let kind = file.fd.stat(Call::STAT_BACKING)?.st_mode & libc::S_IFMT;
     if kind != libc::S_IFREG && kind != libc::S_IFCHR {
         return Err(Call::STAT_BACKING.error(libc::ENODEV));
     }
-    if let Err(errno) = file.fd.lock() {
+    if let Err(error) = file.fd.lock(Call::LOCK_BACKING) {
         // Whoever has it uses the file, also if we have made it.
         file.undo.set(Undo::Nothing);
-        return Err(Error { call: Call::LOCK_BACKING, errno });
+        return Err(error);
     }
+    let mut page_size = 0;
     let mut map = Call::MAP_BACKING;
     if kind == libc::S_IFREG {
-        let statfs = file.fd.statfs().map_err(Call::STATFS_BACKING.failed())?;
-        // The types of both differ between C libraries.
-        #[allow(clippy::unnecessary_cast)]
-        let (system, page_size) = (statfs.f_type as u64, statfs.f_bsize as u64);
-        if system != libc::HUGETLBFS_MAGIC as u64 {
-            return Err(Call::STATFS_BACKING.error(libc::EXDEV));
-        }
+        page_size = huge_page_size(&file.fd)?;
         map = match page_size {
-            0x4000_0000 => Call::MAP_BACKING_1G,
+            GIB => Call::MAP_BACKING_1G,
             _ => Call::MAP_BACKING_2M,
         };
-        file.fd.set_size(size).map_err(Call::SIZE_BACKING.failed())?;
+        file.fd.set_size(Call::SIZE_BACKING, size)?;
         if let Undo::Nothing = undo {
             file.undo.set(Undo::Empty);
         }
-        file.fd.empty(size).map_err(Call::EMPTY_BACKING.failed())?;
+        file.fd.empty(Call::EMPTY_BACKING, size)?;
     }
-    let mapping =
-        Mapping::new(file.fd.raw(), size as usize, libc::MAP_SHARED).map_err(map.failed())?;
-    Ok(Memory { mapping, file: Some(file) })
+    let mapping = Mapping::new(map, file.fd.raw(), size as usize, libc::MAP_SHARED)?;
+    Ok(Memory { mapping, file: Some(file), page_size })
 }
+
+/// Whether [`Memory::map`] would work, as far as can be told without changing anything; a lock is taken and
+/// given back.
+pub fn probe(backing: Backing, size: u64) -> Result<(), Error> {
+    let Backing::File(path) = backing else { return Memory::map(backing, size).map(drop) };
+    let fd = match Fd::open(Call::OPEN_BACKING, path, libc::O_RDWR | libc::O_NOFOLLOW, 0) {
+        // What is made then is undone when it is dropped.
+        Err(Error { errno: Errno(libc::ENOENT), .. }) => {
+            return Memory::map(backing, size).map(drop);
+        }
+        opened => opened?,
+    };
+    let stat = fd.stat(Call::STAT_BACKING)?;
+    if stat.st_mode & libc::S_IFMT != libc::S_IFREG {
+        drop(fd);
+        return Memory::map(backing, size).map(drop);
+    }
+    fd.lock(Call::LOCK_BACKING)?;
+    let page_size = huge_page_size(&fd)?;
+    if size & (page_size - 1) != 0 {
+        return Err(Call::SIZE_BACKING.error(libc::EINVAL));
+    }
+    // What the file has is given back before the run takes what it needs.
+    let pool = Pool::read(page_size);
+    let (has, free) = (stat.st_blocks as u64 * 512, pool.free.saturating_sub(pool.reserved));
+    match page_size {
+        _ if has / page_size + free >= size / page_size => Ok(()),
+        GIB => Err(Call::MAP_BACKING_1G.error(libc::ENOMEM)),
+        _ => Err(Call::MAP_BACKING_2M.error(libc::ENOMEM)),
+    }
+}
+
+/// The page size of the hugetlbfs on which this file or directory is. EXDEV: it is on none.
+pub fn huge_page_size(fd: &Fd) -> Result<u64, Error> {
+    let statfs = fd.statfs(Call::STATFS_BACKING)?;
+    // The types of both differ between C libraries.
+    #[allow(clippy::unnecessary_cast)]
+    let (system, page_size) = (statfs.f_type as u64, statfs.f_bsize as u64);
+    match system == libc::HUGETLBFS_MAGIC as u64 {
+        true => Ok(page_size),
+        false => Err(Call::STATFS_BACKING.error(libc::EXDEV)),
+    }
+}
+
+const GIB: u64 = 1 << 30;
 
 /// A pool of huge pages, as sysfs tells of it.
 #[derive(Clone, Copy, Default)]
@@ -174,10 +245,10 @@ impl Pool {
     /// The pool of pages of 1 GiB, or of 2 MiB; all 0 where sysfs does not tell.
     pub fn read(page_size: u64) -> Pool {
         let path = match page_size {
-            0x4000_0000 => c"/sys/kernel/mm/hugepages/hugepages-1048576kB",
+            GIB => c"/sys/kernel/mm/hugepages/hugepages-1048576kB",
             _ => c"/sys/kernel/mm/hugepages/hugepages-2048kB",
         };
-        let Ok(directory) = Fd::open(path, libc::O_PATH, 0) else {
+        let Ok(directory) = Fd::open(Call::LOOK, path, libc::O_PATH, 0) else {
             return Pool::default();
         };
         Pool {
@@ -188,9 +259,9 @@ impl Pool {
     }
 }
 
-/// The number that a file holds.
+/// The decimal number with which a file begins; 0 where it can't be read.
 #[inline(never)]
-fn figure(directory: &Fd, name: &CStr) -> u64 {
+pub fn figure(directory: &Fd, name: &CStr) -> u64 {
     let mut text = [0; 20];
     let _ = directory.open_in(name).and_then(|file| file.read(&mut text));
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit());

@@ -1,4 +1,4 @@
-//! Signals that end the program: SIGINT, SIGTERM and SIGHUP stop the guest wherever it is.
+//! Signals: SIGINT, SIGTERM and SIGHUP stop the guest wherever it is; SIGUSR1 asks for statistics.
 //!
 //! There are two kinds of places where the program sleeps, and in each a signal could come in the gap
 //! between "was there one?" and falling asleep:
@@ -9,37 +9,53 @@
 //!   instant as it begins to wait.
 
 use crate::errno::Errno;
+use crate::syscall;
 use core::ffi::{c_int, c_short, c_ulong};
 use core::mem::MaybeUninit;
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicI32, AtomicPtr, Ordering::SeqCst};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering::SeqCst};
 use core::time::Duration;
 
-/// The signals that end the program, as the kernel has a set: bit N-1 is signal N.
-const STOPPING: u64 = 1 << (libc::SIGINT - 1) | 1 << (libc::SIGTERM - 1) | 1 << (libc::SIGHUP - 1);
+/// The signals that are caught, as the kernel has a set: bit N-1 is signal N.
+const CAUGHT_HERE: u64 = 1 << (libc::SIGINT - 1)
+    | 1 << (libc::SIGTERM - 1)
+    | 1 << (libc::SIGHUP - 1)
+    | 1 << (libc::SIGUSR1 - 1);
 
 /// The first stopping signal that came; 0 for none.
 static CAUGHT: AtomicI32 = AtomicI32::new(0);
+/// SIGUSR1 came.
+static ASKED: AtomicBool = AtomicBool::new(false);
 /// `kvm_run.immediate_exit` of the vCPU, while there is one.
 static IMMEDIATE_EXIT: AtomicPtr<u8> = AtomicPtr::new(null_mut());
 
 extern "C" fn stop(signal: c_int) {
-    let _ = CAUGHT.compare_exchange(0, signal, SeqCst, SeqCst);
+    if signal == libc::SIGUSR1 {
+        ASKED.store(true, SeqCst);
+    } else {
+        let _ = CAUGHT.compare_exchange(0, signal, SeqCst, SeqCst);
+    }
+    set_immediate_exit(1);
+}
+
+fn set_immediate_exit(value: u8) {
     let immediate_exit = IMMEDIATE_EXIT.load(SeqCst);
     if !immediate_exit.is_null() {
-        // Never cleared again: the program ends.
         // SAFETY: `interrupt_at`'s caller keeps the mapping until it says otherwise, and the
         // kernel's own access to this byte is a plain read.
-        unsafe { immediate_exit.write_volatile(1) };
+        unsafe { immediate_exit.write_volatile(value) };
     }
 }
 
-/// Installs the handlers. A SIGHUP that is ignored stays so: that is what nohup(1) is for. SIGPIPE
+/// Installs the handlers; that of SIGUSR1 only where `asking`, else it kills as ever. A SIGHUP that is ignored stays so: that is what nohup(1) is for. SIGPIPE
 /// is ignored: a closed pipe shows as EPIPE from the write; and SIGXFSZ, a file size limit, as EFBIG.
-pub fn install() {
+pub fn install(asking: bool) {
     let stop = stop as extern "C" fn(c_int) as usize;
     set(libc::SIGINT, stop);
     set(libc::SIGTERM, stop);
+    if asking {
+        set(libc::SIGUSR1, stop);
+    }
     if set(libc::SIGHUP, stop) == libc::SIG_IGN {
         set(libc::SIGHUP, libc::SIG_IGN);
     }
@@ -64,7 +80,7 @@ fn set(signal: c_int, handler: usize) -> usize {
     // may. The call can't fail: the signals exist and can be caught.
     unsafe {
         let (new, old) = (&raw const new, old.as_mut_ptr());
-        libc::syscall(libc::SYS_rt_sigaction, signal, new, old, size_of::<u64>());
+        let _ = syscall!(libc::SYS_rt_sigaction, signal, new, old, size_of::<u64>());
         (*old).handler
     }
 }
@@ -91,7 +107,19 @@ pub fn caught() -> Option<c_int> {
     }
 }
 
-/// Sleeps for `time`. EINTR where a stopping signal has come or comes.
+/// Whether SIGUSR1 came since the last look. A stopping signal is to be looked for after this: its
+/// `immediate_exit` may have been taken back.
+pub fn asked() -> bool {
+    let mut asked = false;
+    // Once more behind each clearing: who comes after the last look sets it again.
+    while ASKED.swap(false, SeqCst) {
+        set_immediate_exit(0);
+        asked = true;
+    }
+    asked
+}
+
+/// Sleeps for `time`, or until SIGUSR1 comes. EINTR where a stopping signal has come or comes.
 pub fn pause(time: Duration) -> Result<(), Errno> {
     let tv_sec = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
     let mut time = libc::timespec { tv_sec, tv_nsec: time.subsec_nanos().into() };
@@ -106,15 +134,21 @@ pub fn wait_for(fd: c_int, events: c_short) -> Result<(), Errno> {
 
 fn wait(fds: *mut libc::pollfd, count: usize, time: *mut libc::timespec) -> Result<(), Errno> {
     let mut at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    let before = mask(libc::SIG_BLOCK, STOPPING);
-    let time = if caught().is_some() { &raw mut at_once } else { time };
-    // SAFETY: `fds` and `time` are valid or null; the kernel writes to both, what is ready and what
-    // time is left. The mask is read.
-    let ready = unsafe {
-        libc::syscall(libc::SYS_ppoll, fds, count, time, &raw const before, size_of_val(&before))
+    let before = mask(libc::SIG_BLOCK, CAUGHT_HERE);
+    let asleep = count == 0;
+    let ready = loop {
+        let hurry = caught().is_some() || asleep && ASKED.load(SeqCst);
+        let time = if hurry { &raw mut at_once } else { time };
+        let (size, before) = (size_of_val(&before), &raw const before);
+        // SAFETY: `fds` and `time` are valid or null; the kernel writes to both, what is ready and what
+        // time is left. The mask is read.
+        let ready = unsafe { syscall!(libc::SYS_ppoll, fds, count, time, before, size) };
+        if ready.is_ok() || asleep || caught().is_some() {
+            break ready;
+        }
     };
     mask(libc::SIG_SETMASK, before);
-    if ready <= 0 && caught().is_some() { Err(Errno(libc::EINTR)) } else { Ok(()) }
+    if !matches!(ready, Ok(1..)) && caught().is_some() { Err(Errno(libc::EINTR)) } else { Ok(()) }
 }
 
 /// rt_sigprocmask(2) with the kernel's own kind of set; returns what was blocked before.
@@ -123,7 +157,7 @@ fn mask(how: c_int, set: u64) -> u64 {
     // SAFETY: the kernel reads the one set and fills the other.
     unsafe {
         let (set, before) = (&raw const set, &raw mut before);
-        libc::syscall(libc::SYS_rt_sigprocmask, how, set, before, size_of::<u64>())
+        let _ = syscall!(libc::SYS_rt_sigprocmask, how, set, before, size_of::<u64>());
     };
     before
 }

@@ -3,7 +3,8 @@
 
 use crate::errno::Errno;
 use crate::fd::Output;
-use core::ffi::c_int;
+use crate::words;
+use core::ffi::{CStr, c_int};
 
 /// Text on its way to a descriptor, written in one piece where it fits into [`Output`].
 pub struct Text(Output);
@@ -14,40 +15,88 @@ impl Text {
         Text(Output::new(fd))
     }
 
-    /// Appends `template`, in which a `%` with a letter stands for
+    /// Appends a packed text.
+    #[inline(never)]
+    pub fn plain(&mut self, text: &[u8]) {
+        self.say(text, &[], &[]);
+    }
+
+    /// Appends `template`, a packed text in which a `%` with a letter stands for
     /// - `%s`: the next of `words`; a control character in it, which a terminal might obey, as `?`
     /// - `%d`, `%x`: the next of `numbers`, in decimal, or in hexadecimal with `0x`
     /// - `%z`: the next of `numbers`, a size in bytes, in the largest unit that divides it
-    pub fn say(&mut self, template: &str, words: &[&[u8]], numbers: &[u64]) {
-        let mut words = words.iter();
-        let mut numbers = numbers.iter();
-        let mut template = template.bytes();
+    /// - `%b`: the number that was last, as the names of its bits: the next of `words` holds them, from bit 0
+    ///   up, with one space between; of one that has no name, or a dash, the number
+    pub fn say(&mut self, template: &[u8], words: &[&[u8]], numbers: &[u64]) {
+        let mut words = words.iter().copied();
+        let mut numbers = numbers.iter().copied();
+        let mut number = 0;
+        let mut template = template.iter().copied();
         while let Some(byte) = template.next() {
             if byte != b'%' {
-                self.byte(byte);
+                match byte {
+                    128.. => self.raw(words::piece(byte)),
+                    _ => self.byte(byte),
+                }
                 continue;
             }
-            let letter = template.next();
-            if letter == Some(b's') {
-                self.raw(words.next().unwrap_or(&&b""[..]));
-                continue;
+            let letter = template.next().unwrap_or(b'%');
+            if matches!(letter, b'd' | b'x' | b'z') {
+                number = numbers.next().unwrap_or(0);
             }
-            let number = numbers.next().copied().unwrap_or(0);
             match letter {
-                Some(b'd') => self.number(number, 10),
-                Some(b'x') => {
+                b's' => self.raw(words.next().unwrap_or_default()),
+                b'b' => self.bits(number, words.next().unwrap_or_default()),
+                b'd' => self.number(number, 10),
+                b'x' => {
                     self.raw(b"0x");
                     self.number(number, 16);
                 }
                 _ => {
-                    let units = [" bytes", " KiB", " MiB", " GiB"];
                     // As many times as 1024 divides it; 0 is 0 bytes.
                     let unit = (number.trailing_zeros() as usize / 10 % 6).min(3);
                     self.number(number >> (10 * unit), 10);
-                    self.raw(units.get(unit).map_or(b"", |unit| unit.as_bytes()));
+                    self.byte(b' ');
+                    self.raw(words::word("bytes KiB MiB GiB", unit));
                 }
             }
         }
+    }
+
+    /// Appends the names of the bits that are set, a space before each; see `%b`.
+    #[inline(never)]
+    pub fn bits(&mut self, mut value: u64, names: &[u8]) {
+        let mut bit = 0;
+        while value != 0 {
+            if value & 1 != 0 {
+                self.byte(b' ');
+                match words::field(names, b' ', bit) {
+                    None | Some(b"-") => self.say(b"bit%d", &[], &[bit as u64]),
+                    Some(name) => self.raw(name),
+                }
+            }
+            value >>= 1;
+            bit += 1;
+        }
+    }
+
+    /// Appends a number as `0x` and two hexadecimal digits for each of its `size` bytes.
+    pub fn value(&mut self, value: u64, size: usize) {
+        self.raw(b"0x");
+        for place in (0..2 * size).rev() {
+            self.number(value >> (4 * place) & 15, 16);
+        }
+    }
+
+    /// What has gathered, as the name of a file; empty where it is too long for one.
+    pub fn path(&mut self) -> &CStr {
+        self.byte(0);
+        let path = self.0.gathered();
+        if path.last() != Some(&0) {
+            return c"";
+        }
+        // SAFETY: there is a zero byte, if not before.
+        unsafe { CStr::from_ptr(path.as_ptr().cast()) }
     }
 
     /// What has gathered.
@@ -95,9 +144,9 @@ impl Text {
 mod tests {
     use super::*;
 
-    fn said(template: &str, words: &[&[u8]], numbers: &[u64]) -> String {
+    fn said(template: &'static str, words: &[&[u8]], numbers: &[u64]) -> String {
         let mut text = Text::new(-1);
-        text.say(template, words, numbers);
+        text.say(template.as_bytes(), words, numbers);
         text.shown().to_string()
     }
 
@@ -126,6 +175,22 @@ mod tests {
         assert_eq!(said("%s: %d%s", &[b"100%d", b"!"], &[7]), "100%d: 7!");
         assert_eq!(said("%s%d", &[], &[]), "0");
         assert_eq!(said("%s\n", &[b"\x1b[2J\n\x7f"], &[]), "?[2J??\n");
+    }
+
+    #[test]
+    fn bits_are_shown_by_name_or_by_number() {
+        assert_eq!(
+            said("%x:%b %b", &[b"PE - MP", b"A"], &[0x207]),
+            "0x207: PE bit1 MP bit9  A bit1 bit2 bit9"
+        );
+        assert_eq!(said("%b", &[b"A"], &[]), "");
+    }
+
+    #[test]
+    fn a_value_has_all_its_digits() {
+        let mut text = Text::new(-1);
+        text.value(0x48, 2);
+        assert_eq!(text.shown(), "0x0048");
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! A vCPU descriptor, and the page that it shares with KVM.
 
 use crate::error::{Call, Error};
-use crate::fd::{Fd, Mapping, address};
+use crate::fd::{Argument, Fd, Mapping, address};
+use crate::kvm::{Cpuid, Kvm};
 use crate::memory::Memory;
 use crate::signal;
+use crate::sys::debug::*;
 use crate::sys::ioctl;
 use crate::sys::regs::{kvm_regs, kvm_sregs};
-use crate::sys::run::{kvm_run, kvm_run_emulation_failure, kvm_run_exit};
-use crate::sys::run::{kvm_run_fail_entry, kvm_run_hw, kvm_run_internal, kvm_run_io, kvm_run_mmio};
+use crate::sys::run::*;
 use core::ffi::c_int;
 use core::marker::PhantomData;
 use core::ptr::null_mut;
@@ -32,10 +33,15 @@ impl Vcpu<'_> {
     pub fn run(&mut self) -> Result<(), Error> {
         // SAFETY: takes no argument. The guest touches only what its VM's slots show it, and the
         // kernel the run page, to which `&mut self` proves that no reference is left.
-        unsafe { self.fd.ioctl(ioctl::KVM_RUN, 0) }.map(drop)
+        unsafe { self.fd.ioctl(ioctl::KVM_RUN, Argument::None) }.map(drop)
     }
 
     /// What the last [`Vcpu::run`] left.
+    pub fn page(&self) -> &RunPage {
+        &self.run
+    }
+
+    /// Likewise, to be answered.
     pub fn run_page(&mut self) -> &mut RunPage {
         &mut self.run
     }
@@ -44,28 +50,62 @@ impl Vcpu<'_> {
     pub fn regs(&self) -> Result<kvm_regs, Error> {
         let mut regs = kvm_regs::default();
         // SAFETY: the kernel fills `regs` during the call.
-        unsafe { self.fd.ioctl(ioctl::KVM_GET_REGS, address(&raw mut regs)) }?;
+        unsafe { self.fd.ioctl(ioctl::KVM_GET_REGS, Argument::Out(address(&raw mut regs))) }?;
         Ok(regs)
     }
 
     /// `KVM_SET_REGS`.
     pub fn set_regs(&self, regs: &kvm_regs) -> Result<(), Error> {
         // SAFETY: the kernel reads `regs` during the call.
-        unsafe { self.fd.ioctl(ioctl::KVM_SET_REGS, address(regs)) }.map(drop)
+        unsafe { self.fd.ioctl(ioctl::KVM_SET_REGS, Argument::Regs(regs)) }.map(drop)
     }
 
     /// `KVM_GET_SREGS`.
     pub fn sregs(&self) -> Result<kvm_sregs, Error> {
         let mut sregs = kvm_sregs::default();
         // SAFETY: the kernel fills `sregs` during the call.
-        unsafe { self.fd.ioctl(ioctl::KVM_GET_SREGS, address(&raw mut sregs)) }?;
+        unsafe { self.fd.ioctl(ioctl::KVM_GET_SREGS, Argument::Out(address(&raw mut sregs))) }?;
         Ok(sregs)
     }
 
-    /// `KVM_SET_SREGS`.
-    pub fn set_sregs(&self, sregs: &kvm_sregs) -> Result<(), Error> {
+    /// `KVM_SET_SREGS`; `before` is what they were, for a trace to tell what changes. EINVAL where they
+    /// contradict each other, as far as KVM looks.
+    pub fn set_sregs(&self, sregs: &kvm_sregs, before: &kvm_sregs) -> Result<(), Error> {
         // SAFETY: the kernel reads `sregs` during the call.
-        unsafe { self.fd.ioctl(ioctl::KVM_SET_SREGS, address(sregs)) }.map(drop)
+        unsafe { self.fd.ioctl(ioctl::KVM_SET_SREGS, Argument::Sregs(sregs, before)) }.map(drop)
+    }
+
+    /// `KVM_SET_CPUID2`: from now on the guest's CPUID says what the host's KVM supports.
+    #[inline(never)]
+    pub fn set_cpuid(&self, kvm: &Kvm) -> Result<(), Error> {
+        let mut cpuid = Cpuid::new();
+        kvm.supported_cpuid(&mut cpuid)?;
+        // SAFETY: the kernel reads the header and as many entries as it says, which it has written itself.
+        unsafe { self.fd.ioctl(ioctl::KVM_SET_CPUID2, Argument::Cpuid(&cpuid.header)) }.map(drop)
+    }
+
+    /// `KVM_SET_GUEST_DEBUG`: from now on `KVM_EXIT_DEBUG` follows each instruction.
+    pub fn single_step(&self) -> Result<(), Error> {
+        let control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP;
+        let debug = kvm_guest_debug { control, ..Default::default() };
+        // SAFETY: the kernel reads `debug` during the call.
+        unsafe { self.fd.ioctl(ioctl::KVM_SET_GUEST_DEBUG, Argument::Debug(&debug)) }.map(drop)
+    }
+
+    /// `KVM_TRANSLATE`: the guest-physical address of a linear one, by the guest's own tables; `None` where
+    /// they map it to nothing.
+    pub fn translate(&self, linear_address: u64) -> Option<u64> {
+        let mut translation = kvm_translation { linear_address, ..Default::default() };
+        let argument = Argument::Out(address(&raw mut translation));
+        // SAFETY: the kernel reads and fills `translation` during the call.
+        unsafe { self.fd.ioctl(ioctl::KVM_TRANSLATE, argument) }.ok()?;
+        (translation.valid != 0).then_some(translation.physical_address)
+    }
+
+    /// `KVM_GET_STATS_FD`, likewise as a VM's.
+    pub fn stats(&self) -> Result<Fd, Error> {
+        // SAFETY: takes no argument. The new descriptor is ours alone.
+        unsafe { self.fd.ioctl(ioctl::KVM_GET_STATS_FD, Argument::None) }.map(Fd::from_kernel)
     }
 }
 
@@ -90,7 +130,7 @@ impl RunPage {
         if size < size_of::<kvm_run>() {
             return Err(Call::ioctl(ioctl::KVM_GET_VCPU_MMAP_SIZE).error(libc::ERANGE));
         }
-        Mapping::new(fd, size, flags).map(RunPage).map_err(Call::MAP_RUN.failed())
+        Mapping::new(Call::MAP_RUN, fd, size, flags).map(RunPage)
     }
 
     fn start(&self) -> *mut kvm_run {
@@ -106,6 +146,21 @@ impl RunPage {
     fn exit(&self) -> *mut kvm_run_exit {
         // SAFETY: inside the mapping.
         unsafe { &raw mut (*self.start()).exit }
+    }
+
+    /// From now on each exit brings the registers along: KVM leaves them in the page.
+    pub fn want_registers(&mut self) {
+        // SAFETY: inside the mapping; the kernel reads it in `KVM_RUN` alone.
+        unsafe {
+            (&raw mut (*self.start()).kvm_valid_regs).write(KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS);
+        }
+    }
+
+    /// The registers as the last exit left them, where [`RunPage::want_registers`] asked; else zeros.
+    pub fn registers(&self) -> &kvm_sync_regs {
+        // SAFETY: inside the mapping, made of integers, and behind the signal handler's byte; the kernel
+        // writes it in `KVM_RUN` alone, which needs `&mut` of the vCPU.
+        unsafe { &(*self.start()).s.regs }
     }
 
     /// One of `KVM_EXIT_*`.
@@ -124,6 +179,18 @@ impl RunPage {
         // SAFETY: inside the mapping, and behind the structure, so that the signal handler's byte
         // is not in it. The kernel touches it only in `KVM_RUN`, which needs `&mut` of the vCPU.
         Some(unsafe { core::slice::from_raw_parts_mut(self.start().cast::<u8>().add(offset), len) })
+    }
+
+    /// The `hypercall` arm, to be answered.
+    pub fn hypercall_mut(&mut self) -> &mut kvm_run_hypercall {
+        // SAFETY: inside the mapping; no one else touches it outside `KVM_RUN`, as above.
+        unsafe { &mut (*self.exit()).hypercall }
+    }
+
+    /// The `msr` arm, to be answered.
+    pub fn msr_mut(&mut self) -> &mut kvm_run_msr {
+        // SAFETY: inside the mapping; no one else touches it outside `KVM_RUN`, as above.
+        unsafe { &mut (*self.exit()).msr }
     }
 
     /// Writes what KVM would.

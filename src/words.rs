@@ -1,31 +1,146 @@
-//! Pieces of text that is laid out flat: a table of names as one string costs no pointer, and so no
-//! relocation, for each.
+//! Pieces of text, and text in less room.
+//!
+//! A table of names as one string costs no pointer, and so no relocation, for each. What is to be printed is
+//! packed: at compile time, [`t!`](crate::t) replaces common pieces by one byte each, of which
+//! [`crate::text`] makes the pieces again.
 
 use core::ffi::CStr;
 
-/// The word at `index` in `words`, which have one space between them.
-pub fn word(words: &'static str, index: usize) -> Option<&'static str> {
-    piece(words, b' ', index)
+/// The word at `index` in `words`, which have one space between them; empty where there are not as many.
+pub fn word(words: &'static str, index: usize) -> &'static [u8] {
+    field(words.as_bytes(), b' ', index).unwrap_or_default()
 }
 
-/// The line at `index` in `lines`.
-pub fn line(lines: &'static str, index: usize) -> Option<&'static str> {
-    piece(lines, b'\n', index)
+/// The line at `index` in `lines`, likewise.
+pub fn line(lines: &'static [u8], index: usize) -> &'static [u8] {
+    field(lines, b'\n', index).unwrap_or_default()
 }
 
+/// The piece at `index` of what `separator` separates.
 #[inline(never)]
-fn piece(text: &'static str, separator: u8, mut index: usize) -> Option<&'static str> {
+pub fn field(bytes: &[u8], separator: u8, mut index: usize) -> Option<&[u8]> {
     let mut start = 0;
-    for (at, &byte) in text.as_bytes().iter().enumerate() {
-        if byte == separator {
-            if index == 0 {
-                return text.get(start..at);
-            }
-            index -= 1;
-            start = at + 1;
+    loop {
+        let end = (start..bytes.len()).find(|&at| bytes.get(at) == Some(&separator));
+        let end = end.unwrap_or(bytes.len());
+        if index == 0 {
+            return bytes.get(start..end);
         }
+        if end == bytes.len() {
+            return None;
+        }
+        index -= 1;
+        start = end + 1;
     }
-    if index == 0 { text.get(start..) } else { None }
+}
+
+/// Where a word stands in `words`.
+#[inline(never)]
+pub fn place(words: &'static str, word: &[u8]) -> Option<usize> {
+    let mut index = 0;
+    while let Some(other) = field(words.as_bytes(), b' ', index) {
+        if other == word {
+            return Some(index);
+        }
+        index += 1;
+    }
+    None
+}
+
+/// Common pieces, a bar between them: byte 128 of a packed text is the first. There is no newline in them, so
+/// that lines can be counted in packed text, no `%`, and no zero.
+///
+/// They were chosen from all that the program prints, one after the other, each the one that saved most.
+pub const PIECES: &str = "  | the |s |t |: |e |, |or |d |KVM_EXIT_|er|no|in|th|pag|an|KVM|on|of |st|re|de|mo|INTERNAL_ERROR|it|x |--|EFER.LM|a |hugetlb|EINVAL|ch |faul|es|RAM|/mnt/HugePagef|ro|ne|ar|back|; |al|ed| -> |g |y |4 KiB|en|lo| mus|ou|multipl|as|or|kvm|ructi|IMAGE|CR0.|limi|-bi|to |ex|GPA|el|irt|at|ha|p |typ|ma|_CAP_|us|me|RFLAGS|ra|/sys/k|wh|ce|tect|il|) = |2 |le| i|ad| f|ug|ru|gu|ch|si| su|co|iB|di|do|cr|gi|x:|ok|CS|ho|wr|ab|em|pti|ack |0x10|ot|-8086 |wi|sa|1 |ic|is|un|o |l |4=0x20|r1|3 |A | 0|wa|DPL|SS| (|s:";
+
+/// The piece that a byte of 128 or more stands for.
+pub fn piece(byte: u8) -> &'static [u8] {
+    field(PIECES.as_bytes(), b'|', usize::from(byte) - 128).unwrap_or_default()
+}
+
+/// Packs a text at compile time: a `&'static [u8]` for [`crate::text::Text`].
+#[macro_export]
+macro_rules! t {
+    ($text:expr) => {{
+        const TEXT: &[u8] = $text.as_bytes();
+        const PACKED: ([u8; TEXT.len()], usize) = $crate::words::pack(TEXT);
+        const TRIMMED: [u8; PACKED.1] = $crate::words::first(PACKED.0);
+        &TRIMMED as &'static [u8]
+    }};
+}
+
+/// Where each piece begins; behind the last, the end. Looked up, since all this is for every letter of every
+/// text to be done by the compiler.
+const STARTS: [usize; 129] = {
+    let pieces = PIECES.as_bytes();
+    let (mut starts, mut number, mut at) = ([pieces.len() + 1; 129], 1, 0);
+    starts[0] = 0;
+    while at < pieces.len() {
+        if pieces[at] == b'|' {
+            starts[number] = at + 1;
+            number += 1;
+        }
+        at += 1;
+    }
+    starts
+};
+
+/// The packed text, and how long it is: at each place the longest piece that fits.
+pub const fn pack<const N: usize>(text: &[u8]) -> ([u8; N], usize) {
+    let pieces = PIECES.as_bytes();
+    let (mut packed, mut len, mut at) = ([0; N], 0, 0);
+    while at < N {
+        assert!(text[at] < 128, "only ASCII can be packed");
+        let (mut best, mut best_len) = (text[at], 1);
+        // The letter behind a `%` stays.
+        let mut number = if at > 0 && text[at - 1] == b'%' { 128 } else { 0 };
+        while number < 128 && STARTS[number] < pieces.len() {
+            let start = STARTS[number];
+            if pieces[start] == text[at] {
+                let size = STARTS[number + 1] - start - 1;
+                let mut same = 1;
+                while same < size && at + same < N && text[at + same] == pieces[start + same] {
+                    same += 1;
+                }
+                if same == size && size > best_len {
+                    (best, best_len) = (128 + number as u8, size);
+                }
+            }
+            number += 1;
+        }
+        packed[len] = best;
+        len += 1;
+        at += best_len;
+    }
+    (packed, len)
+}
+
+/// The first bytes of some.
+pub const fn first<const N: usize, const M: usize>(bytes: [u8; N]) -> [u8; M] {
+    let (mut few, mut at) = ([0; M], 0);
+    while at < M {
+        few[at] = bytes[at];
+        at += 1;
+    }
+    few
+}
+
+/// What a packed text says.
+#[cfg(test)]
+pub fn unpack(text: &[u8]) -> String {
+    let text =
+        text.iter().flat_map(|&byte| if byte < 128 { vec![byte] } else { piece(byte).into() });
+    String::from_utf8(text.collect()).unwrap()
+}
+
+/// The first bytes of some.
+pub const fn first<const N: usize, const M: usize>(bytes: [u8; N]) -> [u8; M] {
+    let (mut few, mut at) = ([0; M], 0);
+    while at < M {
+        few[at] = bytes[at];
+        at += 1;
+    }
+    few
 }
 
 /// A C string without its first bytes, as many as `skip` or all.
@@ -42,11 +157,36 @@ mod tests {
 
     #[test]
     fn words_are_counted_from_0() {
-        assert_eq!(word("a bc d", 0), Some("a"));
-        assert_eq!(word("a bc d", 1), Some("bc"));
-        assert_eq!(word("a bc d", 2), Some("d"));
-        assert_eq!(word("a bc d", 3), None);
-        assert_eq!(word("a bc d", usize::MAX), None);
+        assert_eq!(word("a bc d", 0), b"a");
+        assert_eq!(word("a bc d", 1), b"bc");
+        assert_eq!(word("a bc d", 2), b"d");
+        assert_eq!(word("a bc d", 3), b"");
+        assert_eq!(word("a bc d", usize::MAX), b"");
+        assert_eq!(field(b"a::b", b':', 1), Some(&b""[..]));
+        assert_eq!(field(b"", b':', 0), Some(&b""[..]));
+        assert_eq!(field(b"a", b':', 1), None);
+        assert_eq!(place("a bc d", b"d"), Some(2));
+        assert_eq!(place("a bc d", b"b"), None);
+        assert_eq!(place("a bc d", b""), None);
+    }
+
+    #[test]
+    fn a_packed_text_is_shorter_and_says_what_it_said() {
+        let packed = t!("KVM_EXIT_SHUTDOWN: the guest\n%s of 4 KiB pages");
+        assert!(packed.len() < 30);
+        assert_eq!(unpack(packed), "KVM_EXIT_SHUTDOWN: the guest\n%s of 4 KiB pages");
+    }
+
+    #[test]
+    fn pieces_are_few_and_have_nothing_that_a_text_is_searched_for() {
+        let pieces: Vec<&str> = PIECES.split('|').collect();
+        assert!(pieces.len() <= 128, "{}", pieces.len());
+        for piece in pieces {
+            assert!(
+                piece.len() > 1 && piece.is_ascii() && !piece.contains(['\n', '%', '\0']),
+                "{piece}"
+            );
+        }
     }
 
     #[test]

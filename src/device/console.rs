@@ -9,20 +9,26 @@ use core::time::Duration;
 
 /// Output gathers until a newline, a pause, the end of the run, or until there is no more room; on a
 /// terminal each byte goes out at once.
+#[repr(C)]
 pub struct Console {
-    output: Output,
     at_once: bool,
+    /// Nothing is shown, and nothing waited for.
+    pub silent: bool,
     pause: Duration,
+    output: Output,
 }
 
 impl Console {
     /// A console on `fd` that sleeps for `pause` after each newline.
     pub fn new(fd: c_int, pause: Duration) -> Console {
-        Console { output: Output::new(fd), at_once: fd::is_terminal(fd), pause }
+        Console { output: Output::new(fd), at_once: fd::is_terminal(fd), pause, silent: false }
     }
 
     /// Takes a byte. EPIPE where the reader has gone, EINTR where a signal asked to stop.
     pub fn put(&mut self, byte: u8) -> Result<(), Errno> {
+        if self.silent {
+            return Ok(());
+        }
         self.output.put(byte)?;
         if self.at_once || byte == b'\n' {
             self.flush()?;

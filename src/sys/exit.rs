@@ -116,11 +116,9 @@ const fn without_prefixes<const N: usize>() -> [u8; N] {
     short
 }
 
-/// The C name of an exit reason without its `KVM_EXIT_`; `None` for a number that Linux 6.1 does
-/// not have.
-pub fn name(reason: u32) -> Option<&'static str> {
-    // Behind the last name stands an empty one.
-    words::word(NAMES, reason as usize).filter(|name| !name.is_empty())
+/// The C name of an exit reason without its `KVM_EXIT_`; empty for a number that Linux 6.1 does not have.
+pub fn name(reason: u32) -> &'static [u8] {
+    words::word(NAMES, reason as usize)
 }
 
 /// [`KVM_EXIT_INTERNAL_ERROR`]'s suberrors. KVM's emulator has no such instruction.

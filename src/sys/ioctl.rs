@@ -5,7 +5,10 @@
 //! capitals, the capability that announces it. Where no kernel version is said, every kernel since
 //! Linux 4.0 has the call.
 
-use super::memory::kvm_userspace_memory_region;
+use super::cap::kvm_enable_cap;
+use super::cpuid::kvm_cpuid2;
+use super::debug::{kvm_guest_debug, kvm_translation};
+use super::memory::{kvm_dirty_log, kvm_userspace_memory_region};
 use super::regs::{kvm_regs, kvm_sregs};
 use crate::words;
 
@@ -45,9 +48,9 @@ macro_rules! names {
         const NAMES: &str = concat!($(stringify!($name), " "),*);
         const NUMBERS: &[u32] = &[$($name),*];
 
-        /// The name of a request, if this program makes it: the others' would cost 2 KiB.
-        pub fn name(request: u32) -> Option<&'static str> {
-            NUMBERS.iter().position(|&n| n == request).and_then(|at| words::word(NAMES, at))
+        /// The name of a request, if this program makes it: the others' would cost 2 KiB. Else empty.
+        pub fn name(request: u32) -> &'static [u8] {
+            words::word(NAMES, NUMBERS.iter().position(|&n| n == request).unwrap_or(NUMBERS.len()))
         }
     };
 }
@@ -55,7 +58,8 @@ macro_rules! names {
 names! {
     KVM_GET_API_VERSION KVM_CREATE_VM KVM_SET_TSS_ADDR KVM_SET_IDENTITY_MAP_ADDR
     KVM_SET_USER_MEMORY_REGION KVM_GET_VCPU_MMAP_SIZE KVM_CREATE_VCPU KVM_GET_SREGS KVM_SET_SREGS
-    KVM_SET_REGS KVM_RUN KVM_GET_REGS
+    KVM_SET_REGS KVM_RUN KVM_GET_REGS KVM_CHECK_EXTENSION KVM_GET_SUPPORTED_CPUID KVM_SET_CPUID2
+    KVM_ENABLE_CAP KVM_SET_GUEST_DEBUG KVM_TRANSLATE KVM_GET_DIRTY_LOG KVM_GET_STATS_FD
 }
 
 // Where this program has no use for a structure, its size stands as a number and its name in the
@@ -74,7 +78,7 @@ requests! {
     /// 4.5. Returns the size in bytes of the mapping that holds `kvm_run`.
     KVM_GET_VCPU_MMAP_SIZE = _IO(0x04);
     /// 4.46, EXT_CPUID. `kvm_cpuid2`: what CPUID can say on this host.
-    KVM_GET_SUPPORTED_CPUID = _IOWR(0x05, 8);
+    KVM_GET_SUPPORTED_CPUID = _IOWR(0x05, size_of::<kvm_cpuid2>());
     /// 4.88, EXT_EMUL_CPUID. `kvm_cpuid2`: what KVM offers only by emulation.
     KVM_GET_EMULATED_CPUID = _IOWR(0x09, 8);
     /// 4.3, GET_MSR_FEATURES, Linux 4.16. `kvm_msr_list`: the MSRs that tell of features.
@@ -91,7 +95,7 @@ requests! {
     /// 4.7. Makes the vCPU of the number in the argument. Returns its descriptor.
     KVM_CREATE_VCPU = _IO(0x41);
     /// 4.8. `kvm_dirty_log`: a slot's pages written since the last call, a bit each.
-    KVM_GET_DIRTY_LOG = _IOW(0x42, 16);
+    KVM_GET_DIRTY_LOG = _IOW(0x42, size_of::<kvm_dirty_log>());
     /// 4.9. `kvm_memory_alias`. Gone from the kernel.
     KVM_SET_MEMORY_ALIAS = _IOW(0x43, 32);
     /// MMU_SHADOW_CACHE_CONTROL, not in api.rst. Limits KVM's pages for its own page tables.
@@ -212,7 +216,7 @@ requests! {
     /// 4.14. EINVAL where they contradict each other.
     KVM_SET_SREGS = _IOW(0x84, size_of::<kvm_sregs>());
     /// 4.15. `kvm_translation`: a linear address through the guest's own page tables.
-    KVM_TRANSLATE = _IOWR(0x85, 24);
+    KVM_TRANSLATE = _IOWR(0x85, size_of::<kvm_translation>());
     /// 4.16. `kvm_interrupt`: queues a vector; while the local APIC is not in the kernel.
     KVM_INTERRUPT = _IOW(0x86, 4);
     /// 4.18. `kvm_msrs`: reads the MSRs that it lists; returns how many it could.
@@ -232,7 +236,7 @@ requests! {
     /// 4.58, IRQCHIP.
     KVM_SET_LAPIC = _IOW(0x8f, 1024);
     /// 4.20, EXT_CPUID. `kvm_cpuid2`: what CPUID says in the guest.
-    KVM_SET_CPUID2 = _IOW(0x90, 8);
+    KVM_SET_CPUID2 = _IOW(0x90, size_of::<kvm_cpuid2>());
     /// 4.20, EXT_CPUID.
     KVM_GET_CPUID2 = _IOWR(0x91, 8);
     /// VAPIC, not in api.rst. `kvm_tpr_access_ctl`: turns `KVM_EXIT_TPR_ACCESS` on and off.
@@ -246,7 +250,7 @@ requests! {
     /// 4.64, USER_NMI. Queues an NMI.
     KVM_NMI = _IO(0x9a);
     /// 4.87, SET_GUEST_DEBUG. `kvm_guest_debug`: breakpoints and single-stepping.
-    KVM_SET_GUEST_DEBUG = _IOW(0x9b, 72);
+    KVM_SET_GUEST_DEBUG = _IOW(0x9b, size_of::<kvm_guest_debug>());
     /// 4.105, MCE. u64: the machine-check capabilities that the guest sees.
     KVM_X86_SETUP_MCE = _IOW(0x9c, 8);
     /// 4.106, MCE. `kvm_x86_mce`: raises a machine check.
@@ -264,7 +268,7 @@ requests! {
     /// 4.56, GET_TSC_KHZ.
     KVM_GET_TSC_KHZ = _IO(0xa3);
     /// 4.37, ENABLE_CAP, ENABLE_CAP_VM; a VM takes it too. `kvm_enable_cap`.
-    KVM_ENABLE_CAP = _IOW(0xa3, 104);
+    KVM_ENABLE_CAP = _IOW(0xa3, size_of::<kvm_enable_cap>());
     /// 4.42, XSAVE. `kvm_xsave`: the extended state, 4 KiB of it.
     KVM_GET_XSAVE = _IOR(0xa4, 4096);
     /// 4.43, XSAVE.

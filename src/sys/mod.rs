@@ -9,16 +9,24 @@
 //! - [`exit`]: why `KVM_RUN` came back
 //! - [`run`]: the page that user space and KVM share for a vCPU
 //! - [`regs`]: registers and segments
-//! - [`memory`]: slots of guest memory
+//! - [`cpuid`]: what the guest's CPUID says
+//! - [`memory`]: slots of guest memory, and which of their pages were written
+//! - [`cap`]: what a kernel can do
+//! - [`debug`]: single-stepping, and addresses as the guest sees them
+//! - [`stats`]: KVM's statistics
 
 // C names are the point here.
 #![allow(non_camel_case_types, non_snake_case)]
 
+pub mod cap;
+pub mod cpuid;
+pub mod debug;
 pub mod exit;
 pub mod ioctl;
 pub mod memory;
 pub mod regs;
 pub mod run;
+pub mod stats;
 
 /// `KVM_GET_API_VERSION`'s one good answer since Linux 2.6.22; api.rst 4.1 says to refuse any other.
 pub const KVM_API_VERSION: i32 = 12;

@@ -3,6 +3,9 @@
 //! The union in its middle says why `KVM_RUN` came back; `exit_reason` tells which arm of it counts.
 //! Of the arms, those are here that this program reads.
 
+use super::debug::kvm_debug_exit_arch;
+use super::regs::{kvm_regs, kvm_sregs};
+
 /// `KVM_EXIT_UNKNOWN`: the hardware left the guest for a reason that KVM has no name for.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +84,42 @@ pub struct kvm_run_emulation_failure {
 /// In `flags`: `insn_size` and `insn_bytes` are valid.
 pub const KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES: u64 = 1 << 0;
 
+/// `KVM_EXIT_DEBUG`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct kvm_run_debug {
+    pub arch: kvm_debug_exit_arch,
+}
+
+/// `KVM_EXIT_HYPERCALL`: `vmcall` or `vmmcall`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct kvm_run_hypercall {
+    /// RAX.
+    pub nr: u64,
+    /// RBX, RCX, RDX, RSI.
+    pub args: [u64; 6],
+    /// To be filled: what RAX will be.
+    pub ret: u64,
+    pub longmode: u32,
+    pub pad: u32,
+}
+
+/// `KVM_EXIT_X86_RDMSR`, `KVM_EXIT_X86_WRMSR`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct kvm_run_msr {
+    /// To be filled: not 0 for a #GP in the guest.
+    pub error: u8,
+    pub pad: [u8; 7],
+    /// One of `KVM_MSR_EXIT_REASON_*` in [`super::cap`].
+    pub reason: u32,
+    /// ECX.
+    pub index: u32,
+    /// EDX:EAX; of a read, to be filled.
+    pub data: u64,
+}
+
 /// The union. `padding` fixes its size for all kernels.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -91,6 +130,9 @@ pub union kvm_run_exit {
     pub mmio: kvm_run_mmio,
     pub internal: kvm_run_internal,
     pub emulation_failure: kvm_run_emulation_failure,
+    pub debug: kvm_run_debug,
+    pub hypercall: kvm_run_hypercall,
+    pub msr: kvm_run_msr,
     pub padding: [u8; 256],
 }
 
@@ -120,11 +162,43 @@ pub struct kvm_run {
     /// In C the union has no name.
     pub exit: kvm_run_exit,
 
-    /// Which registers `s` carries: api.rst 6.74, `KVM_CAP_SYNC_REGS`.
+    /// In: which registers KVM is to leave in `s` at each exit: `KVM_SYNC_X86_*`. api.rst 6.74,
+    /// `KVM_CAP_SYNC_REGS`.
     pub kvm_valid_regs: u64,
+    /// In: which ones it is to take from there when it enters.
     pub kvm_dirty_regs: u64,
-    pub s: [u8; SYNC_REGS_SIZE_BYTES],
+    pub s: kvm_run_s,
 }
+
+/// The registers; `padding` fixes the size for all kernels. In C the union has no name.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub union kvm_run_s {
+    pub regs: kvm_sync_regs,
+    pub padding: [u8; SYNC_REGS_SIZE_BYTES],
+}
+
+/// What `KVM_GET_REGS`, `KVM_GET_SREGS` and `KVM_GET_VCPU_EVENTS` give, without a call.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct kvm_sync_regs {
+    pub regs: kvm_regs,
+    pub sregs: kvm_sregs,
+    /// `struct kvm_vcpu_events`.
+    pub events: [u8; 64],
+}
+
+impl Default for kvm_sync_regs {
+    fn default() -> Self {
+        let (regs, sregs) = (kvm_regs::default(), kvm_sregs::default());
+        kvm_sync_regs { regs, sregs, events: [0; 64] }
+    }
+}
+
+/// In `kvm_valid_regs`: the general registers.
+pub const KVM_SYNC_X86_REGS: u64 = 1 << 0;
+/// Segments and control registers.
+pub const KVM_SYNC_X86_SREGS: u64 = 1 << 1;
 
 /// The room for registers that are passed in `kvm_run` itself.
 pub const SYNC_REGS_SIZE_BYTES: usize = 2048;

@@ -1,0 +1,246 @@
+//! The state in which the vCPU starts: its registers, and the tables in RAM that they point to.
+//!
+//! A mode other than real mode is a set of bits in control registers, and segments to go with it. The
+//! processor looks at descriptors only when a segment register is loaded; KVM loads the hidden part of each
+//! directly, so that the GDT in RAM serves a guest that loads one itself, or returns from an interrupt.
+
+use crate::error::Error;
+use crate::layout::{self, CODE_32, CODE_64, DATA, PAGE_SIZE, USER_CODE, USER_DATA};
+use crate::memory::Memory;
+use crate::sys::regs::{kvm_regs, kvm_segment, kvm_sregs};
+use crate::x86::*;
+
+/// `--mode`.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub enum Mode {
+    /// As after a reset: 16-bit, segments of 64 KiB, no protection.
+    Real,
+    /// 32-bit protected mode, flat segments, no paging, ring 0.
+    Protected,
+    /// 64-bit mode, addresses below 4 GiB stand for themselves, ring 0.
+    Long,
+    /// Likewise in ring 3, with port I/O allowed.
+    User,
+}
+
+/// Their names, in that order.
+pub const NAMES: &str = "real protected long user";
+
+/// How many bytes at the end of RAM are the tables'.
+pub fn tables_size(mode: Mode) -> u64 {
+    if mode == Mode::Real { 0 } else { layout::TABLES }
+}
+
+/// The registers with which code at `entry`, below 4 GiB, starts. `sregs` are those of a fresh vCPU, which
+/// is in the processor's reset state (SDM volume 3, "Processor State After Reset"): real mode, segments at 0
+/// but for CS, at 0xffff_0000.
+pub fn registers(mode: Mode, entry: u64, ram_end: u64, sregs: &mut kvm_sregs) -> kvm_regs {
+    if mode == Mode::Real {
+        return real(entry, sregs);
+    }
+    let tables = layout::tables(ram_end);
+
+    // SDM volume 3, "Switching to Protected Mode"; APM volume 2, 4.5.
+    sregs.cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE;
+    // SSE can be used at once. SDM volume 3, 13.1.
+    sregs.cr4 = CR4_OSFXSR | CR4_OSXMMEXCPT;
+    if mode >= Mode::Long {
+        // SDM volume 3, "Initializing IA-32e Mode"; APM volume 2, 14.6. What a guest must do in this
+        // order, KVM does at once.
+        sregs.cr3 = tables + PAGE_SIZE;
+        sregs.cr4 |= CR4_PAE;
+        sregs.efer = EFER_LME | EFER_LMA;
+        sregs.cr0 |= CR0_PG;
+    }
+
+    let (code, data) = match mode {
+        Mode::Protected => (CODE_32, DATA),
+        Mode::User => (USER_CODE, USER_DATA),
+        _ => (CODE_64, DATA),
+    };
+    let data = segment(data);
+    let kvm_sregs { cs, ds, es, fs, gs, ss, .. } = sregs;
+    *cs = segment(code);
+    for other in [ds, es, fs, gs, ss] {
+        *other = data;
+    }
+    sregs.gdt.base = tables;
+    sregs.gdt.limit = size_of_val(&GDT) as u16 - 1;
+    // No vector is there: any exception is a triple fault, until the guest has an IDT of its own.
+    sregs.idt.limit = 0;
+
+    kvm_regs {
+        rip: entry,
+        rflags: if mode == Mode::User { RFLAGS_1 | RFLAGS_IOPL_3 } else { RFLAGS_1 },
+        rsp: tables,
+        ..kvm_regs::default()
+    }
+}
+
+/// Real mode: SDM volume 3, "8086 Emulation".
+fn real(entry: u64, sregs: &mut kvm_sregs) -> kvm_regs {
+    // Its offsets end at 64 KiB (`limit` stays 0xffff). An entry above gets a CS base, as the processor
+    // itself does it for its first instruction.
+    let rip = entry & 0xffff;
+    let base = entry - rip;
+    sregs.cs.base = base;
+    sregs.cs.selector = (base >> 4) as u16;
+    kvm_regs {
+        rip,
+        rflags: RFLAGS_1,
+        // As the original has them. A 16-bit push counts SP alone down, from 0xffff to 0xfffd.
+        rsp: 0xffff_ffff,
+        rbp: 0xffff_ffff,
+        ..kvm_regs::default()
+    }
+}
+
+// A descriptor: SDM volume 3, 3.4.5. Base 0, limit 4 GiB, present, accessed.
+const FLAT: u64 = 0x008f_9000_0000_ffff;
+const CODE: u64 = (TYPE_CODE as u64) << 40;
+const WRITABLE: u64 = (TYPE_DATA as u64) << 40;
+const DPL_3: u64 = 3 << 45;
+const L: u64 = 1 << 53;
+const DB: u64 = 1 << 54;
+
+/// In the order of the selectors in [`layout`].
+const GDT: [u64; 6] = [
+    0,
+    FLAT | CODE | DB,
+    FLAT | WRITABLE | DB,
+    FLAT | CODE | L,
+    FLAT | WRITABLE | DB | DPL_3,
+    FLAT | CODE | L | DPL_3,
+];
+
+/// What the processor makes of a descriptor of ours.
+#[inline(never)]
+fn segment(selector: u16) -> kvm_segment {
+    let descriptor = GDT.get(usize::from(selector >> 3)).copied().unwrap_or(0);
+    let bit = |number: u32| (descriptor >> number & 1) as u8;
+    kvm_segment {
+        base: 0,
+        limit: 0xffff_ffff,
+        selector,
+        r#type: (descriptor >> 40 & 15) as u8,
+        present: 1,
+        dpl: (descriptor >> 45 & 3) as u8,
+        db: bit(54),
+        s: 1,
+        l: bit(53),
+        g: 1,
+        ..kvm_segment::default()
+    }
+}
+
+/// Writes the tables into RAM that begins at `base`; see [`layout::TABLES`].
+pub fn write_tables(memory: &Memory, base: u64) -> Result<(), Error> {
+    const NEXT: u64 = PTE_P | PTE_RW | PTE_US;
+    let place = layout::tables(memory.size());
+    let tables = base + place;
+    let mut page = [0u64; 512];
+    for number in 0..layout::TABLES / PAGE_SIZE {
+        for (index, entry) in (0..).zip(&mut page) {
+            *entry = match number {
+                0 => GDT.get(index as usize).copied().unwrap_or(0),
+                1 if index == 0 => (tables + 2 * PAGE_SIZE) | NEXT,
+                2 if index < 4 => (tables + (3 + index) * PAGE_SIZE) | NEXT,
+                1 | 2 => 0,
+                // 512 pages of 2 MiB to a gibibyte.
+                _ => (number - 3) << 30 | index << 21 | NEXT | PTE_PS,
+            };
+        }
+        memory.write(place + number * PAGE_SIZE, bytes(&page))?;
+    }
+    Ok(())
+}
+
+fn bytes(page: &[u64; 512]) -> &[u8; 4096] {
+    // SAFETY: as many bytes, of which each has a value.
+    unsafe { &*page.as_ptr().cast() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::Backing;
+
+    const RAM: u64 = 16 << 20;
+
+    fn start(mode: Mode, entry: u64) -> (kvm_regs, kvm_sregs) {
+        let mut sregs = kvm_sregs::default();
+        sregs.cs.base = 0xffff_0000;
+        sregs.cs.selector = 0xf000;
+        sregs.tr = kvm_segment { r#type: TYPE_BUSY_TSS, present: 1, ..Default::default() };
+        (registers(mode, entry, RAM, &mut sregs), sregs)
+    }
+
+    #[test]
+    fn an_entry_below_64_kib_is_the_original_s_state() {
+        let (regs, sregs) = start(Mode::Real, 0x1000);
+        assert_eq!(
+            (regs.rip, regs.rflags, regs.rsp, regs.rbp),
+            (0x1000, 2, 0xffff_ffff, 0xffff_ffff)
+        );
+        assert_eq!(
+            (regs.rax, regs.rbx, regs.rcx, regs.rdx, regs.rsi, regs.rdi),
+            (0, 0, 0, 0, 0, 0)
+        );
+        assert_eq!((sregs.cs.base, sregs.cs.selector), (0, 0));
+    }
+
+    #[test]
+    fn an_entry_above_goes_through_cs() {
+        for entry in [0x1_0000, 0x10_1234, 0xfffb_bfff] {
+            let (regs, sregs) = start(Mode::Real, entry);
+            assert!(regs.rip <= 0xffff);
+            assert_eq!(sregs.cs.base + regs.rip, entry);
+        }
+    }
+
+    #[test]
+    fn each_mode_is_what_it_says_and_breaks_no_rule() {
+        for (mode, index, paging, ring) in
+            [(Mode::Protected, 3, 0, 0), (Mode::Long, 4, 3, 0), (Mode::User, 4, 3, 3)]
+        {
+            let (regs, sregs) = start(mode, 0x20_0000);
+            assert_eq!(x86_mode(&regs, &sregs), (index, paging), "{mode:?}");
+            assert_eq!((regs.rip, sregs.cs.base, sregs.cs.dpl), (0x20_0000, 0, ring));
+            assert_eq!(broken_rules(&regs, &sregs), 0, "{mode:?}");
+            assert_eq!((regs.rsp, sregs.gdt.base), (RAM - 0x7000, RAM - 0x7000));
+        }
+    }
+
+    fn x86_mode(regs: &kvm_regs, sregs: &kvm_sregs) -> (usize, usize) {
+        crate::x86::mode(regs, sregs)
+    }
+
+    #[test]
+    fn descriptors_are_the_well_known_ones() {
+        assert_eq!(GDT[usize::from(CODE_32 >> 3)], 0x00cf_9b00_0000_ffff);
+        assert_eq!(GDT[usize::from(DATA >> 3)], 0x00cf_9300_0000_ffff);
+        assert_eq!(GDT[usize::from(CODE_64 >> 3)], 0x00af_9b00_0000_ffff);
+        assert_eq!(GDT[usize::from(USER_DATA >> 3)], 0x00cf_f300_0000_ffff);
+        assert_eq!(GDT[usize::from(USER_CODE >> 3)], 0x00af_fb00_0000_ffff);
+    }
+
+    #[test]
+    fn the_tables_map_four_gibibytes_to_themselves() {
+        let memory = Memory::map(Backing::Anonymous, RAM).unwrap();
+        write_tables(&memory, 0).unwrap();
+        let entry = |table: u64, index: u64| {
+            let mut bytes = [0; 8];
+            memory.read((table & PTE_ADDRESS) + index * 8, &mut bytes).unwrap();
+            u64::from_le_bytes(bytes)
+        };
+        for address in [0, 0x1000, 0x4020_0000, 0xe000_0000, 0xffff_ffff] {
+            let pml4e = entry(RAM - 6 * 4096, address >> 39);
+            let pdpte = entry(pml4e, address >> 30 & 511);
+            let pde = entry(pdpte, address >> 21 & 511);
+            assert_eq!((pml4e & 0xfff, pdpte & 0xfff, pde & 0xfff), (7, 7, 0x87));
+            assert_eq!(pde & PTE_ADDRESS, address & !0x1f_ffff);
+        }
+        assert_eq!(entry(RAM - 6 * 4096, 1), 0);
+        assert_eq!(entry(RAM - 5 * 4096, 4), 0);
+    }
+}

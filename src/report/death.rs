@@ -1,0 +1,329 @@
+//! How a guest died: in words, and with all that is left to be seen.
+
+use super::{name, registers};
+use crate::exit::{Death, emulation_bytes};
+use crate::sys::regs::{kvm_regs, kvm_sregs};
+use crate::sys::run::kvm_sync_regs;
+use crate::t;
+use crate::text::Text;
+use crate::vcpu::RunPage;
+use crate::view::{Paging, View};
+use crate::words;
+use crate::x86;
+use core::arch::x86_64::__cpuid;
+
+/// What a guest can die of, and below it what commonly causes it; [`cause`] chooses the pair.
+const DEATHS: &[u8] = t!("\
+KVM_EXIT_SHUTDOWN: triple fault: no handler for an exception, nor for the double fault
+an IDT that is missing or can't be reached; a stack without RAM; page tables that map nothing. \
+--replay shows the way there
+KVM_EXIT_FAIL_ENTRY: the hardware refused the guest: %x%s
+registers that contradict each other, as --mode and --set or the guest itself left them
+KVM_EXIT_INTERNAL_ERROR: suberror %d, KVM_INTERNAL_ERROR_
+an instruction on an address without RAM that KVM's emulator does not have; or a jump to where no RAM is
+KVM_EXIT_INTERNAL_ERROR: suberror %d, KVM_INTERNAL_ERROR_
+an IDT, GDT, TSS or stack where no RAM is
+KVM_EXIT_UNKNOWN: the hardware's reason is unknown to KVM: %x
+a processor that is newer than its kernel
+exit %d, KVM_EXIT_%s: not asked for, so not answered
+a kernel that is newer than this program
+exit %d, KVM_EXIT_%s: of an access that can't be
+a kernel that is newer than this program");
+
+/// What `KVM_INTERNAL_ERROR_*` mean, by number.
+const SUBERRORS: &[u8] = t!("\n\
+EMULATION: KVM met an instruction that it can't emulate
+SIMUL_EX: two exceptions at once
+DELIVERY_EV: the delivery of an exception or interrupt left the guest
+UNEXPECTED_EXIT_REASON: an exit that KVM never asked for");
+
+/// Says what the guest died of, and what commonly causes that.
+#[inline(never)]
+pub fn cause(text: &mut Text, death: Death, page: &RunPage) {
+    let reason = page.exit_reason();
+    let internal = page.internal();
+    let mut word: &[u8] = b"";
+    let mut number = reason.into();
+    match death {
+        Death::FailEntry => {
+            number = page.fail_entry().hardware_entry_failure_reason;
+            word = entry_failure(is_amd(), number);
+        }
+        Death::Emulation | Death::Internal => number = internal.suberror.into(),
+        Death::Unknown => number = page.hw().hardware_exit_reason,
+        Death::Shutdown | Death::Unexpected | Death::Malformed => word = name(reason),
+    }
+    text.say(words::line(DEATHS, 2 * death as usize), &[word], &[number]);
+    if let Death::Emulation | Death::Internal = death {
+        match words::line(SUBERRORS, number as usize) {
+            b"" => text.plain(t!("(not in Linux 6.1)")),
+            meaning => text.plain(meaning),
+        }
+    }
+    text.plain(t!("\n  commonly: "));
+    text.plain(words::line(DEATHS, 2 * death as usize + 1));
+    match (death, emulation_bytes(&page.emulation_failure())) {
+        (Death::Emulation, bytes @ [_, ..]) => {
+            text.plain(t!("\n  its bytes and what follows:"));
+            text.dump(bytes);
+        }
+        (Death::Internal, _) => {
+            text.plain(t!("\n  KVM's data:"));
+            for &word in internal.data.iter().take(internal.ndata as usize) {
+                text.say(t!(" %x"), &[], &[word]);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// CPUID leaf 0 spells the vendor: "AuthenticAMD", or "HygonGenuine" of the same design.
+fn is_amd() -> bool {
+    matches!(&__cpuid(0).ebx.to_le_bytes(), b"Auth" | b"Hygo")
+}
+
+/// What the hardware's code means: Intel's SDM volume 3, appendix C and 31.4; AMD's APM volume 2, appendix C.
+fn entry_failure(amd: bool, reason: u64) -> &'static [u8] {
+    match (amd, reason) {
+        // KVM hands on 32 bits of it, or all 64.
+        (true, 0xffff_ffff | u64::MAX) => b", AMD's VMEXIT_INVALID: the state is inconsistent",
+        (false, 0x8000_0021) => b", Intel's invalid guest state",
+        (false, 0x8000_0022) => b", Intel's failure to load MSRs",
+        (false, 0x8000_0029) => b", Intel's machine check during entry",
+        (false, 7) => b", Intel's VM-instruction error: invalid control fields, a bug of KVM's",
+        (false, 8) => b", Intel's VM-instruction error: invalid host state, a bug of KVM's",
+        _ => b"",
+    }
+}
+
+/// All that is left to be seen: registers, broken rules, code, stack, and the way through the page tables. After
+/// a replay the vCPU's own registers are gone, and `view` is asked by those that are given.
+#[inline(never)]
+pub fn state(text: &mut Text, view: &View, regs: &kvm_regs, sregs: &kvm_sregs, replayed: bool) {
+    registers::show(text, regs, sregs);
+    // SDM volume 3, "First Instruction Executed": where that is after a reset.
+    if (regs.rip, sregs.cs.base) == (0xfff0, 0xffff_0000) {
+        text.say(
+            t!("\n  This is the state after a reset: AMD's hardware keeps nothing of a shutdown"),
+            &[],
+            &[],
+        );
+        return;
+    }
+    rules(text, regs, sregs);
+
+    let (mode, paging) = x86::mode(regs, sregs);
+    let paging = Paging::new(paging, sregs);
+    // 64-bit mode has no bases but those of FS and GS; elsewhere addresses have 32 bits.
+    let linear = |base: u64, offset: u64| match mode {
+        4 => offset,
+        _ => base.wrapping_add(offset) & 0xffff_ffff,
+    };
+    let look = |address: u64, bytes: &mut [u8]| match replayed {
+        true => view.linear_by(paging, address, bytes),
+        false => view.linear(address, bytes),
+    };
+
+    let rip = linear(sregs.cs.base, regs.rip);
+    let (mut before, mut after) = ([0; 16], [0; 16]);
+    text.say(t!("\n  code at %x:"), &[], &[rip]);
+    if look(rip.wrapping_sub(16), &mut before) == before.len() {
+        text.dump(&before);
+    }
+    text.plain(t!(" |"));
+    let len = look(rip, &mut after);
+    found(text, &after, len);
+
+    // A push in 16-bit code counts SP alone, and beyond what the mode has there is nothing.
+    let mask = if mode == 4 {
+        u64::MAX
+    } else if sregs.ss.db != 0 {
+        0xffff_ffff
+    } else {
+        0xffff
+    };
+    let rsp = linear(sregs.ss.base, regs.rsp & mask);
+    let mut top = [0; 32];
+    text.say(t!("\n  stack at %x:"), &[], &[rsp]);
+    let len = look(rsp, &mut top);
+    found(text, &top, len);
+
+    walk(text, view, paging, b"rip", rip);
+    walk(text, view, paging, b"rsp", rsp);
+    if sregs.cr2 != 0 {
+        walk(text, view, paging, b"cr2, the last page fault", sregs.cr2);
+    }
+}
+
+fn found(text: &mut Text, bytes: &[u8], len: usize) {
+    text.dump(bytes.get(..len).unwrap_or_default());
+    if len < bytes.len() {
+        text.plain(t!(" (no RAM)"));
+    }
+}
+
+/// The rules of the manual that these registers break.
+#[inline(never)]
+pub fn rules(text: &mut Text, regs: &kvm_regs, sregs: &kvm_sregs) {
+    let broken = x86::broken_rules(regs, sregs);
+    for rule in (0..64).filter(|rule| broken >> rule & 1 != 0) {
+        text.plain(t!("\n  rule broken: "));
+        text.plain(words::line(x86::RULES, rule));
+    }
+}
+
+fn walk(text: &mut Text, view: &View, paging: Paging, what: &[u8], linear: u64) {
+    if paging.levels == 0 {
+        return;
+    }
+    text.say(t!("\n  page tables for %s:"), &[what], &[]);
+    let end = view.walk(paging, linear, &mut |level, place, entry| {
+        let name = words::word(x86::ENTRIES, level as usize);
+        text.say(t!("\n    %s at %x: "), &[name], &[place]);
+        match entry {
+            None => text.plain(t!("no RAM there")),
+            Some(entry) => {
+                text.say(t!("%x"), &[], &[entry]);
+                text.bits(entry & 0x1ff, x86::PTE);
+                text.bits(entry >> 63, b"NX");
+            }
+        }
+    });
+    match end {
+        None => text.plain(t!("\n    it maps nothing")),
+        Some(address) => {
+            let there = view.physical(address, &mut [0]);
+            let verdict = if there { "" } else { ", where no RAM is" };
+            text.say(t!("\n    GPA %x%s"), &[verdict.as_bytes()], &[address]);
+        }
+    }
+}
+
+/// `--replay`: the last instructions of a guest that was run again, single-stepped.
+pub struct Replay {
+    /// Linear addresses, in a ring.
+    addresses: [u64; 32],
+    /// How many there were.
+    count: u64,
+    /// The state before the last one.
+    before: kvm_sync_regs,
+}
+
+impl Replay {
+    /// Nothing yet.
+    pub fn new() -> Replay {
+        Replay { addresses: [0; 32], count: 0, before: kvm_sync_regs::default() }
+    }
+
+    /// An instruction begins in this state.
+    pub fn at(&mut self, state: &kvm_sync_regs) {
+        self.before = *state;
+        if let Some(place) = self.addresses.get_mut((self.count % 32) as usize) {
+            *place = state.sregs.cs.base.wrapping_add(state.regs.rip);
+        }
+        self.count += 1;
+    }
+
+    /// Shows them, and the state before the last one.
+    #[inline(never)]
+    pub fn show(&self, text: &mut Text, view: &View) {
+        let kvm_sync_regs { regs, sregs, .. } = &self.before;
+        let shown = self.count.min(32);
+        text.say(t!("replay: the last %d of %d instructions"), &[], &[shown, self.count]);
+        let paging = Paging::new(x86::mode(regs, sregs).1, sregs);
+        for number in self.count - shown..self.count {
+            let address = self.addresses.get((number % 32) as usize).copied().unwrap_or(0);
+            let mut bytes = [0; 8];
+            let len = view.linear_by(paging, address, &mut bytes);
+            text.say(t!("\n  %x:"), &[], &[address]);
+            found(text, &bytes, len);
+        }
+        text.plain(t!("\nbefore the last of them:"));
+        state(text, view, regs, sregs, true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::run::*;
+
+    fn said(say: impl Fn(&mut Text)) -> String {
+        let mut text = Text::new(-1);
+        say(&mut text);
+        let said = text.shown().to_string();
+        assert!(!said.contains('%'), "{said}");
+        said
+    }
+
+    fn page(reason: u32, arm: kvm_run_exit) -> RunPage {
+        let mut page = RunPage::map(-1, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, 3 * 4096).unwrap();
+        page.fake(reason, arm);
+        page
+    }
+
+    #[test]
+    fn each_death_has_its_own_words() {
+        let internal = |suberror| kvm_run_exit {
+            internal: kvm_run_internal {
+                suberror,
+                ndata: 2,
+                data: [0x51, 0x52, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+            },
+        };
+        let entry = |code| kvm_run_exit {
+            fail_entry: kvm_run_fail_entry { hardware_entry_failure_reason: code, cpu: 0 },
+        };
+        let emulation_failure = kvm_run_emulation_failure {
+            suberror: 1,
+            ndata: 3,
+            flags: 1,
+            insn_size: 2,
+            insn_bytes: [15; 15],
+        };
+        for (death, reason, arm, words) in [
+            (Death::Shutdown, 8, internal(0), "KVM_EXIT_SHUTDOWN: triple fault"),
+            (Death::Shutdown, 8, internal(0), "commonly: an IDT that is missing"),
+            (Death::FailEntry, 9, entry(0x77), "the hardware refused the guest: 0x77"),
+            (
+                Death::Emulation,
+                17,
+                kvm_run_exit { emulation_failure },
+                "suberror 1, KVM_INTERNAL_ERROR_EMULATION: KVM met",
+            ),
+            (Death::Emulation, 17, kvm_run_exit { emulation_failure }, "what follows: 0f 0f\n"),
+            (Death::Internal, 17, internal(2), "suberror 2, KVM_INTERNAL_ERROR_SIMUL_EX: two"),
+            (Death::Internal, 17, internal(3), "suberror 3, KVM_INTERNAL_ERROR_DELIVERY_EV: the"),
+            (Death::Internal, 17, internal(4), "4, KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON: an"),
+            (Death::Internal, 17, internal(9), "9, KVM_INTERNAL_ERROR_(not in Linux 6.1)"),
+            (Death::Internal, 17, internal(9), "KVM's data: 0x51 0x52\n"),
+            (
+                Death::Unknown,
+                0,
+                entry(77),
+                "KVM_EXIT_UNKNOWN: the hardware's reason is unknown to KVM: 0x4d",
+            ),
+            (Death::Unexpected, 28, internal(0), "exit 28, KVM_EXIT_ARM_NISV: not asked for"),
+            (Death::Unexpected, 99, internal(0), "exit 99, KVM_EXIT_(not in Linux 6.1): not asked"),
+            (Death::Malformed, 2, internal(0), "exit 2, KVM_EXIT_IO: of an access that can't be"),
+        ] {
+            let said = said(|text| cause(text, death, &page(reason, arm))) + "\n";
+            assert!(said.contains(words), "{death:?}: {said}");
+        }
+    }
+
+    #[test]
+    fn each_code_of_a_failed_entry_is_its_vendor_s() {
+        for (amd, code, words) in [
+            (true, u64::MAX, ", AMD's VMEXIT_INVALID"),
+            (true, 0xffff_ffff, ", AMD's VMEXIT_INVALID"),
+            (true, 0x8000_0021, ""),
+            (false, 0x8000_0021, ", Intel's invalid guest state"),
+            (false, 7, ", Intel's VM-instruction error"),
+            (false, u64::MAX, ""),
+        ] {
+            assert!(entry_failure(amd, code).starts_with(words.as_bytes()));
+            assert_eq!(entry_failure(amd, code).is_empty(), words.is_empty());
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! `--trace`, `--step`: a line for each call and each exit, with the time. README.md describes the format.
+
+use super::registers::Changes;
+use crate::errno::Errno;
+use crate::error::Call;
+use crate::exit::{self, Exit};
+use crate::fd::{self, Argument};
+use crate::sys::cap;
+use crate::sys::ioctl;
+use crate::sys::regs::kvm_regs;
+use crate::sys::run::kvm_sync_regs;
+use crate::t;
+use crate::text::Text;
+use crate::vcpu::RunPage;
+use crate::words;
+use crate::x86;
+use core::ffi::c_int;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// When the program began, in nanoseconds of the monotonic clock.
+static START: AtomicU64 = AtomicU64::new(0);
+
+/// From now on, times count from here; and with `calls`, each call is shown.
+pub fn begin(calls: bool) {
+    START.store(fd::now(), Relaxed);
+    if calls {
+        fd::watch(call);
+    }
+}
+
+/// Microseconds since the beginning.
+pub fn time() -> u64 {
+    (fd::now() - START.load(Relaxed)) / 1000
+}
+
+/// A line on standard error: a time, and what `say` adds.
+#[inline(never)]
+fn line(time: u64, say: &mut dyn FnMut(&mut Text)) {
+    let mut text = Text::new(libc::STDERR_FILENO);
+    text.say(t!("%d\t"), &[], &[time]);
+    say(&mut text);
+    text.plain(t!("\n"));
+    // Whether it could be written: there is nobody to tell.
+    let _ = text.finish();
+}
+
+/// Shows a call. Those are left out that only look at the vCPU, and a `KVM_RUN` that succeeds, which has an
+/// exit's line instead.
+fn call(call: Call, fd: c_int, argument: &Argument, result: Result<usize, Errno>) {
+    let looks = [ioctl::KVM_GET_REGS, ioctl::KVM_TRANSLATE].map(Call::ioctl);
+    if looks.contains(&call) || call == Call::ioctl(ioctl::KVM_RUN) && result.is_ok() {
+        return;
+    }
+    line(time(), &mut |text| {
+        text.say(t!("%s("), &[call.name()], &[]);
+        // open and mmap of anonymous memory have none.
+        if fd >= 0 {
+            text.say(t!("%d"), &[], &[fd as u64]);
+            if !matches!(argument, Argument::None | Argument::Out(_)) {
+                text.plain(t!(", "));
+            }
+        }
+        about(text, argument);
+        match result {
+            Ok(address) if call.is_map() => text.say(t!(") = %x"), &[], &[address as u64]),
+            Ok(result) => text.say(t!(") = %d"), &[], &[result as u64]),
+            Err(errno) => text.say(t!(") = -1 %s (%d)"), &[errno.name()], &[errno.0 as u64]),
+        }
+    });
+}
+
+fn about(text: &mut Text, argument: &Argument) {
+    match *argument {
+        Argument::None | Argument::Out(_) => {}
+        Argument::Number(number) => text.say(t!("%d"), &[], &[number]),
+        Argument::Size(size) => text.say(t!("%z"), &[], &[size]),
+        Argument::GpaValue(gpa) | Argument::Gpa(&gpa) => text.say(t!("GPA %x"), &[], &[gpa]),
+        Argument::Path(path) => text.say(t!("\"%s\""), &[path.to_bytes()], &[]),
+        Argument::Capability(number) => capability(text, number as u32),
+        Argument::Region(region) => {
+            let numbers = [
+                region.slot.into(),
+                region.guest_phys_addr,
+                region.memory_size,
+                region.userspace_addr,
+                region.flags.into(),
+            ];
+            text.say(t!("slot %d, GPA %x, %z, HVA %x, flags %d"), &[], &numbers);
+            text.bits(region.flags.into(), b"LOG_DIRTY_PAGES READONLY");
+        }
+        Argument::Regs(regs) => {
+            let zeros = kvm_regs::default();
+            let changes = &mut Changes::new(text, b", ");
+            changes.general(&zeros, regs);
+            text.say(t!(", rip %x"), &[], &[regs.rip]);
+        }
+        Argument::Sregs(sregs, before) => Changes::new(text, b", ").special(before, sregs),
+        Argument::Enable(enable) => {
+            capability(text, enable.cap);
+            text.say(t!(", %x"), &[], enable.args.get(..1).unwrap_or_default());
+        }
+        Argument::Debug(debug) => text.bits(debug.control.into(), b"ENABLE SINGLESTEP"),
+        Argument::Cpuid(cpuid) => text.say(t!("%d entries"), &[], &[cpuid.nent.into()]),
+    }
+}
+
+fn capability(text: &mut Text, number: u32) {
+    text.say(t!("KVM_CAP_%s"), &[cap::name(number)], &[]);
+}
+
+/// What the program did in reply to an exit, in the order of [`REPLIES`].
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Reply {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// It went to standard output.
+    Console,
+    /// Nobody is there.
+    Nobody,
+    /// The scratch register.
+    Scratch,
+    /// The time.
+    Time,
+    /// The doorbell was rung.
+    Doorbell,
+    /// It answered the hypercall.
+    Hypercall,
+    /// The lessons' MSR.
+    Msr,
+    /// A #GP in the guest.
+    Fault,
+    /// The end of the run.
+    End,
+}
+
+/// A line each.
+const REPLIES: &[u8] = t!("
+ -> standard output
+ -> nobody: ones, or lost
+ -> scratch register
+ -> time
+ -> doorbell
+ -> answered
+ -> the lessons' MSR
+ -> #GP in the guest
+ -> the run ends");
+
+/// Shows an exit after it was answered: its number and name, where, its data, and the answer.
+pub fn exit(time: u64, page: &mut RunPage, reply: Reply) {
+    line(time, &mut |text| {
+        let number = page.exit_reason();
+        let words = [super::name(number)];
+        let rip = page.registers().regs.rip;
+        text.say(t!("exit %d KVM_EXIT_%s, rip %x"), &words, &[number.into(), rip]);
+        match exit::decode(page) {
+            Exit::Port { write, port, size, data } => {
+                let direction: &[u8] = if write { b"OUT" } else { b"IN" };
+                let count = data.len().checked_div(size).unwrap_or(0);
+                let numbers = [port.into(), size as u64, count as u64];
+                text.say(t!(": %s port %x size %d count %d:"), &[direction], &numbers);
+                for item in data.chunks(size.max(1)).take(ITEMS) {
+                    value(text, item);
+                }
+                if count > ITEMS {
+                    text.plain(t!(" ..."));
+                }
+            }
+            Exit::Mmio { write, address, data } => {
+                let direction: &[u8] = if write { b"write" } else { b"read" };
+                let numbers = [address, data.len() as u64];
+                text.say(t!(": MMIO %s %x len %d:"), &[direction], &numbers);
+                value(text, data);
+            }
+            Exit::Hypercall(call) => {
+                let [a, b, c, d, ..] = call.args;
+                text.say(t!(": %d(%x, %x, %x, %x) = %x"), &[], &[call.nr, a, b, c, d, call.ret]);
+            }
+            Exit::Msr { msr, .. } => {
+                text.say(t!(": MSR %x %x, reason"), &[], &[msr.index.into(), msr.data]);
+                text.bits(msr.reason.into(), b"INVAL UNKNOWN FILTER");
+            }
+            _ => {}
+        }
+        text.plain(words::line(REPLIES, reply as usize));
+    });
+}
+
+/// Items of a string that are shown.
+const ITEMS: usize = 8;
+
+/// A number, and the character that it is.
+fn value(text: &mut Text, bytes: &[u8]) {
+    let number = x86::number(bytes);
+    text.plain(t!(" "));
+    text.value(number, bytes.len());
+    if let 0x20..0x7f = number {
+        text.say(t!(" '%s'"), &[&[number as u8]], &[]);
+    }
+}
+
+/// `--step`: an instruction that was executed: its linear address, its bytes, and what it changed. Its length
+/// shows from the next one's place; of a jump it is not known, and of `bytes` the first are shown.
+pub fn step(before: &kvm_sync_regs, after: &kvm_sync_regs, bytes: &[u8]) {
+    let address = |at: &kvm_sync_regs| at.sregs.cs.base.wrapping_add(at.regs.rip);
+    let (from, to) = (address(before), address(after));
+    line(time(), &mut |text| {
+        text.say(t!("step %x:"), &[], &[from]);
+        match bytes.get(..to.wrapping_sub(from) as usize) {
+            Some(instruction @ [_, ..]) => text.dump(instruction),
+            _ => {
+                text.dump(bytes.get(..6).unwrap_or_default());
+                text.say(t!(".. -> %x"), &[], &[to]);
+            }
+        }
+        text.plain(t!("\t"));
+        let changes = &mut Changes::new(text, b", ");
+        changes.general(&before.regs, &after.regs);
+        changes.special(&before.sregs, &after.sregs);
+    });
+}

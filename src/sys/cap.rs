@@ -1,0 +1,87 @@
+//! What a kernel can do: the extensions that `KVM_CHECK_EXTENSION` answers for (api.rst 4.4), of which those
+//! are here that this program uses or tells about.
+
+use crate::words;
+
+/// Defines the constants, and their names in one string, without `KVM_CAP_`.
+macro_rules! capabilities {
+    ($($(#[$doc:meta])* $name:ident, $short:ident = $number:literal;)*) => {
+        $($(#[$doc])* pub const $name: u32 = $number;)*
+
+        /// Every capability above, by its name and number.
+        pub const CAPABILITIES: &[(&str, u32)] = &[$((stringify!($name), $name)),*];
+        const NUMBERS: &[u8] = &[$($number),*];
+        const NAMES: &str = concat!($(stringify!($short), " "),*);
+    };
+}
+
+capabilities! {
+    /// Slots of user memory: api.rst 4.35.
+    KVM_CAP_USER_MEMORY, USER_MEMORY = 3;
+    /// `KVM_SET_TSS_ADDR`.
+    KVM_CAP_SET_TSS_ADDR, SET_TSS_ADDR = 4;
+    /// `KVM_SET_CPUID2`.
+    KVM_CAP_EXT_CPUID, EXT_CPUID = 7;
+    /// vCPUs that a VM should have at most.
+    KVM_CAP_NR_VCPUS, NR_VCPUS = 9;
+    /// Slots that a VM can have.
+    KVM_CAP_NR_MEMSLOTS, NR_MEMSLOTS = 10;
+    /// KVM follows changes of this process' mappings.
+    KVM_CAP_SYNC_MMU, SYNC_MMU = 16;
+    /// `KVM_SET_GUEST_DEBUG`.
+    KVM_CAP_SET_GUEST_DEBUG, SET_GUEST_DEBUG = 23;
+    /// `KVM_SET_IDENTITY_MAP_ADDR`.
+    KVM_CAP_SET_IDENTITY_MAP_ADDR, SET_IDENTITY_MAP_ADDR = 37;
+    /// vCPUs that a VM can have.
+    KVM_CAP_MAX_VCPUS, MAX_VCPUS = 66;
+    /// A bit for each kind of registers that `kvm_run` can carry: 6.74. On x86 since Linux 4.17.
+    KVM_CAP_SYNC_REGS, SYNC_REGS = 74;
+    /// `KVM_MEM_READONLY`.
+    KVM_CAP_READONLY_MEM, READONLY_MEM = 81;
+    /// vCPU numbers end below this.
+    KVM_CAP_MAX_VCPU_ID, MAX_VCPU_ID = 128;
+    /// `kvm_run.immediate_exit`: Linux 4.11.
+    KVM_CAP_IMMEDIATE_EXIT, IMMEDIATE_EXIT = 136;
+    /// 7.21: MSRs that KVM doesn't know leave to user space. A bit for each reason. Linux 5.10.
+    KVM_CAP_X86_USER_SPACE_MSR, X86_USER_SPACE_MSR = 188;
+    /// 8.34: hypercalls that leave to user space. A bit for each. Linux 5.14.
+    KVM_CAP_EXIT_HYPERCALL, EXIT_HYPERCALL = 201;
+    /// `KVM_GET_STATS_FD`: Linux 5.14.
+    KVM_CAP_BINARY_STATS_FD, BINARY_STATS_FD = 203;
+}
+
+/// The capability at `index` in the list above.
+pub fn nth(index: usize) -> Option<u32> {
+    NUMBERS.get(index).map(|&number| number.into())
+}
+
+/// The name of a capability, without its `KVM_CAP_`; empty where this program has no use for it.
+pub fn name(capability: u32) -> &'static [u8] {
+    let index = NUMBERS.iter().position(|&number| u32::from(number) == capability);
+    words::word(NAMES, index.unwrap_or(NUMBERS.len()))
+}
+
+/// What `KVM_ENABLE_CAP` takes: api.rst 4.37.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct kvm_enable_cap {
+    /// The capability.
+    pub cap: u32,
+    /// 0 so far.
+    pub flags: u32,
+    /// What they mean, the capability says: api.rst 6 and 7.
+    pub args: [u64; 4],
+    pub pad: [u8; 64],
+}
+
+/// In `args[0]` of [`KVM_CAP_X86_USER_SPACE_MSR`], and as the reason of such an exit: a value that the MSR
+/// does not take.
+pub const KVM_MSR_EXIT_REASON_INVAL: u32 = 1 << 0;
+/// An MSR that KVM does not know.
+pub const KVM_MSR_EXIT_REASON_UNKNOWN: u32 = 1 << 1;
+/// An MSR that a filter keeps from the guest.
+pub const KVM_MSR_EXIT_REASON_FILTER: u32 = 1 << 2;
+
+/// The hypercall that [`KVM_CAP_EXIT_HYPERCALL`] lets out, as a bit of its `args[0]`: pages change between
+/// private and shared. `Documentation/virt/kvm/x86/hypercalls.rst`; its number stands in `linux/kvm_para.h`.
+pub const KVM_HC_MAP_GPA_RANGE: u64 = 12;

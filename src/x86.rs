@@ -1,0 +1,441 @@
+//! The processor's registers, bit by bit: the values that a mode is made of, and the names that a report shows.
+//!
+//! "SDM" is Intel's manual, volume 3 where no other is named; "APM" AMD's, volume 2.
+
+use crate::sys::regs::{kvm_regs, kvm_segment, kvm_sregs};
+use crate::t;
+use crate::words;
+use core::mem::offset_of;
+
+// CR0: SDM 2.5, APM 3.1.1.
+
+/// Protected mode.
+pub const CR0_PE: u64 = 1 << 0;
+/// WAIT obeys TS.
+pub const CR0_MP: u64 = 1 << 1;
+/// The coprocessor is a 387: hard-wired since.
+pub const CR0_ET: u64 = 1 << 4;
+/// Its errors are exceptions.
+pub const CR0_NE: u64 = 1 << 5;
+/// Ring 0 obeys read-only pages.
+pub const CR0_WP: u64 = 1 << 16;
+/// Not write-through; only with CD.
+pub const CR0_NW: u64 = 1 << 29;
+/// Caches are off.
+pub const CR0_CD: u64 = 1 << 30;
+/// Paging.
+pub const CR0_PG: u64 = 1 << 31;
+/// From bit 0; a dash for none.
+pub const CR0: &[u8] =
+    b"PE MP EM TS ET NE - - - - - - - - - - WP - AM - - - - - - - - - - NW CD PG";
+
+// CR4: SDM 2.5, APM 3.1.3.
+
+/// 4 MiB pages in 32-bit paging.
+pub const CR4_PSE: u64 = 1 << 4;
+/// Page-table entries of 8 bytes; long mode needs it.
+pub const CR4_PAE: u64 = 1 << 5;
+/// The system saves SSE registers, so that programs may use them.
+pub const CR4_OSFXSR: u64 = 1 << 9;
+/// And takes SSE's exceptions.
+pub const CR4_OSXMMEXCPT: u64 = 1 << 10;
+/// Five levels of page tables.
+pub const CR4_LA57: u64 = 1 << 12;
+/// From bit 0.
+pub const CR4: &[u8] =
+    b"VME PVI TSD DE PSE PAE MCE PGE PCE OSFXSR OSXMMEXCPT UMIP LA57 VMXE SMXE - \
+    FSGSBASE PCIDE OSXSAVE KL SMEP SMAP PKE CET PKS";
+
+// IA32_EFER: SDM 2.2.1, APM 3.1.7.
+
+/// Long mode is wanted: it begins with paging.
+pub const EFER_LME: u64 = 1 << 8;
+/// It is there.
+pub const EFER_LMA: u64 = 1 << 10;
+/// From bit 0.
+pub const EFER: &[u8] = b"SCE - - - - - - - LME - LMA NXE SVME LMSLE FFXSR TCE";
+
+// RFLAGS: SDM volume 1, 3.4.3.
+
+/// Always set.
+pub const RFLAGS_1: u64 = 1 << 1;
+/// Interrupts are taken.
+pub const RFLAGS_IF: u64 = 1 << 9;
+/// IOPL, two bits: the ring that may do port I/O. 3 is all of them.
+pub const RFLAGS_IOPL_3: u64 = 3 << 12;
+/// Virtual-8086 mode.
+pub const RFLAGS_VM: u64 = 1 << 17;
+/// From bit 0; of IOPL, two of them.
+pub const RFLAGS: &[u8] = b"CF 1 PF - AF - ZF SF TF IF DF OF IOPL1 IOPL2 NT - RF VM AC VIF VIP ID";
+
+// Segment types, with S set: SDM 3.4.5.1.
+
+/// Code, readable, accessed.
+pub const TYPE_CODE: u8 = 0b1011;
+/// Data, writable, accessed.
+pub const TYPE_DATA: u8 = 0b0011;
+/// With S clear: a 32- or 64-bit TSS in use; SDM 3.5.
+pub const TYPE_BUSY_TSS: u8 = 0b1011;
+/// A segment's attributes as [`attributes`] packs them.
+pub const ATTRIBUTES: &[u8] = b"P S D/B G L AVL unusable";
+
+// Page-table entries: SDM 4.5, APM 5.3.
+
+/// Present.
+pub const PTE_P: u64 = 1 << 0;
+/// Writable.
+pub const PTE_RW: u64 = 1 << 1;
+/// For ring 3 too.
+pub const PTE_US: u64 = 1 << 2;
+/// In a directory: no table but a page of 2 MiB (4 MiB, 1 GiB).
+pub const PTE_PS: u64 = 1 << 7;
+/// Which bits are the address, of a table or a 4 KiB page.
+pub const PTE_ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+/// From bit 0.
+pub const PTE: &[u8] = b"P RW US PWT PCD A D PS G";
+
+/// The general registers, in the order of [`general`].
+pub const GENERAL: &str =
+    "rax rbx rcx rdx rsi rdi rsp rbp r8 r9 r10 r11 r12 r13 r14 r15 rip rflags";
+/// The control registers, in the order of [`control`].
+pub const CONTROL: &str = "cr0 cr2 cr3 cr4 cr8 efer apic_base";
+/// The segments, in the order of [`segments`].
+pub const SEGMENTS: &str = "cs ds es fs gs ss tr ldt";
+/// What a segment is made of, in the order of [`fields`].
+pub const FIELDS: &str = "base limit selector type present dpl db s l g avl unusable";
+
+/// Where the fields of a segment stand in it, and how many bytes they have, in the order of [`FIELDS`].
+const PLACES: [(u8, u8); 12] = {
+    macro_rules! places {
+        ($($field:ident: $size:literal),*) => {
+            [$((offset_of!(kvm_segment, $field) as u8, $size)),*]
+        };
+    }
+    places![
+        base: 8, limit: 4, selector: 2, r#type: 1, present: 1, dpl: 1, db: 1, s: 1, l: 1, g: 1,
+        avl: 1, unusable: 1
+    ]
+};
+
+/// The general registers, RIP and RFLAGS as numbers.
+pub fn general(regs: &kvm_regs) -> &[u64; 18] {
+    const { assert!(size_of::<kvm_regs>() == size_of::<[u64; 18]>()) };
+    // SAFETY: `kvm_regs` is 18 fields of u64 and nothing else, as is the array.
+    unsafe { &*(&raw const *regs).cast() }
+}
+
+/// The control registers as numbers.
+pub fn control(sregs: &kvm_sregs) -> &[u64; 7] {
+    const { assert!(offset_of!(kvm_sregs, apic_base) - offset_of!(kvm_sregs, cr0) == 6 * 8) };
+    // SAFETY: from `cr0` to `apic_base` there are seven fields of u64, one behind the other; the pointer
+    // is made from that of the whole.
+    unsafe { &*(&raw const *sregs).byte_add(offset_of!(kvm_sregs, cr0)).cast() }
+}
+
+/// The segments.
+pub fn segments(sregs: &kvm_sregs) -> &[kvm_segment; 8] {
+    const { assert!(offset_of!(kvm_sregs, gdt) == size_of::<[kvm_segment; 8]>()) };
+    // SAFETY: `kvm_sregs` begins with eight of them.
+    unsafe { &*(&raw const *sregs).cast() }
+}
+
+/// The bytes of registers.
+fn bytes_mut<T: Copy>(registers: &mut T) -> &mut [u8] {
+    // SAFETY: the callers' structures are integers without gaps, for which any bytes will do.
+    unsafe { core::slice::from_raw_parts_mut((&raw mut *registers).cast(), size_of::<T>()) }
+}
+
+/// What a segment is made of, as numbers.
+#[inline(never)]
+pub fn fields(segment: &kvm_segment) -> [u64; 12] {
+    let mut copy = *segment;
+    let bytes = bytes_mut(&mut copy);
+    PLACES.map(|(place, size)| {
+        number(bytes.get(place.into()..(place + size).into()).unwrap_or_default())
+    })
+}
+
+/// The number that up to eight bytes are: x86 is little-endian.
+#[inline(never)]
+pub fn number(bytes: &[u8]) -> u64 {
+    bytes.iter().take(8).rev().fold(0, |number, &byte| number << 8 | u64::from(byte))
+}
+
+/// Sets a register by its name: one of [`GENERAL`] or [`CONTROL`], or `cs.base`: one of [`SEGMENTS`], a dot, and
+/// one of [`FIELDS`], of whose value the low bits count. `false`: there is no such register.
+pub fn set(regs: &mut kvm_regs, sregs: &mut kvm_sregs, name: &[u8], value: u64) -> bool {
+    let first = words::field(name, b'.', 0).unwrap_or_default();
+    let field = words::field(name, b'.', 1).map(|field| words::place(FIELDS, field));
+    let (whole, place, size) = match (words::place(SEGMENTS, first), field) {
+        (Some(segment), Some(Some(field))) => {
+            let (place, size) = PLACES.get(field).copied().unwrap_or_default();
+            let place = segment * size_of::<kvm_segment>() + usize::from(place);
+            (bytes_mut(sregs), place, usize::from(size))
+        }
+        (None, None) => match (words::place(GENERAL, first), words::place(CONTROL, first)) {
+            (Some(at), _) => (bytes_mut(regs), 8 * at, 8),
+            (_, Some(at)) => (bytes_mut(sregs), offset_of!(kvm_sregs, cr0) + 8 * at, 8),
+            _ => return false,
+        },
+        _ => return false,
+    };
+    for (old, new) in whole.iter_mut().skip(place).zip(value.to_le_bytes()).take(size) {
+        *old = new;
+    }
+    true
+}
+
+/// A segment's one-bit attributes in one number, for [`ATTRIBUTES`].
+pub fn attributes(segment: &kvm_segment) -> u64 {
+    let bits = [
+        segment.present,
+        segment.s,
+        segment.db,
+        segment.g,
+        segment.l,
+        segment.avl,
+        segment.unusable,
+    ];
+    bits.iter().rev().fold(0, |all, &bit| all << 1 | u64::from(bit != 0))
+}
+
+/// What mode the registers amount to, as indices into [`MODES`] and [`PAGING`]: SDM 2.2, APM 1.3.
+pub fn mode(regs: &kvm_regs, sregs: &kvm_sregs) -> (usize, usize) {
+    let code = &sregs.cs;
+    let mode = if sregs.cr0 & CR0_PE == 0 {
+        0
+    } else if sregs.efer & EFER_LMA != 0 {
+        if code.l != 0 { 4 } else { 5 }
+    } else if regs.rflags & RFLAGS_VM != 0 {
+        1
+    } else if code.db != 0 {
+        3
+    } else {
+        2
+    };
+    let paging = if sregs.cr0 & CR0_PG == 0 {
+        0
+    } else if sregs.efer & EFER_LMA != 0 {
+        if sregs.cr4 & CR4_LA57 != 0 { 4 } else { 3 }
+    } else if sregs.cr4 & CR4_PAE != 0 {
+        2
+    } else {
+        1
+    };
+    (mode, paging)
+}
+
+/// A line each.
+pub const MODES: &[u8] = t!("\
+real mode
+virtual-8086 mode
+16-bit protected mode
+32-bit protected mode
+64-bit mode (long mode)
+compatibility mode (long mode, 32-bit code)");
+
+/// A line each: how addresses are translated. SDM 4.1.1.
+pub const PAGING: &[u8] = t!("\
+no paging
+32-bit paging, 2 levels
+PAE paging, 3 levels
+4-level paging
+5-level paging");
+
+/// What an entry of a page table is called, by its level from 1 on: SDM 4.5.
+pub const ENTRIES: &str = "- PTE PDE PDPTE PML4E PML5E";
+
+/// Rules that a processor checks when it enters a guest: SDM 27.3.1, "Checks on the Guest State Area",
+/// and APM 15.5.1, "Canonicalization and Consistency Checks"; the first also by `KVM_SET_SREGS` itself.
+/// Bit N of the answer says that line N of [`RULES`] is broken.
+#[inline(never)]
+pub fn broken_rules(regs: &kvm_regs, sregs: &kvm_sregs) -> u64 {
+    let kvm_sregs { cr0, cr3, cr4, efer, cs, ss, tr, ldt, .. } = sregs;
+    let has = |register: &u64, bits: u64| register & bits == bits;
+    let long = has(efer, EFER_LMA);
+    let lme_and_pg = has(efer, EFER_LME) && has(cr0, CR0_PG);
+    let virtual_8086 = has(&regs.rflags, RFLAGS_VM);
+    let real = !has(cr0, CR0_PE);
+    let flat = !real && !virtual_8086;
+    let code = cs.s != 0 && cs.r#type & 0b1000 != 0;
+    let conforming = cs.r#type & 0b0100 != 0;
+    let strange = |s: &kvm_segment| {
+        let granularity = s.limit & 0xfff != 0xfff && s.g != 0 || s.limit >> 20 != 0 && s.g == 0;
+        s.unusable == 0 && s.present != 0 && granularity
+    };
+    let mut broken = 0;
+    let mut rule = 1;
+    let mut breaks = |condition: bool| {
+        broken |= if condition { rule } else { 0 };
+        rule <<= 1;
+    };
+    breaks(has(cr0, CR0_PG) && real);
+    breaks(has(cr0, CR0_NW) && !has(cr0, CR0_CD));
+    breaks(lme_and_pg && !long);
+    breaks(long && !lme_and_pg);
+    breaks(long && !has(cr4, CR4_PAE));
+    breaks(cs.l != 0 && !long);
+    breaks(long && cs.l != 0 && cs.db != 0);
+    breaks(cr3 >> 52 != 0);
+    breaks(!has(&regs.rflags, RFLAGS_1) || regs.rflags >> 22 != 0);
+    breaks(long && virtual_8086);
+    breaks(flat && !code);
+    breaks(flat && cs.present == 0);
+    breaks(flat && code && !conforming && cs.dpl != ss.dpl);
+    breaks(flat && ss.unusable == 0 && !matches!(ss.r#type, 3 | 7));
+    breaks(!matches!(tr.r#type, TYPE_BUSY_TSS | 0b0011) || tr.s != 0 || tr.present == 0);
+    breaks(ldt.unusable == 0 && ldt.present != 0 && (ldt.r#type != 2 || ldt.s != 0));
+    breaks(flat && segments(sregs).iter().any(strange));
+    breaks(!real && !long && regs.rip >> 32 != 0);
+    broken
+}
+
+/// A line each, in the order of [`broken_rules`].
+pub const RULES: &[u8] = t!("\
+CR0.PG needs CR0.PE: no paging in real mode
+CR0.NW needs CR0.CD
+EFER.LME with CR0.PG is long mode: EFER.LMA must say so
+EFER.LMA needs EFER.LME and CR0.PG
+EFER.LMA needs CR4.PAE
+CS.L is for long mode: it needs EFER.LMA
+CS.L and CS.D together are reserved: 64-bit code has D = 0
+CR3 holds an address of 52 bits at most
+RFLAGS: bit 1 is always 1, bits 22 and up are 0
+RFLAGS.VM: no virtual-8086 in long mode
+CS must be code: S 1, type 8 to 15
+CS must be present
+CS.DPL must be SS.DPL: both are the ring
+SS must be writable data: type 3 or 7
+TR must be a busy TSS: S 0, P 1, type 11, or 3 for a 16-bit one
+LDT: S 0, type 2, or not present
+A limit above 1 MiB is in pages: G 1 and its low 12 bits ones, else G 0
+RIP above 4 GiB needs 64-bit code");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flat(regs: &mut kvm_regs, sregs: &mut kvm_sregs) {
+        regs.rflags = RFLAGS_1;
+        let segment = kvm_segment { limit: 0xffff, present: 1, s: 1, ..Default::default() };
+        sregs.cs = kvm_segment { r#type: TYPE_CODE, ..segment };
+        sregs.ss = kvm_segment { r#type: TYPE_DATA, ..segment };
+        sregs.tr = kvm_segment { r#type: TYPE_BUSY_TSS, s: 0, ..segment };
+    }
+
+    /// Breaks one thing of a good state, and tells which rules say so.
+    fn broken(change: impl Fn(&mut kvm_regs, &mut kvm_sregs)) -> Vec<usize> {
+        let (mut regs, mut sregs) = (kvm_regs::default(), kvm_sregs::default());
+        flat(&mut regs, &mut sregs);
+        sregs.cr0 = CR0_PE | CR0_ET;
+        change(&mut regs, &mut sregs);
+        let bits = broken_rules(&regs, &sregs);
+        (0..64).filter(|rule| bits >> rule & 1 != 0).collect()
+    }
+
+    fn long(sregs: &mut kvm_sregs) {
+        sregs.cr0 |= CR0_PG;
+        sregs.cr4 = CR4_PAE;
+        sregs.efer = EFER_LME | EFER_LMA;
+        sregs.cs.l = 1;
+    }
+
+    #[test]
+    fn each_rule_has_a_line_and_can_be_broken_alone() {
+        assert_eq!(broken(|_, _| ()), []);
+        assert_eq!(broken(|_, s| long(s)), []);
+        type Change = fn(&mut kvm_regs, &mut kvm_sregs);
+        let changes: [Change; 18] = [
+            |_, s| s.cr0 = CR0_PG,
+            |_, s| s.cr0 |= CR0_NW,
+            |_, s| (long(s), s.efer = EFER_LME, s.cs.l = 0).0,
+            |_, s| (long(s), s.efer = EFER_LMA).0,
+            |_, s| (long(s), s.cr4 = 0).0,
+            |_, s| s.cs.l = 1,
+            |_, s| (long(s), s.cs.db = 1).0,
+            |_, s| s.cr3 = 1 << 52,
+            |r, _| r.rflags = 0,
+            |r, s| (long(s), r.rflags |= RFLAGS_VM).0,
+            |_, s| s.cs.r#type = TYPE_DATA,
+            |_, s| s.cs.present = 0,
+            |_, s| s.cs.dpl = 3,
+            |_, s| s.ss.r#type = TYPE_CODE,
+            |_, s| s.tr.r#type = 9,
+            |_, s| s.ldt = kvm_segment { present: 1, r#type: 3, ..s.ldt },
+            |_, s| s.ds = kvm_segment { limit: 0x10_0000, present: 1, ..s.ds },
+            |r, _| r.rip = 1 << 32,
+        ];
+        let rules = words::unpack(RULES);
+        assert_eq!(rules.lines().count(), changes.len());
+        for (rule, change) in changes.into_iter().enumerate() {
+            assert_eq!(broken(change), [rule], "{}", rules.lines().nth(rule).unwrap());
+        }
+    }
+
+    #[test]
+    fn modes_and_paging_are_told_apart() {
+        let mode_of = |change: fn(&mut kvm_regs, &mut kvm_sregs)| {
+            let (mut regs, mut sregs) = (kvm_regs::default(), kvm_sregs::default());
+            change(&mut regs, &mut sregs);
+            let (mode, paging) = mode(&regs, &sregs);
+            (words::unpack(words::line(MODES, mode)), words::unpack(words::line(PAGING, paging)))
+        };
+        assert_eq!(mode_of(|_, _| ()), ("real mode".into(), "no paging".into()));
+        assert_eq!(
+            mode_of(|_, s| s.cr0 = CR0_PE),
+            ("16-bit protected mode".into(), "no paging".into())
+        );
+        let change: fn(&mut kvm_regs, &mut kvm_sregs) =
+            |_, s| (s.cr0 = CR0_PE | CR0_PG, s.cs.db = 1).0;
+        assert_eq!(
+            mode_of(change),
+            ("32-bit protected mode".into(), "32-bit paging, 2 levels".into())
+        );
+        assert_eq!(
+            mode_of(|_, s| long(s)),
+            ("real mode".into(), "4-level paging".into()),
+            "PE is missing"
+        );
+        let change: fn(&mut kvm_regs, &mut kvm_sregs) = |_, s| (s.cr0 = CR0_PE, long(s)).0;
+        assert_eq!(mode_of(change), ("64-bit mode (long mode)".into(), "4-level paging".into()));
+        let change: fn(&mut kvm_regs, &mut kvm_sregs) =
+            |_, s| (s.cr0 = CR0_PE, long(s), s.cs.l = 0).0;
+        assert!(mode_of(change).0.starts_with("compatibility mode"));
+        assert_eq!(
+            mode_of(|r, s| (s.cr0 = CR0_PE, r.rflags = RFLAGS_VM).0),
+            ("virtual-8086 mode".into(), "no paging".into())
+        );
+    }
+
+    #[test]
+    fn a_register_is_set_by_its_name() {
+        let (mut regs, mut sregs) = (kvm_regs::default(), kvm_sregs::default());
+        for name in ["rax", "rflags", "cr0", "apic_base", "cs.base", "ldt.unusable", "tr.type"] {
+            assert!(set(&mut regs, &mut sregs, name.as_bytes(), 7), "{name}");
+        }
+        assert_eq!((regs.rax, regs.rflags, sregs.cr0, sregs.apic_base), (7, 7, 7, 7));
+        assert_eq!((sregs.cs.base, sregs.ldt.unusable, sregs.tr.r#type), (7, 7, 7));
+        for name in ["", "rx", "cs", "cs.", ".base", "cs.x", "rax.base", "cr0.", "cs base"] {
+            assert!(!set(&mut regs, &mut sregs, name.as_bytes(), 7), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_stand_in_the_order_of_the_values() {
+        let mut sregs = kvm_sregs { cr0: 1, cr8: 5, apic_base: 7, ..Default::default() };
+        sregs.cs = kvm_segment { base: 1, r#type: 4, unusable: 12, ..sregs.cs };
+        sregs.ldt.base = 8;
+        assert_eq!(control(&sregs), &[1, 0, 0, 0, 5, 0, 7]);
+        assert_eq!(segments(&sregs)[7].base, 8);
+        assert_eq!(fields(&sregs.cs), [1, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 12]);
+        assert_eq!(FIELDS.split(' ').count(), 12);
+        assert_eq!(CONTROL.split(' ').count(), 7);
+        assert_eq!(GENERAL.split(' ').count(), 18);
+    }
+
+    #[test]
+    fn attributes_stand_in_the_order_of_their_names() {
+        let segment = kvm_segment { present: 1, g: 1, unusable: 1, ..Default::default() };
+        assert_eq!(attributes(&segment), 0b100_1001);
+    }
+}
