@@ -77,10 +77,10 @@ $(TARGETA): $(PROGRAM)
 	@mv target/$@.new $@
 	$(REMEMBER)
 
-AS_LD = @echo "as, ld $@" >&2 && as --32 -I guest -o target/guest/$*.o $< && \
-	ld -m elf_i386 -N -Ttext 0x1000 -e _start --oformat binary -o $@ target/guest/$*.o
+AS_LD = @echo "as, ld $@" >&2 && as --64 -I guest -o target/guest/$*.o $< && \
+	ld -m elf_x86_64 -N -Ttext 0x1000 -e _start --oformat binary -o $@ target/guest/$*.o
 
-target/guest/%.bin: guest/%.S guest/protected.inc
+target/guest/%.bin: guest/%.S guest/protected.inc guest/lesson.inc
 	@mkdir -p $(@D)
 	$(AS_LD)
 

@@ -229,7 +229,7 @@ pub fn parse<'a>(
             OPT_PAUSE => options.pause = seconds(digits)?,
             OPT_MODE => options.mode = mode(digits).ok_or(Wrong::NoMode)?,
             OPT_SET => {
-                set_register(digits, &mut kvm_regs::default(), &mut kvm_sregs::default())?;
+                try_register(digits)?;
                 *sets.next().ok_or(Wrong::TooMany)? = digits;
             }
             OPT_TRACE => {
@@ -262,6 +262,12 @@ fn mode(name: &[u8]) -> Option<Mode> {
     [Mode::Real, Mode::Protected, Mode::Long, Mode::User]
         .get(words::place(mode::NAMES, name)?)
         .copied()
+}
+
+/// Whether there is such a register.
+#[inline(never)]
+fn try_register(text: &[u8]) -> Result<(), Wrong> {
+    set_register(text, &mut kvm_regs::default(), &mut kvm_sregs::default())
 }
 
 /// `name=value`, into the register of that name.

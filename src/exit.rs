@@ -54,7 +54,7 @@ pub enum Death {
 pub fn decode(page: &mut RunPage) -> Exit<'_> {
     let death = match page.exit_reason() {
         KVM_EXIT_IO => {
-            let io = page.io();
+            let &io = page.io();
             let (write, port, size) = (io.direction == KVM_EXIT_IO_OUT, io.port, io.size.into());
             match page.data(io.data_offset, size * io.count as usize) {
                 Some(data) if matches!(size, 1 | 2 | 4) => {
@@ -64,7 +64,7 @@ pub fn decode(page: &mut RunPage) -> Exit<'_> {
             }
         }
         KVM_EXIT_MMIO => {
-            let mmio = page.mmio();
+            let &mmio = page.mmio();
             let (write, address) = (mmio.is_write != 0, mmio.phys_addr);
             match page.mmio_data(mmio.len as usize) {
                 Some(data) => return Exit::Mmio { write, address, data },

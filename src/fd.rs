@@ -112,13 +112,12 @@ pub struct Fd(c_int);
 
 impl Fd {
     /// open(2), close-on-exec. `mode` counts where `flags` has O_CREAT.
+    #[inline(never)]
     pub fn open(call: Call, path: &CStr, flags: c_int, mode: libc::mode_t) -> Result<Fd, Error> {
-        open_at(call, libc::AT_FDCWD, path, flags, mode)
-    }
-
-    /// Opens a file in the directory that this is, to read; for a look.
-    pub fn open_in(&self, name: &CStr) -> Result<Fd, Error> {
-        open_at(Call::LOOK, self.0, name, libc::O_RDONLY, 0)
+        let flags = flags | libc::O_CLOEXEC;
+        // SAFETY: `path` ends in a zero byte.
+        let fd = unsafe { syscall!(libc::SYS_open, path.as_ptr(), flags, mode) };
+        told(call, -1, &Argument::Path(path), fd).map(|fd| Fd(fd as c_int))
     }
 
     /// Takes a descriptor that the kernel has just made for us.
@@ -282,19 +281,6 @@ impl Drop for Mapping {
         // SAFETY: the mapping is ours, and who could still use it has borrowed it.
         let _ = unsafe { syscall!(libc::SYS_munmap, self.start, self.size) };
     }
-}
-
-fn open_at(
-    call: Call,
-    at: c_int,
-    path: &CStr,
-    flags: c_int,
-    mode: libc::mode_t,
-) -> Result<Fd, Error> {
-    let flags = flags | libc::O_CLOEXEC;
-    // SAFETY: `path` ends in a zero byte.
-    let fd = unsafe { syscall!(libc::SYS_openat, at, path.as_ptr(), flags, mode) };
-    told(call, -1, &Argument::Path(path), fd).map(|fd| Fd(fd as c_int))
 }
 
 /// Zeros of our own: memory that neither the kernel nor a guest touches but through what is borrowed here.

@@ -9,6 +9,7 @@
 //! - [`sys`]: the raw KVM ABI
 //! - [`error`]: all that can go wrong on this side of the guest
 //! - [`signal`], [`fd`], [`text`]: what the system gives, owned and safe; text without allocation
+//! - [`look`]: files in which the kernel tells of itself
 //! - [`layout`]: every guest-physical address and port
 //! - [`x86`]: the processor's registers, bit by bit
 //! - [`memory`]: guest RAM
@@ -32,6 +33,7 @@ pub mod exit;
 pub mod fd;
 pub mod kvm;
 pub mod layout;
+pub mod look;
 pub mod machine;
 pub mod memory;
 pub mod report;

@@ -25,12 +25,13 @@ use crate::memory::Memory;
 use crate::report::death::Replay;
 use crate::report::stats::Stats;
 use crate::report::trace::{self, Reply};
-use crate::report::{self, End, Note, Place};
+use crate::report::{self, End, Note};
 use crate::signal;
 use crate::sys::KVM_API_VERSION;
 use crate::sys::cap::*;
-use crate::sys::ioctl::KVM_GET_API_VERSION;
+use crate::sys::ioctl::{KVM_GET_API_VERSION, KVM_RUN};
 use crate::sys::memory::{KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY};
+use crate::sys::regs::kvm_sregs;
 use crate::sys::run::kvm_sync_regs;
 use crate::t;
 use crate::vcpu::Vcpu;
@@ -44,9 +45,14 @@ use core::ffi::CStr;
 pub fn run(options: &Options) -> Result<End, Error> {
     let end = live(options, None)?;
     if end == End::Died && options.wants(REPLAY) {
-        live(options, Some(&mut Replay::new()))?;
+        replay(options)?;
     }
     Ok(end)
+}
+
+#[inline(never)]
+fn replay(options: &Options) -> Result<End, Error> {
+    live(options, Some(&mut Replay::new()))
 }
 
 /// A machine's life. With a `replay`, the guest is single-stepped and nothing of it is shown but its end.
@@ -113,7 +119,8 @@ fn offer(options: &Options, vm: &Vm, silent: bool) {
 
 #[inline(never)]
 fn set_registers(options: &Options, vcpu: &Vcpu) -> Result<(), Error> {
-    let reset = vcpu.sregs()?;
+    let mut reset = kvm_sregs::default();
+    vcpu.sregs(&mut reset)?;
     let mut sregs = reset;
     let ram_end = options.base + options.memory;
     let mut regs = mode::registers(options.mode, options.entry, ram_end, &mut sregs);
@@ -140,12 +147,13 @@ fn go<'m>(
         memory,
         vm,
         vcpu,
+        death: None,
         window: false,
         watched: false,
         stats: None,
         dirty: None,
         before: kvm_sync_regs::default(),
-        bytes: [0; 15],
+        bytes: [0; 8],
         devices: Devices::new(console, options.program, report::note, replay.is_some()),
         replay,
     };
@@ -156,8 +164,7 @@ fn go<'m>(
         Err(errno) if end.is_ok() => without_output(errno),
         _ => end,
     };
-    machine.tell();
-    end
+    machine.tell(end)
 }
 
 /// A machine that is complete, and the instruments that look at it. The largest comes last: what is before is
@@ -166,6 +173,8 @@ fn go<'m>(
 struct Machine<'m> {
     options: &'m Options<'m>,
     memory: &'m Memory<'m>,
+    /// What the guest died of.
+    death: Option<Death>,
     /// Whether slot 1 is there.
     window: bool,
     /// Whether an instrument wants to see each exit. A run that has none pays for this one look.
@@ -175,7 +184,7 @@ struct Machine<'m> {
     dirty: Option<DirtyBitmap>,
     replay: Option<&'m mut Replay>,
     /// Single-step: the bytes of the next instruction, and the state before it.
-    bytes: [u8; 15],
+    bytes: [u8; 8],
     before: kvm_sync_regs,
     stats: Option<Stats>,
     devices: Devices<'m>,
@@ -198,8 +207,7 @@ impl<'m> Machine<'m> {
         }
         if step {
             self.vcpu.single_step()?;
-            self.before.regs = self.vcpu.regs()?;
-            self.before.sregs = self.vcpu.sregs()?;
+            self.vcpu.registers(&mut self.before)?;
             self.begin_step();
         }
         Ok(())
@@ -209,8 +217,11 @@ impl<'m> Machine<'m> {
     #[inline(never)]
     fn run_loop(&mut self) -> Result<End, Error> {
         loop {
-            if signal::asked() {
+            while signal::asked() {
                 self.show_stats();
+                if let Err(errno) = self.devices.console.rest() {
+                    return without_output(errno);
+                }
             }
             // A signal between this look and the ioctl has set immediate_exit: KVM_RUN returns EINTR.
             if let Some(signal) = signal::caught() {
@@ -218,10 +229,7 @@ impl<'m> Machine<'m> {
             }
             match self.vcpu.run() {
                 Err(Error { errno: Errno(libc::EINTR), .. }) => continue,
-                Err(error) => {
-                    self.autopsy(None)?;
-                    return Err(error);
-                }
+                Err(error) => return Err(error),
                 Ok(()) => {}
             }
             let time = if self.watched { trace::time() } else { 0 };
@@ -234,23 +242,15 @@ impl<'m> Machine<'m> {
             }
             match next {
                 Next::Enter | Next::Stepped => {}
-                Next::Ring(layout::RING_END) => return Ok(End::Rang),
+                Next::Ring(layout::RING_END) => return Ok(End::Done),
                 Next::Ring(value) => self.ring(value)?,
-                Next::Halted => return Ok(End::Halted(self.place()?)),
+                Next::Halted => return Ok(End::Halted),
                 Next::Died(death) => {
-                    // A pipe that has gone takes nothing away from the report.
-                    let _ = self.devices.console.flush();
-                    self.autopsy(Some(death))?;
+                    self.death = Some(death);
                     return Ok(End::Died);
                 }
             }
         }
-    }
-
-    fn place(&self) -> Result<Place, Error> {
-        let regs = self.vcpu.regs()?;
-        let cs_base = self.vcpu.sregs()?.cs.base;
-        Ok(Place { rip: regs.rip, cs_base, rflags: regs.rflags })
     }
 
     /// The guest rang the doorbell.
@@ -313,38 +313,39 @@ impl<'m> Machine<'m> {
 
     /// The next instruction begins, in the state `before`.
     fn begin_step(&mut self) {
-        let &mut kvm_sync_regs { regs, sregs, .. } = &mut self.before;
-        let mut bytes = [0; 15];
-        self.view().linear(sregs.cs.base.wrapping_add(regs.rip), &mut bytes);
+        let address = self.before.sregs.cs.base.wrapping_add(self.before.regs.rip);
+        let mut bytes = [0; 8];
+        self.view().linear(address, &mut bytes);
         self.bytes = bytes;
         if let Some(replay) = &mut self.replay {
-            replay.at(&self.before);
+            replay.at(address, &bytes);
         }
     }
 
-    /// The guest can't go on, or, without a death, KVM_RUN failed: shows what is left.
+    /// What there is to be told at the end.
     #[inline(never)]
-    fn autopsy(&self, death: Option<Death>) -> Result<(), Error> {
-        let (regs, sregs) = (self.vcpu.regs()?, self.vcpu.sregs()?);
-        report::message(self.options.program, &mut |text| {
-            if let Some(replay) = &self.replay {
-                return replay.show(text, &self.view());
-            }
-            match &death {
-                Some(death) => report::death::cause(text, *death, self.vcpu.page()),
-                None => text.plain(t!("KVM_RUN failed")),
-            }
-            report::death::state(text, &self.view(), &regs, &sregs, false);
-        });
-        Ok(())
-    }
-
-    /// What instruments tell at the end.
-    fn tell(&mut self) {
-        if self.replay.is_none() {
-            let _ = self.show_dirty();
-            self.show_stats();
+    fn tell(&mut self, end: Result<End, Error>) -> Result<End, Error> {
+        let program = self.options.program;
+        if let Some(replay) = &self.replay {
+            report::message(program, &mut |text| replay.show(text, &self.view(), &self.before));
+            return end;
         }
+        self.show_dirty()?;
+        self.show_stats();
+        self.vcpu.registers(&mut self.before)?;
+        let kvm_sync_regs { regs, sregs, .. } = &self.before;
+        match end {
+            Ok(End::Halted) => report::halted(program, regs, sregs),
+            Ok(End::Died) | Err(Error { call: RUN, .. }) => report::message(program, &mut |text| {
+                match self.death {
+                    Some(death) => report::death::cause(text, death, self.vcpu.page()),
+                    None => text.plain(t!("KVM_RUN failed")),
+                }
+                report::death::state(text, &self.view(), regs, sregs, false);
+            }),
+            _ => {}
+        }
+        end
     }
 
     #[inline(never)]
@@ -376,6 +377,8 @@ fn without_output(errno: Errno) -> Result<End, Error> {
 
 /// The instruction's one byte.
 const HLT: u8 = 0xf4;
+/// Where it fails, there is a guest to look at.
+const RUN: Call = Call::ioctl(KVM_RUN);
 
 /// What an exit is answered with.
 #[repr(C)]

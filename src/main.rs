@@ -41,13 +41,11 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
             signal::install(options.wants(STATS));
             machine::run(&options)
         }
-        Ok(Command::Check) => {
-            check(&options).map(|good| if good { End::Informed } else { End::Unfit })
-        }
-        Ok(command) => report::information(options.program, command).map(|()| End::Informed),
+        Ok(Command::Check) => check(&options).map(|good| if good { End::Done } else { End::Unfit }),
+        Ok(command) => report::information(options.program, command).map(|()| End::Done),
     };
     match (result, signal::caught()) {
-        (Ok(end), _) => report::end(options.program, &end),
+        (Ok(end), _) => report::status(end),
         // A call that a signal cut short is not what went wrong.
         (Err(_), Some(signal)) => 128 + signal,
         (Err(error), None) => report::error(&options, error),

@@ -17,6 +17,8 @@ use crate::errno::Errno;
 use crate::error::{Call, Error};
 use crate::fd::{self, Fd, Mapping};
 use crate::layout;
+use crate::look;
+use crate::t;
 use core::cell::Cell;
 use core::ffi::CStr;
 
@@ -187,6 +189,7 @@ fn map_file(path: &CStr, size: u64) -> Result<Memory<'_>, Error> {
 
 /// Whether [`Memory::map`] would work, as far as can be told without changing anything; a lock is taken and
 /// given back.
+#[inline(never)]
 pub fn probe(backing: Backing, size: u64) -> Result<(), Error> {
     let Backing::File(path) = backing else { return Memory::map(backing, size).map(drop) };
     let fd = match Fd::open(Call::OPEN_BACKING, path, libc::O_RDWR | libc::O_NOFOLLOW, 0) {
@@ -231,7 +234,7 @@ pub fn huge_page_size(fd: &Fd) -> Result<u64, Error> {
 const GIB: u64 = 1 << 30;
 
 /// A pool of huge pages, as sysfs tells of it.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub struct Pool {
     /// All pages of the pool.
     pub total: u64,
@@ -242,28 +245,16 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// The pool of pages of 1 GiB, or of 2 MiB; all 0 where sysfs does not tell.
+    /// The pool of pages of this size, in bytes; all 0 where sysfs does not tell.
+    #[inline(never)]
     pub fn read(page_size: u64) -> Pool {
-        let path = match page_size {
-            GIB => c"/sys/kernel/mm/hugepages/hugepages-1048576kB",
-            _ => c"/sys/kernel/mm/hugepages/hugepages-2048kB",
+        let figure = |name: &[u8]| {
+            look::number(&mut |path| {
+                let template = t!("/sys/kernel/mm/hugepages/hugepages-%dkB/%s_hugepages");
+                path.say(template, &[name], &[page_size >> 10]);
+            })
+            .unwrap_or(0)
         };
-        let Ok(directory) = Fd::open(Call::LOOK, path, libc::O_PATH, 0) else {
-            return Pool::default();
-        };
-        Pool {
-            total: figure(&directory, c"nr_hugepages"),
-            free: figure(&directory, c"free_hugepages"),
-            reserved: figure(&directory, c"resv_hugepages"),
-        }
+        Pool { total: figure(b"nr"), free: figure(b"free"), reserved: figure(b"resv") }
     }
-}
-
-/// The decimal number with which a file begins; 0 where it can't be read.
-#[inline(never)]
-pub fn figure(directory: &Fd, name: &CStr) -> u64 {
-    let mut text = [0; 20];
-    let _ = directory.open_in(name).and_then(|file| file.read(&mut text));
-    let digits = text.iter().take_while(|byte| byte.is_ascii_digit());
-    digits.fold(0, |number, digit| number * 10 + u64::from(digit - b'0'))
 }

@@ -119,11 +119,14 @@ pub fn asked() -> bool {
     asked
 }
 
-/// Sleeps for `time`, or until SIGUSR1 comes. EINTR where a stopping signal has come or comes.
-pub fn pause(time: Duration) -> Result<(), Errno> {
+/// Sleeps for `time`, or until SIGUSR1 comes, and gives what is left of it. EINTR where a stopping signal has
+/// come or comes.
+pub fn pause(time: Duration) -> Result<Duration, Errno> {
     let tv_sec = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
     let mut time = libc::timespec { tv_sec, tv_nsec: time.subsec_nanos().into() };
-    wait(null_mut(), 0, &mut time)
+    wait(null_mut(), 0, &mut time)?;
+    // The kernel counts it down.
+    Ok(Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
 }
 
 /// Waits until `fd` is ready for POLLIN or POLLOUT, or never will be. After a stopping signal it does

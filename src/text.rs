@@ -3,7 +3,8 @@
 
 use crate::errno::Errno;
 use crate::fd::Output;
-use crate::words;
+use crate::t;
+use crate::words::{self, Prose};
 use core::ffi::{CStr, c_int};
 
 /// Text on its way to a descriptor, written in one piece where it fits into [`Output`].
@@ -15,38 +16,71 @@ impl Text {
         Text(Output::new(fd))
     }
 
-    /// Appends a packed text.
+    /// Appends a text.
     #[inline(never)]
-    pub fn plain(&mut self, text: &[u8]) {
+    pub fn plain(&mut self, text: Prose<0, 0>) {
         self.say(text, &[], &[]);
     }
 
-    /// Appends `template`, a packed text in which a `%` with a letter stands for
+    /// Appends `template`, in which a `%` with a letter stands for
     /// - `%s`: the next of `words`; a control character in it, which a terminal might obey, as `?`
     /// - `%d`, `%x`: the next of `numbers`, in decimal, or in hexadecimal with `0x`
     /// - `%z`: the next of `numbers`, a size in bytes, in the largest unit that divides it
     /// - `%b`: the number that was last, as the names of its bits: the next of `words` holds them, from bit 0
     ///   up, with one space between; of one that has no name, or a dash, the number
-    pub fn say(&mut self, template: &[u8], words: &[&[u8]], numbers: &[u64]) {
-        let mut words = words.iter().copied();
-        let mut numbers = numbers.iter().copied();
+    pub fn say<const W: usize, const N: usize>(
+        &mut self,
+        template: Prose<W, N>,
+        words: &[&[u8]; W],
+        numbers: &[u64; N],
+    ) {
+        // SAFETY: the template takes as many, or less.
+        unsafe { self.emit(template.start(), words.as_ptr(), numbers.as_ptr()) };
+    }
+
+    /// # Safety
+    /// The template ends in a zero, and there are as many words and numbers as it takes.
+    #[inline(never)]
+    unsafe fn emit(
+        &mut self,
+        mut text: *const u8,
+        mut words: *const &[u8],
+        mut numbers: *const u64,
+    ) {
+        // SAFETY: the caller's promise. It reads up to the zero, and behind each `%` is a letter.
+        let mut next = || unsafe {
+            let byte = *text;
+            text = text.add(1);
+            byte
+        };
+        // SAFETY: the caller's promise.
+        let mut word = || unsafe {
+            let word = *words;
+            words = words.add(1);
+            word
+        };
         let mut number = 0;
-        let mut template = template.iter().copied();
-        while let Some(byte) = template.next() {
+        loop {
+            let byte = next();
             if byte != b'%' {
                 match byte {
+                    0 => return,
                     128.. => self.raw(words::piece(byte)),
                     _ => self.byte(byte),
                 }
                 continue;
             }
-            let letter = template.next().unwrap_or(b'%');
+            let letter = next();
             if matches!(letter, b'd' | b'x' | b'z') {
-                number = numbers.next().unwrap_or(0);
+                // SAFETY: the caller's promise.
+                unsafe {
+                    number = *numbers;
+                    numbers = numbers.add(1);
+                }
             }
             match letter {
-                b's' => self.raw(words.next().unwrap_or_default()),
-                b'b' => self.bits(number, words.next().unwrap_or_default()),
+                b's' => self.raw(word()),
+                b'b' => self.bits(number, word()),
                 b'd' => self.number(number, 10),
                 b'x' => {
                     self.raw(b"0x");
@@ -71,7 +105,7 @@ impl Text {
             if value & 1 != 0 {
                 self.byte(b' ');
                 match words::field(names, b' ', bit) {
-                    None | Some(b"-") => self.say(b"bit%d", &[], &[bit as u64]),
+                    None | Some(b"-") => self.say(t!("bit%d"), &[], &[bit as u64]),
                     Some(name) => self.raw(name),
                 }
             }
@@ -140,20 +174,32 @@ impl Text {
     }
 }
 
+/// What a text says.
+#[cfg(test)]
+pub fn said(text: Prose<0, 0>) -> String {
+    let mut shown = Text::new(-1);
+    shown.plain(text);
+    shown.shown().into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn said(template: &'static str, words: &[&[u8]], numbers: &[u64]) -> String {
+    fn said_with<const W: usize, const N: usize>(
+        template: Prose<W, N>,
+        words: &[&[u8]; W],
+        numbers: &[u64; N],
+    ) -> String {
         let mut text = Text::new(-1);
-        text.say(template.as_bytes(), words, numbers);
+        text.say(template, words, numbers);
         text.shown().to_string()
     }
 
     #[test]
     fn numbers_are_shown_whole() {
-        assert_eq!(said("%d %d", &[], &[0, u64::MAX]), "0 18446744073709551615");
-        assert_eq!(said("%x %x", &[], &[0, u64::MAX]), "0x0 0xffffffffffffffff");
+        assert_eq!(said_with(t!("%d %d"), &[], &[0, u64::MAX]), "0 18446744073709551615");
+        assert_eq!(said_with(t!("%x %x"), &[], &[0, u64::MAX]), "0x0 0xffffffffffffffff");
     }
 
     #[test]
@@ -166,24 +212,22 @@ mod tests {
             (4097, "4097 bytes"),
             (0, "0 bytes"),
         ] {
-            assert_eq!(said("%z", &[], &[size]), text);
+            assert_eq!(said_with(t!("%z"), &[], &[size]), text);
         }
     }
 
     #[test]
     fn words_and_numbers_take_their_places_and_words_are_not_looked_into() {
-        assert_eq!(said("%s: %d%s", &[b"100%d", b"!"], &[7]), "100%d: 7!");
-        assert_eq!(said("%s%d", &[], &[]), "0");
-        assert_eq!(said("%s\n", &[b"\x1b[2J\n\x7f"], &[]), "?[2J??\n");
+        assert_eq!(said_with(t!("%s: %d%s"), &[b"100%d", b"!"], &[7]), "100%d: 7!");
+        assert_eq!(said_with(t!("%s\n"), &[b"\x1b[2J\n\x7f"], &[]), "?[2J??\n");
     }
 
     #[test]
     fn bits_are_shown_by_name_or_by_number() {
         assert_eq!(
-            said("%x:%b %b", &[b"PE - MP", b"A"], &[0x207]),
+            said_with(t!("%x:%b %b"), &[b"PE - MP", b"A"], &[0x207]),
             "0x207: PE bit1 MP bit9  A bit1 bit2 bit9"
         );
-        assert_eq!(said("%b", &[b"A"], &[]), "");
     }
 
     #[test]

@@ -47,11 +47,10 @@ impl Vcpu<'_> {
     }
 
     /// `KVM_GET_REGS`.
-    pub fn regs(&self) -> Result<kvm_regs, Error> {
-        let mut regs = kvm_regs::default();
-        // SAFETY: the kernel fills `regs` during the call.
-        unsafe { self.fd.ioctl(ioctl::KVM_GET_REGS, Argument::Out(address(&raw mut regs))) }?;
-        Ok(regs)
+    pub fn regs(&self, regs: &mut kvm_regs) -> Result<(), Error> {
+        let regs = Argument::Out(address(&raw mut *regs));
+        // SAFETY: the kernel fills them during the call.
+        unsafe { self.fd.ioctl(ioctl::KVM_GET_REGS, regs) }.map(drop)
     }
 
     /// `KVM_SET_REGS`.
@@ -61,11 +60,16 @@ impl Vcpu<'_> {
     }
 
     /// `KVM_GET_SREGS`.
-    pub fn sregs(&self) -> Result<kvm_sregs, Error> {
-        let mut sregs = kvm_sregs::default();
-        // SAFETY: the kernel fills `sregs` during the call.
-        unsafe { self.fd.ioctl(ioctl::KVM_GET_SREGS, Argument::Out(address(&raw mut sregs))) }?;
-        Ok(sregs)
+    pub fn sregs(&self, sregs: &mut kvm_sregs) -> Result<(), Error> {
+        let sregs = Argument::Out(address(&raw mut *sregs));
+        // SAFETY: the kernel fills them during the call.
+        unsafe { self.fd.ioctl(ioctl::KVM_GET_SREGS, sregs) }.map(drop)
+    }
+
+    /// Both, into what a run page has for them.
+    pub fn registers(&self, registers: &mut kvm_sync_regs) -> Result<(), Error> {
+        self.regs(&mut registers.regs)?;
+        self.sregs(&mut registers.sregs)
     }
 
     /// `KVM_SET_SREGS`; `before` is what they were, for a trace to tell what changes. EINVAL where they
@@ -215,9 +219,10 @@ impl RunPage {
 macro_rules! arms {
     ($($name:ident: $arm:ty),+) => {
         impl RunPage {
-            $(pub fn $name(&self) -> $arm {
-                // SAFETY: inside the mapping; any bits are such a structure.
-                unsafe { (&raw const (*self.exit()).$name).read() }
+            $(pub fn $name(&self) -> &$arm {
+                // SAFETY: inside the mapping; any bits are such a structure, and no one else touches it
+                // outside `KVM_RUN`.
+                unsafe { &(*self.exit()).$name }
             })+
         }
     };

@@ -52,28 +52,14 @@ impl View<'_> {
 
     /// Copies from a linear address, by the vCPU's own translation, as many of the bytes as there are: from
     /// the first on, as far as they are mapped and in RAM.
-    pub fn linear(&self, address: u64, bytes: &mut [u8]) -> usize {
-        self.gather(address, bytes, &|address| self.vcpu.translate(address))
-    }
-
-    /// Likewise, by tables that are not the vCPU's any more.
-    pub fn linear_by(&self, paging: Paging, address: u64, bytes: &mut [u8]) -> usize {
-        self.gather(address, bytes, &|address| self.walk(paging, address, &mut |_, _, _| {}))
-    }
-
     #[inline(never)]
-    fn gather(
-        &self,
-        mut address: u64,
-        bytes: &mut [u8],
-        translate: &dyn Fn(u64) -> Option<u64>,
-    ) -> usize {
+    pub fn linear(&self, mut address: u64, bytes: &mut [u8]) -> usize {
         let mut done = 0;
         while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
             // A page at a time: the next one can be anywhere.
             let here = rest.len().min(4096 - (address & 4095) as usize);
             let page = rest.get_mut(..here).unwrap_or_default();
-            if !translate(address).is_some_and(|gpa| self.physical(gpa, page)) {
+            if !self.vcpu.translate(address).is_some_and(|gpa| self.physical(gpa, page)) {
                 break;
             }
             done += here;

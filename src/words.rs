@@ -11,11 +11,6 @@ pub fn word(words: &'static str, index: usize) -> &'static [u8] {
     field(words.as_bytes(), b' ', index).unwrap_or_default()
 }
 
-/// The line at `index` in `lines`, likewise.
-pub fn line(lines: &'static [u8], index: usize) -> &'static [u8] {
-    field(lines, b'\n', index).unwrap_or_default()
-}
-
 /// The piece at `index` of what `separator` separates.
 #[inline(never)]
 pub fn field(bytes: &[u8], separator: u8, mut index: usize) -> Option<&[u8]> {
@@ -47,26 +42,104 @@ pub fn place(words: &'static str, word: &[u8]) -> Option<usize> {
     None
 }
 
-/// Common pieces, a bar between them: byte 128 of a packed text is the first. There is no newline in them, so
-/// that lines can be counted in packed text, no `%`, and no zero.
+/// Common pieces, a bar between them: byte 128 of a packed text is the first. There is no `%` in them and
+/// no zero.
 ///
 /// They were chosen from all that the program prints, one after the other, each the one that saved most.
-pub const PIECES: &str = "  | the |s |t |: |e |, |or |d |KVM_EXIT_|er|no|in|th|pag|an|KVM|on|of |st|re|de|mo|INTERNAL_ERROR|it|x |--|EFER.LM|a |hugetlb|EINVAL|ch |faul|es|RAM|/mnt/HugePagef|ro|ne|ar|back|; |al|ed| -> |g |y |4 KiB|en|lo| mus|ou|multipl|as|or|kvm|ructi|IMAGE|CR0.|limi|-bi|to |ex|GPA|el|irt|at|ha|p |typ|ma|_CAP_|us|me|RFLAGS|ra|/sys/k|wh|ce|tect|il|) = |2 |le| i|ad| f|ug|ru|gu|ch|si| su|co|iB|di|do|cr|gi|x:|ok|CS|ho|wr|ab|em|pti|ack |0x10|ot|-8086 |wi|sa|1 |ic|is|un|o |l |4=0x20|r1|3 |A | 0|wa|DPL|SS| (|s:";
+pub const PIECES: &str = "  | the |s |t |: |e |, |or |d |KVM_EXIT_|in|er|no|th|pag|hugetlb|an|KVM|on|of |st|re|de|it|mo|INTERNAL_ERROR|x |a |--|EFER.LM|EINVAL|ro|ch |es|back|faul|RAM|/mnt/HugePagef|ne|ar|; |al|ed|g | -> |y |4 KiB|en|lo| mus|limi|ou|multipl|or|as|/sys/|kvm|ructi|IMAGE|CR0.|-bi|to |ex|GPA|el|ha|ma|irt|at|p |typ|_CAP_|us|me|il|RFLAGS|ra|wh|ce|tect|) = |2 |le| i|ad| f|ug|ru|di|gu|ch|si| su|co|iB|do|x:|cr|gi|ok|CS|ho|wr|ab|em|ack |pti|0x10|ot|-8086 |wi|sa|1 |ic|is|un|o |l |4=0x20|r1|A | 0|wa|DPL|SS| (|s:|pl";
 
 /// The piece that a byte of 128 or more stands for.
 pub fn piece(byte: u8) -> &'static [u8] {
     field(PIECES.as_bytes(), b'|', usize::from(byte) - 128).unwrap_or_default()
 }
 
-/// Packs a text at compile time: a `&'static [u8]` for [`crate::text::Text`].
+/// A packed text, with a zero at its end, in which `W` words and `N` numbers take their places:
+/// [`crate::text::Text::say`] says how. The compiler counts them, so that a text never gets too few.
+#[derive(Clone, Copy)]
+pub struct Prose<const W: usize, const N: usize>(*const u8);
+
+impl<const W: usize, const N: usize> Prose<W, N> {
+    /// Its first byte.
+    pub fn start(self) -> *const u8 {
+        self.0
+    }
+}
+
+/// Some of them, one behind the other; each takes so many at most.
+pub struct Lines<const W: usize, const N: usize>(&'static [u8]);
+
+impl<const W: usize, const N: usize> Lines<W, N> {
+    /// Packed bytes.
+    ///
+    /// # Safety
+    /// They are what [`lines!`](crate::lines!) makes: they end in a zero, and no text in them takes more.
+    pub const unsafe fn new(bytes: &'static [u8]) -> Lines<W, N> {
+        Lines(bytes)
+    }
+
+    /// The text at `index`; an empty one where there are not as many.
+    pub fn get(&self, index: usize) -> Prose<W, N> {
+        // Behind each there is a zero.
+        Prose(field(self.0, 0, index).unwrap_or(b"\0").as_ptr())
+    }
+
+    /// The first.
+    pub const fn first(&self) -> Prose<W, N> {
+        Prose(self.0.as_ptr())
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.0.iter().filter(|&&byte| byte == 0).count()
+    }
+}
+
+/// Packs texts at compile time: [`Lines`](crate::words::Lines).
 #[macro_export]
-macro_rules! t {
-    ($text:expr) => {{
-        const TEXT: &[u8] = $text.as_bytes();
+macro_rules! lines {
+    ($($text:expr),+ $(,)?) => {{
+        const TEXT: &[u8] = concat!($($text, "\0"),+).as_bytes();
         const PACKED: ([u8; TEXT.len()], usize) = $crate::words::pack(TEXT);
         const TRIMMED: [u8; PACKED.1] = $crate::words::first(PACKED.0);
-        &TRIMMED as &'static [u8]
+        const COUNTS: (usize, usize) = $crate::words::places(TEXT);
+        // SAFETY: a zero stands behind each, and the places have been counted.
+        const { unsafe { $crate::words::Lines::<{ COUNTS.0 }, { COUNTS.1 }>::new(&TRIMMED) } }
     }};
+}
+
+/// Packs a text at compile time: [`Prose`](crate::words::Prose).
+#[macro_export]
+macro_rules! t {
+    ($text:expr) => {
+        const { $crate::lines!($text).first() }
+    };
+}
+
+/// How many words and how many numbers a text takes; of several, each with a zero behind, the most.
+pub const fn places(text: &[u8]) -> (usize, usize) {
+    let (mut most, mut now, mut at) = ((0, 0), (0, 0), 0);
+    while at < text.len() {
+        match text[at] {
+            0 => now = (0, 0),
+            b'%' => {
+                at += 1;
+                match text[at] {
+                    b's' | b'b' => now.0 += 1,
+                    b'd' | b'x' | b'z' => now.1 += 1,
+                    _ => panic!("no such place"),
+                }
+            }
+            _ => {}
+        }
+        if now.0 > most.0 {
+            most.0 = now.0;
+        }
+        if now.1 > most.1 {
+            most.1 = now.1;
+        }
+        at += 1;
+    }
+    most
 }
 
 /// Where each piece begins; behind the last, the end. Looked up, since all this is for every letter of every
@@ -125,24 +198,6 @@ pub const fn first<const N: usize, const M: usize>(bytes: [u8; N]) -> [u8; M] {
     few
 }
 
-/// What a packed text says.
-#[cfg(test)]
-pub fn unpack(text: &[u8]) -> String {
-    let text =
-        text.iter().flat_map(|&byte| if byte < 128 { vec![byte] } else { piece(byte).into() });
-    String::from_utf8(text.collect()).unwrap()
-}
-
-/// The first bytes of some.
-pub const fn first<const N: usize, const M: usize>(bytes: [u8; N]) -> [u8; M] {
-    let (mut few, mut at) = ([0; M], 0);
-    while at < M {
-        few[at] = bytes[at];
-        at += 1;
-    }
-    few
-}
-
 /// A C string without its first bytes, as many as `skip` or all.
 pub fn tail(string: &CStr, skip: usize) -> &CStr {
     let bytes = string.to_bytes_with_nul();
@@ -154,6 +209,7 @@ pub fn tail(string: &CStr, skip: usize) -> &CStr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::Text;
 
     #[test]
     fn words_are_counted_from_0() {
@@ -172,9 +228,15 @@ mod tests {
 
     #[test]
     fn a_packed_text_is_shorter_and_says_what_it_said() {
-        let packed = t!("KVM_EXIT_SHUTDOWN: the guest\n%s of 4 KiB pages");
-        assert!(packed.len() < 30);
-        assert_eq!(unpack(packed), "KVM_EXIT_SHUTDOWN: the guest\n%s of 4 KiB pages");
+        let lines = lines!("KVM_EXIT_SHUTDOWN: the guest\n%s of 4 KiB pages", "%d %x", "");
+        assert!(lines.0.len() < 36);
+        assert_eq!(lines.count(), 3);
+        let mut text = Text::new(-1);
+        text.say(lines.get(0), &[b"one"], &[0; 2]);
+        text.say(lines.get(1), &[b""], &[1, 2]);
+        text.say(lines.get(2), &[b""], &[0; 2]);
+        text.say(lines.get(3), &[b""], &[0; 2]);
+        assert_eq!(text.shown(), "KVM_EXIT_SHUTDOWN: the guest\none of 4 KiB pages1 0x2");
     }
 
     #[test]
@@ -182,10 +244,7 @@ mod tests {
         let pieces: Vec<&str> = PIECES.split('|').collect();
         assert!(pieces.len() <= 128, "{}", pieces.len());
         for piece in pieces {
-            assert!(
-                piece.len() > 1 && piece.is_ascii() && !piece.contains(['\n', '%', '\0']),
-                "{piece}"
-            );
+            assert!(piece.len() > 1 && piece.is_ascii() && !piece.contains(['%', '\0']), "{piece}");
         }
     }
 

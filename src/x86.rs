@@ -2,9 +2,10 @@
 //!
 //! "SDM" is Intel's manual, volume 3 where no other is named; "APM" AMD's, volume 2.
 
+use crate::lines;
 use crate::sys::regs::{kvm_regs, kvm_segment, kvm_sregs};
-use crate::t;
 use crate::words;
+use crate::words::Lines;
 use core::mem::offset_of;
 
 // CR0: SDM 2.5, APM 3.1.1.
@@ -226,21 +227,23 @@ pub fn mode(regs: &kvm_regs, sregs: &kvm_sregs) -> (usize, usize) {
 }
 
 /// A line each.
-pub const MODES: &[u8] = t!("\
-real mode
-virtual-8086 mode
-16-bit protected mode
-32-bit protected mode
-64-bit mode (long mode)
-compatibility mode (long mode, 32-bit code)");
+pub const MODES: Lines<0, 0> = lines!(
+    "real mode",
+    "virtual-8086 mode",
+    "16-bit protected mode",
+    "32-bit protected mode",
+    "64-bit mode (long mode)",
+    "compatibility mode (long mode, 32-bit code)",
+);
 
 /// A line each: how addresses are translated. SDM 4.1.1.
-pub const PAGING: &[u8] = t!("\
-no paging
-32-bit paging, 2 levels
-PAE paging, 3 levels
-4-level paging
-5-level paging");
+pub const PAGING: Lines<0, 0> = lines!(
+    "no paging",
+    "32-bit paging, 2 levels",
+    "PAE paging, 3 levels",
+    "4-level paging",
+    "5-level paging",
+);
 
 /// What an entry of a page table is called, by its level from 1 on: SDM 4.5.
 pub const ENTRIES: &str = "- PTE PDE PDPTE PML4E PML5E";
@@ -282,7 +285,7 @@ pub fn broken_rules(regs: &kvm_regs, sregs: &kvm_sregs) -> u64 {
     breaks(flat && !code);
     breaks(flat && cs.present == 0);
     breaks(flat && code && !conforming && cs.dpl != ss.dpl);
-    breaks(flat && ss.unusable == 0 && !matches!(ss.r#type, 3 | 7));
+    breaks(flat && ss.unusable == 0 && ss.r#type & 0b1010 != 0b0010);
     breaks(!matches!(tr.r#type, TYPE_BUSY_TSS | 0b0011) || tr.s != 0 || tr.present == 0);
     breaks(ldt.unusable == 0 && ldt.present != 0 && (ldt.r#type != 2 || ldt.s != 0));
     breaks(flat && segments(sregs).iter().any(strange));
@@ -291,29 +294,31 @@ pub fn broken_rules(regs: &kvm_regs, sregs: &kvm_sregs) -> u64 {
 }
 
 /// A line each, in the order of [`broken_rules`].
-pub const RULES: &[u8] = t!("\
-CR0.PG needs CR0.PE: no paging in real mode
-CR0.NW needs CR0.CD
-EFER.LME with CR0.PG is long mode: EFER.LMA must say so
-EFER.LMA needs EFER.LME and CR0.PG
-EFER.LMA needs CR4.PAE
-CS.L is for long mode: it needs EFER.LMA
-CS.L and CS.D together are reserved: 64-bit code has D = 0
-CR3 holds an address of 52 bits at most
-RFLAGS: bit 1 is always 1, bits 22 and up are 0
-RFLAGS.VM: no virtual-8086 in long mode
-CS must be code: S 1, type 8 to 15
-CS must be present
-CS.DPL must be SS.DPL: both are the ring
-SS must be writable data: type 3 or 7
-TR must be a busy TSS: S 0, P 1, type 11, or 3 for a 16-bit one
-LDT: S 0, type 2, or not present
-A limit above 1 MiB is in pages: G 1 and its low 12 bits ones, else G 0
-RIP above 4 GiB needs 64-bit code");
+pub const RULES: Lines<0, 0> = lines!(
+    "CR0.PG needs CR0.PE: no paging in real mode",
+    "CR0.NW needs CR0.CD",
+    "EFER.LME with CR0.PG is long mode: EFER.LMA must say so",
+    "EFER.LMA needs EFER.LME and CR0.PG",
+    "EFER.LMA needs CR4.PAE",
+    "CS.L is for long mode: it needs EFER.LMA",
+    "CS.L and CS.D together are reserved: 64-bit code has D = 0",
+    "CR3 holds an address of 52 bits at most",
+    "RFLAGS: bit 1 is always 1, bits 22 and up are 0",
+    "RFLAGS.VM: no virtual-8086 in long mode",
+    "CS must be code: S 1, type 8 to 15",
+    "CS must be present",
+    "CS.DPL must be SS.DPL: both are the ring",
+    "SS must be writable data: type 2, 3, 6 or 7",
+    "TR must be a busy TSS: S 0, P 1, type 11, or 3 for a 16-bit one",
+    "LDT: S 0, type 2, or not present",
+    "A limit above 1 MiB is in pages: G 1 and its low 12 bits ones, else G 0",
+    "RIP above 4 GiB needs 64-bit code",
+);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::said;
 
     fn flat(regs: &mut kvm_regs, sregs: &mut kvm_sregs) {
         regs.rflags = RFLAGS_1;
@@ -365,10 +370,9 @@ mod tests {
             |_, s| s.ds = kvm_segment { limit: 0x10_0000, present: 1, ..s.ds },
             |r, _| r.rip = 1 << 32,
         ];
-        let rules = words::unpack(RULES);
-        assert_eq!(rules.lines().count(), changes.len());
+        assert_eq!(RULES.count(), changes.len());
         for (rule, change) in changes.into_iter().enumerate() {
-            assert_eq!(broken(change), [rule], "{}", rules.lines().nth(rule).unwrap());
+            assert_eq!(broken(change), [rule], "{}", said(RULES.get(rule)));
         }
     }
 
@@ -378,7 +382,7 @@ mod tests {
             let (mut regs, mut sregs) = (kvm_regs::default(), kvm_sregs::default());
             change(&mut regs, &mut sregs);
             let (mode, paging) = mode(&regs, &sregs);
-            (words::unpack(words::line(MODES, mode)), words::unpack(words::line(PAGING, paging)))
+            (said(MODES.get(mode)), said(PAGING.get(paging)))
         };
         assert_eq!(mode_of(|_, _| ()), ("real mode".into(), "no paging".into()));
         assert_eq!(

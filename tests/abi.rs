@@ -3,11 +3,15 @@
 
 #![allow(non_camel_case_types)]
 
+use kob_2m::sys::cap::*;
+use kob_2m::sys::cpuid::*;
+use kob_2m::sys::debug::*;
 use kob_2m::sys::exit::REASONS;
 use kob_2m::sys::ioctl::{KVMIO, REQUESTS};
 use kob_2m::sys::memory::*;
 use kob_2m::sys::regs::*;
 use kob_2m::sys::run::*;
+use kob_2m::sys::stats::*;
 use kob_2m::sys::{KVM_API_VERSION, exit};
 use std::collections::BTreeSet;
 use std::fs;
@@ -45,6 +49,12 @@ impl Facts {
         let c = format!("sizeof(((struct {c_struct} *)0)->{c_path})");
         self.list.push(Fact { c, ours: size as u64 });
         self.names.insert(name);
+    }
+
+    fn offset(&mut self, name: &str, c_struct: &str, c_path: &str, offset: usize) {
+        let c = format!("offsetof(struct {c_struct}, {c_path})");
+        self.list.push(Fact { c, ours: offset as u64 });
+        self.names.insert(name.into());
     }
 }
 
@@ -85,7 +95,7 @@ macro_rules! arm {
 
 fn facts() -> Facts {
     let mut facts = Facts::default();
-    for &(name, number) in REQUESTS.iter().chain(REASONS) {
+    for &(name, number) in REQUESTS.iter().chain(REASONS).chain(CAPABILITIES) {
         facts.constant(name, number.into());
     }
     facts.constant("KVMIO", KVMIO.into());
@@ -104,6 +114,21 @@ fn facts() -> Facts {
         exit::KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON => "KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON",
         KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES =>
             "KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES",
+        KVM_MSR_EXIT_REASON_INVAL => "KVM_MSR_EXIT_REASON_INVAL",
+        KVM_MSR_EXIT_REASON_UNKNOWN => "KVM_MSR_EXIT_REASON_UNKNOWN",
+        KVM_MSR_EXIT_REASON_FILTER => "KVM_MSR_EXIT_REASON_FILTER",
+        KVM_HC_MAP_GPA_RANGE => "KVM_HC_MAP_GPA_RANGE",
+        KVM_GUESTDBG_ENABLE => "KVM_GUESTDBG_ENABLE",
+        KVM_GUESTDBG_SINGLESTEP => "KVM_GUESTDBG_SINGLESTEP",
+        KVM_MEM_LOG_DIRTY_PAGES => "KVM_MEM_LOG_DIRTY_PAGES",
+        KVM_MEM_READONLY => "KVM_MEM_READONLY",
+        KVM_STATS_TYPE_MASK => "KVM_STATS_TYPE_MASK",
+        KVM_STATS_TYPE_INSTANT => "KVM_STATS_TYPE_INSTANT",
+        KVM_STATS_UNIT_SHIFT => "KVM_STATS_UNIT_SHIFT",
+        KVM_STATS_BASE_MASK => "KVM_STATS_BASE_MASK",
+        KVM_STATS_BASE_POW2 => "KVM_STATS_BASE_POW2",
+        KVM_SYNC_X86_REGS => "KVM_SYNC_X86_REGS",
+        KVM_SYNC_X86_SREGS => "KVM_SYNC_X86_SREGS",
     }
 
     same!(
@@ -175,6 +200,28 @@ fn facts() -> Facts {
             interrupt_bitmap
         }
     );
+    same!(facts, kvm_dirty_log { slot, padding1, dirty_bitmap });
+    same!(
+        facts,
+        kvm_translation { linear_address, physical_address, valid, writeable, usermode, pad }
+    );
+    same!(facts, kvm_guest_debug { control, pad, arch });
+    same!(facts, kvm_guest_debug_arch { debugreg });
+    same!(facts, kvm_debug_exit_arch { exception, pad, pc, dr6, dr7 });
+    same!(facts, kvm_enable_cap { cap, flags, args, pad });
+    same!(facts, kvm_cpuid_entry2 { function, index, flags, eax, ebx, ecx, edx, padding });
+    same!(
+        facts,
+        kvm_stats_header { flags, name_size, num_desc, id_offset, desc_offset, data_offset }
+    );
+    same!(facts, kvm_sync_regs { regs, sregs, events });
+    // Those that end in an array without a size, of which C knows the offset alone.
+    same!(facts, kvm_cpuid2 { nent, padding });
+    same!(facts, kvm_stats_desc { flags, exponent, size, offset, bucket_size });
+    facts.offset("kvm_cpuid2.entries", "kvm_cpuid2", "entries", offset_of!(kvm_cpuid2, entries));
+    facts.offset("kvm_stats_desc.name", "kvm_stats_desc", "name", offset_of!(kvm_stats_desc, name));
+    facts.size("kvm_run_s", "((struct kvm_run *)0)->s", size_of::<kvm_run_s>());
+    facts.names.extend(["kvm_run_s.regs".into(), "kvm_run_s.padding".into()]);
     same!(facts, kvm_run {
         request_interrupt_window, immediate_exit, padding1, exit_reason,
         ready_for_interrupt_injection, if_flag, flags, cr8, apic_base, exit as "padding",
@@ -190,6 +237,9 @@ fn facts() -> Facts {
     arm!(facts, emulation_failure: kvm_run_emulation_failure {
         suberror, ndata, flags, insn_size, insn_bytes
     });
+    arm!(facts, debug: kvm_run_debug { arch });
+    arm!(facts, hypercall: kvm_run_hypercall { nr, args, ret, longmode, pad });
+    arm!(facts, msr: kvm_run_msr { error, pad, reason, index, data });
     facts
 }
 
@@ -198,7 +248,7 @@ fn c(name: &str, body: &str) -> Vec<String> {
     let directory = env!("CARGO_TARGET_TMPDIR");
     let (source, program) = (format!("{directory}/{name}.c"), format!("{directory}/{name}"));
     let text = format!(
-        "#include <linux/kvm.h>\n#include <linux/version.h>\n#include <stddef.h>\n#include <stdio.h>\n\
+        "#include <linux/kvm.h>\n#include <linux/kvm_para.h>\n#include <linux/version.h>\n#include <stddef.h>\n#include <stdio.h>\n\
          int main(void) {{\n{body}\nreturn 0; }}\n"
     );
     fs::write(&source, text).unwrap();
@@ -238,7 +288,7 @@ fn what_sys_defines_is_compared() {
             let name = if let Some(rest) = line.strip_prefix("pub const ") {
                 // The tables are made by the same macros as what they list.
                 let name = word(rest);
-                if matches!(name.as_str(), "REQUESTS" | "REASONS" | "fn" | "") {
+                if matches!(name.as_str(), "REQUESTS" | "REASONS" | "CAPABILITIES" | "fn" | "") {
                     continue;
                 }
                 name

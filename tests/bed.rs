@@ -95,13 +95,20 @@ fn run(kernel: &str, only: &str) -> Tally {
     tally
 }
 
-/// What the bed has beside the image: the cases, and a user who owns nothing.
+/// What the bed has beside the image: the cases, the transcripts, and a user who owns nothing.
 fn lay_over(directory: &Path) {
     let _ = fs::remove_dir_all(directory);
     for part in ["root", "etc"] {
         fs::create_dir_all(directory.join(part)).unwrap();
     }
-    fs::copy("tests/bed/cases.sh", directory.join("root/cases.sh")).unwrap();
+    for script in ["cases.sh", "transcript.sh"] {
+        fs::copy(format!("tests/bed/{script}"), directory.join("root").join(script)).unwrap();
+    }
+    fs::create_dir(directory.join("root/golden")).unwrap();
+    for file in fs::read_dir("tests/golden").unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), directory.join("root/golden").join(file.file_name())).unwrap();
+    }
     let passwd = "root::0:0::/root:/bin/sh\nnobody::65534:65534::/:/bin/sh\n";
     fs::write(directory.join("etc/passwd"), passwd).unwrap();
 }

@@ -25,6 +25,7 @@ impl Image {
     }
 
     /// Reads all of it to `offset` in RAM. It must end before `end`, which is in RAM.
+    #[inline(never)]
     pub fn load(&self, memory: &Memory, offset: u64, end: u64) -> Result<(), Error> {
         let mut at = offset;
         while at < end {

@@ -34,6 +34,7 @@ pub fn tables_size(mode: Mode) -> u64 {
 /// The registers with which code at `entry`, below 4 GiB, starts. `sregs` are those of a fresh vCPU, which
 /// is in the processor's reset state (SDM volume 3, "Processor State After Reset"): real mode, segments at 0
 /// but for CS, at 0xffff_0000.
+#[inline(never)]
 pub fn registers(mode: Mode, entry: u64, ram_end: u64, sregs: &mut kvm_sregs) -> kvm_regs {
     if mode == Mode::Real {
         return real(entry, sregs);
@@ -134,6 +135,7 @@ fn segment(selector: u16) -> kvm_segment {
 }
 
 /// Writes the tables into RAM that begins at `base`; see [`layout::TABLES`].
+#[inline(never)]
 pub fn write_tables(memory: &Memory, base: u64) -> Result<(), Error> {
     const NEXT: u64 = PTE_P | PTE_RW | PTE_US;
     let place = layout::tables(memory.size());

@@ -15,13 +15,21 @@ pub struct Console {
     /// Nothing is shown, and nothing waited for.
     pub silent: bool,
     pause: Duration,
+    /// What is left of a pause that SIGUSR1 has cut short.
+    left: Duration,
     output: Output,
 }
 
 impl Console {
     /// A console on `fd` that sleeps for `pause` after each newline.
     pub fn new(fd: c_int, pause: Duration) -> Console {
-        Console { output: Output::new(fd), at_once: fd::is_terminal(fd), pause, silent: false }
+        Console {
+            at_once: fd::is_terminal(fd),
+            silent: false,
+            pause,
+            left: Duration::ZERO,
+            output: Output::new(fd),
+        }
     }
 
     /// Takes a byte. EPIPE where the reader has gone, EINTR where a signal asked to stop.
@@ -29,12 +37,21 @@ impl Console {
         if self.silent {
             return Ok(());
         }
+        self.rest()?;
         self.output.put(byte)?;
         if self.at_once || byte == b'\n' {
             self.flush()?;
         }
-        if byte == b'\n' && !self.pause.is_zero() {
-            signal::pause(self.pause)?;
+        if byte == b'\n' {
+            self.left = self.pause;
+        }
+        self.rest()
+    }
+
+    /// Sleeps for what is left of a pause. EINTR as above.
+    pub fn rest(&mut self) -> Result<(), Errno> {
+        if !self.left.is_zero() {
+            self.left = signal::pause(self.left)?;
         }
         Ok(())
     }

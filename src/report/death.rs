@@ -4,38 +4,47 @@ use super::{name, registers};
 use crate::exit::{Death, emulation_bytes};
 use crate::sys::regs::{kvm_regs, kvm_sregs};
 use crate::sys::run::kvm_sync_regs;
-use crate::t;
 use crate::text::Text;
 use crate::vcpu::RunPage;
 use crate::view::{Paging, View};
 use crate::words;
+use crate::words::Lines;
 use crate::x86;
+use crate::{lines, t};
 use core::arch::x86_64::__cpuid;
 
-/// What a guest can die of, and below it what commonly causes it; [`cause`] chooses the pair.
-const DEATHS: &[u8] = t!("\
-KVM_EXIT_SHUTDOWN: triple fault: no handler for an exception, nor for the double fault
-an IDT that is missing or can't be reached; a stack without RAM; page tables that map nothing. \
---replay shows the way there
-KVM_EXIT_FAIL_ENTRY: the hardware refused the guest: %x%s
-registers that contradict each other, as --mode and --set or the guest itself left them
-KVM_EXIT_INTERNAL_ERROR: suberror %d, KVM_INTERNAL_ERROR_
-an instruction on an address without RAM that KVM's emulator does not have; or a jump to where no RAM is
-KVM_EXIT_INTERNAL_ERROR: suberror %d, KVM_INTERNAL_ERROR_
-an IDT, GDT, TSS or stack where no RAM is
-KVM_EXIT_UNKNOWN: the hardware's reason is unknown to KVM: %x
-a processor that is newer than its kernel
-exit %d, KVM_EXIT_%s: not asked for, so not answered
-a kernel that is newer than this program
-exit %d, KVM_EXIT_%s: of an access that can't be
-a kernel that is newer than this program");
+/// What a guest can die of, in the order of [`Death`].
+const DEATHS: Lines<1, 1> = lines!(
+    "KVM_EXIT_SHUTDOWN: triple fault: no handler for an exception, nor for the double fault",
+    "KVM_EXIT_FAIL_ENTRY: the hardware refused the guest: %x%s",
+    "KVM_EXIT_INTERNAL_ERROR: suberror %d, KVM_INTERNAL_ERROR_",
+    "KVM_EXIT_INTERNAL_ERROR: suberror %d, KVM_INTERNAL_ERROR_",
+    "KVM_EXIT_UNKNOWN: the hardware's reason is unknown to KVM: %x",
+    "exit %d, KVM_EXIT_%s: not asked for, so not answered",
+    "exit %d, KVM_EXIT_%s: of an access that can't be",
+);
+
+/// What commonly causes it.
+const CAUSES: Lines<0, 0> = lines!(
+    "an IDT that is missing or can't be reached; a stack without RAM; page tables that map nothing. \
+--replay shows the way there",
+    "registers that contradict each other, as --mode and --set or the guest itself left them",
+    "an instruction on an address without RAM that KVM's emulator does not have; or a jump to where no RAM is",
+    "an IDT, GDT, TSS or stack where no RAM is",
+    "a processor that is newer than its kernel",
+    "a kernel that is newer than this program",
+    "a kernel that is newer than this program",
+);
 
 /// What `KVM_INTERNAL_ERROR_*` mean, by number.
-const SUBERRORS: &[u8] = t!("\n\
-EMULATION: KVM met an instruction that it can't emulate
-SIMUL_EX: two exceptions at once
-DELIVERY_EV: the delivery of an exception or interrupt left the guest
-UNEXPECTED_EXIT_REASON: an exit that KVM never asked for");
+const SUBERRORS: Lines<0, 0> = lines!(
+    "(not in Linux 6.1)",
+    "EMULATION: KVM met an instruction that it can't emulate",
+    "SIMUL_EX: two exceptions at once",
+    "DELIVERY_EV: the delivery of an exception or interrupt left the guest",
+    "UNEXPECTED_EXIT_REASON: an exit that KVM never asked for",
+    "(not in Linux 6.1)",
+);
 
 /// Says what the guest died of, and what commonly causes that.
 #[inline(never)]
@@ -53,16 +62,13 @@ pub fn cause(text: &mut Text, death: Death, page: &RunPage) {
         Death::Unknown => number = page.hw().hardware_exit_reason,
         Death::Shutdown | Death::Unexpected | Death::Malformed => word = name(reason),
     }
-    text.say(words::line(DEATHS, 2 * death as usize), &[word], &[number]);
+    text.say(DEATHS.get(death as usize), &[word], &[number]);
     if let Death::Emulation | Death::Internal = death {
-        match words::line(SUBERRORS, number as usize) {
-            b"" => text.plain(t!("(not in Linux 6.1)")),
-            meaning => text.plain(meaning),
-        }
+        text.plain(SUBERRORS.get((number as usize).min(5)));
     }
     text.plain(t!("\n  commonly: "));
-    text.plain(words::line(DEATHS, 2 * death as usize + 1));
-    match (death, emulation_bytes(&page.emulation_failure())) {
+    text.plain(CAUSES.get(death as usize));
+    match (death, emulation_bytes(page.emulation_failure())) {
         (Death::Emulation, bytes @ [_, ..]) => {
             text.plain(t!("\n  its bytes and what follows:"));
             text.dump(bytes);
@@ -119,34 +125,23 @@ pub fn state(text: &mut Text, view: &View, regs: &kvm_regs, sregs: &kvm_sregs, r
         4 => offset,
         _ => base.wrapping_add(offset) & 0xffff_ffff,
     };
-    let look = |address: u64, bytes: &mut [u8]| match replayed {
-        true => view.linear_by(paging, address, bytes),
-        false => view.linear(address, bytes),
-    };
-
     let rip = linear(sregs.cs.base, regs.rip);
-    let (mut before, mut after) = ([0; 16], [0; 16]);
-    text.say(t!("\n  code at %x:"), &[], &[rip]);
-    if look(rip.wrapping_sub(16), &mut before) == before.len() {
-        text.dump(&before);
-    }
-    text.plain(t!(" |"));
-    let len = look(rip, &mut after);
-    found(text, &after, len);
-
     // A push in 16-bit code counts SP alone, and beyond what the mode has there is nothing.
-    let mask = if mode == 4 {
-        u64::MAX
-    } else if sregs.ss.db != 0 {
-        0xffff_ffff
-    } else {
-        0xffff
-    };
+    let mask = if mode == 4 { u64::MAX } else { 0xffff << (16 * sregs.ss.db) | 0xffff };
     let rsp = linear(sregs.ss.base, regs.rsp & mask);
-    let mut top = [0; 32];
-    text.say(t!("\n  stack at %x:"), &[], &[rsp]);
-    let len = look(rsp, &mut top);
-    found(text, &top, len);
+    // After a replay the vCPU would translate by tables that are not these.
+    if !replayed {
+        let mut bytes = [0; 32];
+        text.say(t!("\n  code at %x:"), &[], &[rip]);
+        let before = bytes.get_mut(..16).unwrap_or_default();
+        if view.linear(rip.wrapping_sub(16), before) == 16 {
+            text.dump(before);
+        }
+        text.plain(t!(" |"));
+        found(text, view, rip, before);
+        text.say(t!("\n  stack at %x:"), &[], &[rsp]);
+        found(text, view, rsp, &mut bytes);
+    }
 
     walk(text, view, paging, b"rip", rip);
     walk(text, view, paging, b"rsp", rsp);
@@ -155,7 +150,8 @@ pub fn state(text: &mut Text, view: &View, regs: &kvm_regs, sregs: &kvm_sregs, r
     }
 }
 
-fn found(text: &mut Text, bytes: &[u8], len: usize) {
+fn found(text: &mut Text, view: &View, address: u64, bytes: &mut [u8]) {
+    let len = view.linear(address, bytes);
     text.dump(bytes.get(..len).unwrap_or_default());
     if len < bytes.len() {
         text.plain(t!(" (no RAM)"));
@@ -168,7 +164,7 @@ pub fn rules(text: &mut Text, regs: &kvm_regs, sregs: &kvm_sregs) {
     let broken = x86::broken_rules(regs, sregs);
     for rule in (0..64).filter(|rule| broken >> rule & 1 != 0) {
         text.plain(t!("\n  rule broken: "));
-        text.plain(words::line(x86::RULES, rule));
+        text.plain(x86::RULES.get(rule));
     }
 }
 
@@ -201,45 +197,39 @@ fn walk(text: &mut Text, view: &View, paging: Paging, what: &[u8], linear: u64) 
 
 /// `--replay`: the last instructions of a guest that was run again, single-stepped.
 pub struct Replay {
-    /// Linear addresses, in a ring.
-    addresses: [u64; 32],
+    /// Linear addresses, and the bytes there, in a ring.
+    addresses: [(u64, [u8; 8]); 32],
     /// How many there were.
     count: u64,
-    /// The state before the last one.
-    before: kvm_sync_regs,
 }
 
 impl Replay {
     /// Nothing yet.
     pub fn new() -> Replay {
-        Replay { addresses: [0; 32], count: 0, before: kvm_sync_regs::default() }
+        Replay { addresses: [(0, [0; 8]); 32], count: 0 }
     }
 
-    /// An instruction begins in this state.
-    pub fn at(&mut self, state: &kvm_sync_regs) {
-        self.before = *state;
+    /// An instruction begins at this linear address, with these bytes.
+    pub fn at(&mut self, address: u64, bytes: &[u8; 8]) {
         if let Some(place) = self.addresses.get_mut((self.count % 32) as usize) {
-            *place = state.sregs.cs.base.wrapping_add(state.regs.rip);
+            *place = (address, *bytes);
         }
         self.count += 1;
     }
 
     /// Shows them, and the state before the last one.
     #[inline(never)]
-    pub fn show(&self, text: &mut Text, view: &View) {
-        let kvm_sync_regs { regs, sregs, .. } = &self.before;
+    pub fn show(&self, text: &mut Text, view: &View, before: &kvm_sync_regs) {
         let shown = self.count.min(32);
         text.say(t!("replay: the last %d of %d instructions"), &[], &[shown, self.count]);
-        let paging = Paging::new(x86::mode(regs, sregs).1, sregs);
         for number in self.count - shown..self.count {
-            let address = self.addresses.get((number % 32) as usize).copied().unwrap_or(0);
-            let mut bytes = [0; 8];
-            let len = view.linear_by(paging, address, &mut bytes);
-            text.say(t!("\n  %x:"), &[], &[address]);
-            found(text, &bytes, len);
+            if let Some((address, bytes)) = self.addresses.get((number % 32) as usize) {
+                text.say(t!("\n  %x:"), &[], &[*address]);
+                text.dump(bytes);
+            }
         }
         text.plain(t!("\nbefore the last of them:"));
-        state(text, view, regs, sregs, true);
+        state(text, view, &before.regs, &before.sregs, true);
     }
 }
 

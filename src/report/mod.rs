@@ -8,6 +8,7 @@ mod registers;
 pub mod stats;
 pub mod trace;
 
+use crate::boot::mode;
 use crate::cli::{Blame, Command, DEFAULT_BACKING, DEFAULT_IMAGE, Options, Wrong};
 use crate::errno::Errno;
 use crate::error::{Call, Error};
@@ -18,41 +19,29 @@ use crate::sys::cap;
 use crate::sys::exit as reason;
 use crate::sys::ioctl;
 use crate::sys::regs::{kvm_regs, kvm_sregs};
-use crate::t;
 use crate::text::Text;
 use crate::vm::DirtyBitmap;
-use crate::words;
+use crate::words::{Lines, Prose};
 use crate::x86::RFLAGS_IF;
+use crate::{lines, t};
 use core::ffi::{CStr, c_int};
 
 /// How the program ended, where nothing of its own failed.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum End {
-    /// The guest executed HLT; nothing could ever wake it, since no interrupt reaches it.
-    Halted(Place),
-    /// The guest asked for the end: [`crate::layout::RING_END`].
-    Rang,
+    /// The guest executed HLT.
+    Halted,
     /// It could not go on; why, has been told.
     Died,
     /// A signal asked the program to end.
     Stopped(c_int),
     /// Nobody reads standard output any more.
     OutputClosed,
-    /// There was no machine: the user wanted to know something, and has been told.
-    Informed,
+    /// The guest asked for it: [`crate::layout::RING_END`]. Or there was no machine: the user wanted to know
+    /// something, and has been told.
+    Done,
     /// Likewise: such a machine would not start.
     Unfit,
-}
-
-/// Where the vCPU was.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Place {
-    /// The offset in the code segment.
-    pub rip: u64,
-    /// The linear address at which that segment starts.
-    pub cs_base: u64,
-    /// The flags.
-    pub rflags: u64,
 }
 
 /// What the user should know although the guest goes on.
@@ -83,7 +72,7 @@ pub const BAD_USAGE: i32 = 2;
 /// The guest died.
 pub const GUEST_DIED: i32 = 3;
 
-const HELP: &[u8] = t!("\
+const HELP: Prose<3, 0> = t!("\
 Usage: %s [OPTIONS] [IMAGE]
 Runs IMAGE (default %s) in a KVM virtual machine:
 one vCPU, RAM in huge pages, port 0x10 on standard output.
@@ -115,55 +104,58 @@ Exit status: 0 the guest halted; 1 the host or the program failed;
 ");
 
 /// Prints what `--help` or `--version` asks for.
-#[inline(never)]
 pub fn information(program: &CStr, command: Command) -> Result<(), Error> {
-    let mut text = Text::new(libc::STDOUT_FILENO);
-    let template = match command {
-        Command::Version => t!(concat!("KOB-2M ", env!("CARGO_PKG_VERSION"), "\n")),
-        _ => HELP,
-    };
-    let words = [program, DEFAULT_IMAGE, DEFAULT_BACKING].map(CStr::to_bytes);
-    text.say(template, &words, &[]);
-    text.finish().map_err(Call::WRITE_OUTPUT.failed())
+    let printed = print(libc::STDOUT_FILENO, &mut |text| match command {
+        Command::Version => text.plain(t!(concat!("KOB-2M ", env!("CARGO_PKG_VERSION"), "\n"))),
+        _ => text.say(HELP, &[program, DEFAULT_IMAGE, DEFAULT_BACKING].map(CStr::to_bytes), &[]),
+    });
+    printed.map_err(Call::WRITE_OUTPUT.failed())
 }
 
-/// A message on standard error: the program's name, and what `say` adds.
+/// Prints what `say` says, in one piece where it fits.
 ///
 /// The text is made here and not in a caller: 4 KiB in a stack frame make all that is behind them in it dearer
 /// to reach.
 #[inline(never)]
-pub fn message(program: &CStr, say: &mut dyn FnMut(&mut Text)) {
-    let mut text = Text::new(libc::STDERR_FILENO);
-    text.say(t!("%s: "), &[program.to_bytes()], &[]);
+pub fn print(fd: c_int, say: &mut dyn FnMut(&mut Text)) -> Result<(), Errno> {
+    let mut text = Text::new(fd);
     say(&mut text);
-    text.plain(t!("\n"));
-    // Whether it could be written: there is nobody to tell.
-    let _ = text.finish();
+    text.finish()
 }
+
+/// A message on standard error: the program's name, and what `say` adds.
+#[inline(never)]
+pub fn message(program: &CStr, say: &mut dyn FnMut(&mut Text)) {
+    // Whether it could be written: there is nobody to tell.
+    let _ = print(libc::STDERR_FILENO, &mut |text| {
+        text.say(t!("%s: "), &[program.to_bytes()], &[]);
+        say(text);
+        text.plain(t!("\n"));
+    });
+}
+
+/// In the order of [`Note`].
+const NOTES: Lines<1, 1> = lines!(
+    "no device at port %x: reads give ones, writes are lost; said once",
+    "no RAM or device at address %x: reads give ones, writes are lost; said once",
+    "address %x is read-only memory (KVM_MEM_READONLY): the write is lost; said once",
+    "doorbell: %d means nothing",
+    "doorbell: there is no dirty log without --dirty-log",
+    "KVM_CAP_%s is absent: nothing of the kind will exit",
+);
 
 /// Tells what the user should know although the guest goes on.
 pub fn note(program: &CStr, note: Note) {
-    let (template, number) = match note {
-        Note::UnansweredPort(port) => {
-            (t!("no device at port %x: reads give ones, writes are lost; said once"), port.into())
-        }
-        Note::UnansweredAddress(address) => (
-            t!("no RAM or device at address %x: reads give ones, writes are lost; said once"),
-            address,
-        ),
-        Note::ReadOnly(address) => (
-            t!("address %x is read-only memory (KVM_MEM_READONLY): the write is lost; said once"),
-            address,
-        ),
-        Note::UnknownRing(value) => (t!("doorbell: %d means nothing"), value.into()),
-        Note::NoDirtyLog => (t!("doorbell: there is no dirty log without --dirty-log"), 0),
-        Note::NoCapability(_) => (t!("KVM_CAP_%s is absent: nothing of the kind will exit"), 0),
+    let (line, number) = match note {
+        Note::UnansweredPort(port) => (0, port.into()),
+        Note::UnansweredAddress(address) => (1, address),
+        Note::ReadOnly(address) => (2, address),
+        Note::UnknownRing(value) => (3, value.into()),
+        Note::NoDirtyLog => (4, 0),
+        Note::NoCapability(number) => (5, number.into()),
     };
-    let capability = match note {
-        Note::NoCapability(number) => cap::name(number),
-        _ => b"",
-    };
-    message(program, &mut |text| text.say(template, &[capability], &[number]));
+    let capability = cap::name(number as u32);
+    message(program, &mut |text| text.say(NOTES.get(line), &[capability], &[number]));
 }
 
 /// `KVM_SET_SREGS` refused these registers: says which rules they break.
@@ -194,32 +186,32 @@ pub fn dirty(program: &CStr, base: u64, size: u64, bitmap: &DirtyBitmap) {
     });
 }
 
-/// Tells how the run ended, where that has not been told, and gives the exit status.
-#[inline(never)]
-pub fn end(program: &CStr, end: &End) -> i32 {
-    match *end {
-        // A reader that has gone, and a user who pressed Ctrl-C, know.
+/// The exit status of a run that ended like this. What there is to be told has been told; a reader that has gone,
+/// and a user who pressed Ctrl-C, know.
+pub fn status(end: End) -> i32 {
+    match end {
         End::OutputClosed => 128 + libc::SIGPIPE,
         End::Stopped(signal) => 128 + signal,
-        End::Informed => HALTED,
+        End::Halted | End::Done => HALTED,
         End::Unfit => FAILED,
         End::Died => GUEST_DIED,
-        End::Rang => HALTED,
-        End::Halted(Place { rip, cs_base, rflags }) => {
-            message(program, &mut |text| {
-                text.say(
-                    t!("KVM_EXIT_HLT: the guest halted\n  RIP %x, CS base %x\n  RFLAGS.IF is %d: "),
-                    &[],
-                    &[rip, cs_base, rflags >> 9 & 1],
-                );
-                text.plain(match rflags & RFLAGS_IF {
-                    0 => t!("no interrupt could wake it"),
-                    _ => t!("an interrupt could wake it, but nothing here sends one"),
-                });
-            });
-            HALTED
-        }
     }
+}
+
+/// The guest executed HLT; nothing could ever wake it, since no interrupt reaches it.
+#[inline(never)]
+pub fn halted(program: &CStr, regs: &kvm_regs, sregs: &kvm_sregs) {
+    message(program, &mut |text| {
+        text.say(
+            t!("KVM_EXIT_HLT: the guest halted\n  RIP %x, CS base %x\n  RFLAGS.IF is %d: "),
+            &[],
+            &[regs.rip, sregs.cs.base, regs.rflags >> 9 & 1],
+        );
+        text.plain(match regs.rflags & RFLAGS_IF {
+            0 => t!("no interrupt could wake it"),
+            _ => t!("an interrupt could wake it, but nothing here sends one"),
+        });
+    });
 }
 
 /// The name of an exit reason, without its `KVM_EXIT_`.
@@ -235,7 +227,7 @@ const NOT_IN_6_1: &[u8] = b"(not in Linux 6.1)";
 /// Tells what is wrong with the command line, and gives the exit status.
 #[inline(never)]
 pub fn usage(program: &CStr, wrong: Wrong, blame: &Blame) -> i32 {
-    let template = words::line(WRONG, wrong as usize);
+    let template = WRONG.get(wrong as usize);
     message(program, &mut |text| {
         text.say(template, &[blame.word, blame.value], &blame.numbers);
         text.say(t!("\nTry: %s --help"), &[program.to_bytes()], &[]);
@@ -244,22 +236,23 @@ pub fn usage(program: &CStr, wrong: Wrong, blame: &Blame) -> i32 {
 }
 
 /// In the order of [`Wrong`].
-const WRONG: &[u8] = t!("\
-%s: no such option
-%s: needs a value
-%s: takes no value
-%s: a second image
-%s %s: EINVAL: not a number such as 4096, 0x1000, 16M, or for --pause 0.25
-%s %s: EINVAL: must not be 0
-%s %s: EOVERFLOW: more than 64 bits hold
---memory %z: EINVAL: not a multiple of 4 KiB
---base %x: EINVAL: not a multiple of 4 KiB
---memory %z, --base %x: E2BIG: RAM must end at %x or below, where KVM puts pages of its own
-%s %x: EFAULT: outside RAM, which is %x to %x
-%s %s: EINVAL: no such mode: real, protected, long or user
-%s %s: EINVAL: not a register and a value such as rax=1, cr4=0x20, cs.type=3
-%s %s: E2BIG: more than eight
-%s %s: EINVAL: nothing to trace: calls, exits or calls,exits");
+const WRONG: Lines<2, 3> = lines!(
+    "%s: no such option",
+    "%s: needs a value",
+    "%s: takes no value",
+    "%s: a second image",
+    "%s %s: EINVAL: not a number such as 4096, 0x1000, 16M, or for --pause 0.25",
+    "%s %s: EINVAL: must not be 0",
+    "%s %s: EOVERFLOW: more than 64 bits hold",
+    "--memory %z: EINVAL: not a multiple of 4 KiB",
+    "--base %x: EINVAL: not a multiple of 4 KiB",
+    "--memory %z, --base %x: E2BIG: RAM must end at %x or below, where KVM puts pages of its own",
+    "%s %x: EFAULT: outside RAM, which is %x to %x",
+    "%s %s: EINVAL: no such mode: real, protected, long or user",
+    "%s %s: EINVAL: not a register and a value such as rax=1, cr4=0x20, cs.type=3",
+    "%s %s: E2BIG: more than eight",
+    "%s %s: EINVAL: nothing to trace: calls, exits or calls,exits",
+);
 
 /// Tells what went wrong with the machine, and gives the exit status.
 #[inline(never)]
@@ -296,16 +289,18 @@ fn failure(text: &mut Text, options: &Options, Error { call, errno }: Error) {
     text.plain(remedy(call, errno));
     match (call, errno.0) {
         (Call::READ_IMAGE, libc::EFBIG) => {
-            text.say(
-                t!("\n  RAM has %z there"),
-                &[],
-                &[options.base + options.memory - options.load],
-            );
+            text.say(t!("\n  RAM has %z there"), &[], &[room(options)]);
         }
         (Call::MAP_BACKING_2M, libc::ENOMEM) => pool(text, options, 2 << 20),
         (Call::MAP_BACKING_1G, libc::ENOMEM) => pool(text, options, 1 << 30),
         _ => {}
     }
+}
+
+/// How many bytes of RAM an image may have.
+fn room(options: &Options) -> u64 {
+    let end = options.base + options.memory.saturating_sub(mode::tables_size(options.mode));
+    end.saturating_sub(options.load)
 }
 
 fn pool(text: &mut Text, options: &Options, page_size: u64) {
@@ -317,35 +312,43 @@ fn pool(text: &mut Text, options: &Options, page_size: u64) {
         &[],
         &[needed, page_size, pool.total, pool.free, pool.reserved],
     );
-    text.say(
-        match missing {
-            0 => t!("That is enough: does the mount have a size=, or the shell a `ulimit -v`?"),
-            _ => t!("As root: echo %d > /sys/kernel/mm/hugepages/hugepages-%dkB/nr_hugepages"),
-        },
-        &[],
-        &[pool.total + missing, page_size >> 10],
-    );
+    match missing {
+        0 => text
+            .plain(t!("That is enough: does the mount have a size=, or the shell a `ulimit -v`?")),
+        _ => text.say(
+            t!("As root: echo %d > /sys/kernel/mm/hugepages/hugepages-%dkB/nr_hugepages"),
+            &[],
+            &[pool.total + missing, page_size >> 10],
+        ),
+    }
 }
 
-/// Defines a table of calls, of the error numbers that they give, and of what then helps. Beside the
-/// texts, which stand in one string with a zero behind each, an entry takes eight bytes and no relocation. An
-/// empty text is the next one's.
+/// Defines a table of calls, of the error numbers that they give, and of what then helps. Beside the texts an
+/// entry takes twelve bytes and no relocation.
 macro_rules! remedies {
     ($($call:expr, $($errno:ident)|+ => $text:literal)*) => {
-        const REMEDIES: &[(Call, [u8; 4])] = &[$((
-            $call,
-            {
-                let given = [$(libc::$errno as u8),+];
-                let mut errnos = [0; 4];
-                let mut at = 0;
-                while at < given.len() {
-                    errnos[at] = given[at];
-                    at += 1;
-                }
-                errnos
-            },
-        )),*];
-        const REMEDY_TEXTS: &[u8] = t!(concat!($($text, "\0"),*));
+        const REMEDIES: &[(Call, [u8; 4], u8)] = {
+            let mut number = 0;
+            &[$((
+                $call,
+                {
+                    let given = [$(libc::$errno as u8),+];
+                    let mut errnos = [0; 4];
+                    let mut at = 0;
+                    while at < given.len() {
+                        errnos[at] = given[at];
+                        at += 1;
+                    }
+                    errnos
+                },
+                {
+                    number += 1;
+                    number
+                },
+            )),*]
+        };
+        /// The first is for what is not in the table.
+        const REMEDY_TEXTS: Lines<0, 0> = lines!("", $($text),*);
     };
 }
 
@@ -360,7 +363,7 @@ remedies! {
     Call::ioctl(ioctl::KVM_GET_VCPU_MMAP_SIZE), ERANGE => ": too small for struct kvm_run"
     Call::OPEN_IMAGE, ENOENT => ": no such image; `make install` brings one"
     Call::OPEN_IMAGE, EACCES => ": you may not read it: chmod +r"
-    Call::OPEN_IMAGE, EISDIR => ""
+    Call::OPEN_IMAGE, EISDIR => ": a directory; name a file in it"
     Call::OPEN_BACKING, EISDIR => ": a directory; name a file in it"
     Call::READ_IMAGE, ENOEXEC => ": the file is empty; build it anew"
     Call::READ_IMAGE, EFBIG => ": too large for RAM; raise --memory, or lower --load"
@@ -375,17 +378,17 @@ remedies! {
     Call::SIZE_BACKING, EINVAL => ": --memory is not a multiple of its page size: 2M, or 1G if mounted so"
     Call::MAP_BACKING, ENOMEM => ": more than the host gives; lower --memory"
     Call::MAP_BACKING, ENODEV | EINVAL | EACCES | EPERM => ": can't be mapped"
-    Call::READ_IMAGE, EFAULT => ""
+    Call::READ_IMAGE, EFAULT => ": the backing has no page for it: a limit of the hugetlb cgroup?"
     Call::ioctl(ioctl::KVM_RUN), EFAULT =>
         ": the backing has no page for it: a limit of the hugetlb cgroup?"
 }
 
 /// What commonly helps; begins with its punctuation, or is empty.
-fn remedy(call: Call, errno: Errno) -> &'static [u8] {
-    let fits = |(of, errnos): &(Call, [u8; 4])| *of == call && errnos.contains(&(errno.0 as u8));
-    let first = REMEDIES.iter().position(fits).unwrap_or(REMEDIES.len());
-    let texts = (first..REMEDIES.len()).filter_map(|index| words::field(REMEDY_TEXTS, 0, index));
-    texts.into_iter().find(|text| !text.is_empty()).unwrap_or_default()
+fn remedy(call: Call, errno: Errno) -> Prose<0, 0> {
+    let fits =
+        |(of, errnos, _): &&(Call, [u8; 4], u8)| *of == call && errnos.contains(&(errno.0 as u8));
+    let text = REMEDIES.iter().find(fits).map_or(0, |(_, _, text)| *text);
+    REMEDY_TEXTS.get(text.into())
 }
 
 #[cfg(test)]
@@ -442,7 +445,7 @@ mod tests {
     #[test]
     fn each_kind_of_bad_word_has_a_line() {
         let line =
-            |wrong: Wrong| said(|text| text.say(words::line(WRONG, wrong as usize), &[], &[]));
+            |wrong: Wrong| said(|text| text.say(WRONG.get(wrong as usize), &[b"", b""], &[0; 3]));
         assert!(line(Wrong::UnknownOption).contains("no such"));
         assert!(line(Wrong::TooLarge).contains("EOVERFLOW"));
         assert!(line(Wrong::OutsideRam).contains("outside RAM"));

@@ -3,7 +3,7 @@
 use crate::sys::regs::{kvm_regs, kvm_sregs};
 use crate::t;
 use crate::text::Text;
-use crate::words;
+use crate::words::{self, Prose};
 use crate::x86;
 
 /// All of them, with their bits named, and the mode that they amount to.
@@ -11,9 +11,9 @@ use crate::x86;
 pub fn show(text: &mut Text, regs: &kvm_regs, sregs: &kvm_sregs) {
     let (mode, paging) = x86::mode(regs, sregs);
     text.plain(t!("\n  mode: "));
-    text.plain(words::line(x86::MODES, mode));
+    text.plain(x86::MODES.get(mode));
     text.plain(t!(", "));
-    text.plain(words::line(x86::PAGING, paging));
+    text.plain(x86::PAGING.get(paging));
     text.say(t!(", ring %d"), &[], &[sregs.ss.dpl.into()]);
     text.say(
         t!("\n  rax %x rbx %x rcx %x rdx %x\n  rsi %x rdi %x rsp %x rbp %x\n  \
@@ -44,13 +44,13 @@ pub fn show(text: &mut Text, regs: &kvm_regs, sregs: &kvm_sregs) {
 /// What differs, as `name old -> new`; `between` stands before each but the first.
 pub struct Changes<'a> {
     text: &'a mut Text,
-    between: &'static [u8],
+    between: Prose<0, 0>,
     any: bool,
 }
 
 impl<'a> Changes<'a> {
     /// None yet.
-    pub fn new(text: &'a mut Text, between: &'static [u8]) -> Changes<'a> {
+    pub fn new(text: &'a mut Text, between: Prose<0, 0>) -> Changes<'a> {
         Changes { text, between, any: false }
     }
 

@@ -1,18 +1,20 @@
 //! `--stats`: the program's own count of exits, KVM's statistics, and which pages back the guest.
 
 use crate::cli::Options;
-use crate::error::{Call, Error};
+use crate::error::Error;
 use crate::fd::{Buffer, Fd};
 use crate::layout::PAGE_SIZE;
-use crate::memory::{Backing, Memory, figure};
+use crate::look;
+use crate::memory::{Backing, Memory};
 use crate::sys::stats::*;
 use crate::syscall;
-use crate::t;
 use crate::text::Text;
 use crate::vcpu::Vcpu;
 use crate::vm::Vm;
 use crate::words;
+use crate::words::Lines;
 use crate::x86;
+use crate::{lines, t};
 use core::mem::offset_of;
 
 /// What has been counted so far, and what KVM said at the beginning.
@@ -212,35 +214,36 @@ fn until_zero(bytes: &[u8]) -> &[u8] {
 /// read.
 #[inline(never)]
 fn debugfs(descriptor: u64, text: &mut Text, pages: &mut [u64; 3]) -> bool {
-    let mut path = Text::new(-1);
     // SAFETY: always succeeds.
     let process = unsafe { syscall!(libc::SYS_getpid) }.unwrap_or(0) as u64;
-    path.say(t!("/sys/kernel/debug/kvm/%d-%d"), &[], &[process, descriptor]);
-    let Ok(directory) = Fd::open(Call::LOOK, path.path(), libc::O_PATH, 0) else {
-        return false;
-    };
     text.plain(t!("\n  KVM's, from debugfs:"));
-    let names = (0..).map_while(|index| words::field(DEBUGFS.as_bytes(), b' ', index));
-    for (index, name) in names.enumerate() {
-        let mut file = Text::new(-1);
-        file.say(t!("%s"), &[name], &[]);
-        let value = figure(&directory, file.path());
+    let mut any = false;
+    let mut index = 0;
+    while let Some(name) = words::field(DEBUGFS.as_bytes(), b' ', index) {
+        let value = look::number(&mut |path| {
+            let template = t!("/sys/kernel/debug/kvm/%d-%d/%s");
+            path.say(template, &[name], &[process, descriptor]);
+        });
+        any |= value.is_some();
         if let Some(page) = pages.get_mut(index) {
-            *page = value;
+            *page = value.unwrap_or(0);
         }
-        if value != 0 {
+        if let Some(value @ 1..) = value {
             text.say(t!("\n    %s %d"), &[name], &[value]);
         }
+        index += 1;
     }
-    true
+    any
 }
 
 /// Why a guest that should have 2 MiB pages has none.
-const REASONS: &[u8] = t!("
-: the backing has 4 KiB pages
-: the slot is not congruent, GPA and HVA differ in their low 21 bits; --base 0 would do
-: the dirty log is on, which splits them
-: a software backend maps none, or the guest has touched nothing");
+const REASONS: Lines<0, 0> = lines!(
+    "",
+    ": the backing has 4 KiB pages",
+    ": the slot is not congruent, GPA and HVA differ in their low 21 bits; --base 0 would do",
+    ": the dirty log is on, which splits them",
+    ": a software backend maps none, or the guest has touched nothing",
+);
 
 /// One line: what RAM is made of, how KVM maps it, and why not otherwise.
 fn verdict(text: &mut Text, options: &Options, memory: &Memory, dirty: bool, pages: [u64; 3]) {
@@ -274,5 +277,5 @@ fn verdict(text: &mut Text, options: &Options, memory: &Memory, dirty: bool, pag
     } else {
         0
     };
-    text.plain(words::line(REASONS, reason));
+    text.plain(REASONS.get(reason));
 }

@@ -9,11 +9,11 @@ use crate::sys::cap;
 use crate::sys::ioctl;
 use crate::sys::regs::kvm_regs;
 use crate::sys::run::kvm_sync_regs;
-use crate::t;
 use crate::text::Text;
 use crate::vcpu::RunPage;
-use crate::words;
+use crate::words::Lines;
 use crate::x86;
+use crate::{lines, t};
 use core::ffi::c_int;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -36,12 +36,12 @@ pub fn time() -> u64 {
 /// A line on standard error: a time, and what `say` adds.
 #[inline(never)]
 fn line(time: u64, say: &mut dyn FnMut(&mut Text)) {
-    let mut text = Text::new(libc::STDERR_FILENO);
-    text.say(t!("%d\t"), &[], &[time]);
-    say(&mut text);
-    text.plain(t!("\n"));
     // Whether it could be written: there is nobody to tell.
-    let _ = text.finish();
+    let _ = super::print(libc::STDERR_FILENO, &mut |text| {
+        text.say(t!("%d\t"), &[], &[time]);
+        say(text);
+        text.plain(t!("\n"));
+    });
 }
 
 /// Shows a call. Those are left out that only look at the vCPU, and a `KVM_RUN` that succeeds, which has an
@@ -90,14 +90,14 @@ fn about(text: &mut Text, argument: &Argument) {
         }
         Argument::Regs(regs) => {
             let zeros = kvm_regs::default();
-            let changes = &mut Changes::new(text, b", ");
+            let changes = &mut Changes::new(text, t!(", "));
             changes.general(&zeros, regs);
             text.say(t!(", rip %x"), &[], &[regs.rip]);
         }
-        Argument::Sregs(sregs, before) => Changes::new(text, b", ").special(before, sregs),
+        Argument::Sregs(sregs, before) => Changes::new(text, t!(", ")).special(before, sregs),
         Argument::Enable(enable) => {
             capability(text, enable.cap);
-            text.say(t!(", %x"), &[], enable.args.get(..1).unwrap_or_default());
+            text.say(t!(", %x"), &[], &[enable.args[0]]);
         }
         Argument::Debug(debug) => text.bits(debug.control.into(), b"ENABLE SINGLESTEP"),
         Argument::Cpuid(cpuid) => text.say(t!("%d entries"), &[], &[cpuid.nent.into()]),
@@ -135,16 +135,18 @@ pub enum Reply {
 }
 
 /// A line each.
-const REPLIES: &[u8] = t!("
- -> standard output
- -> nobody: ones, or lost
- -> scratch register
- -> time
- -> doorbell
- -> answered
- -> the lessons' MSR
- -> #GP in the guest
- -> the run ends");
+const REPLIES: Lines<0, 0> = lines!(
+    "",
+    " -> standard output",
+    " -> nobody: ones, or lost",
+    " -> scratch register",
+    " -> time",
+    " -> doorbell",
+    " -> answered",
+    " -> the lessons' MSR",
+    " -> #GP in the guest",
+    " -> the run ends",
+);
 
 /// Shows an exit after it was answered: its number and name, where, its data, and the answer.
 pub fn exit(time: u64, page: &mut RunPage, reply: Reply) {
@@ -182,20 +184,21 @@ pub fn exit(time: u64, page: &mut RunPage, reply: Reply) {
             }
             _ => {}
         }
-        text.plain(words::line(REPLIES, reply as usize));
+        text.plain(REPLIES.get(reply as usize));
     });
 }
 
 /// Items of a string that are shown.
 const ITEMS: usize = 8;
 
-/// A number, and the character that it is.
+/// A number, and, where it is short, the character in its low byte.
 fn value(text: &mut Text, bytes: &[u8]) {
     let number = x86::number(bytes);
     text.plain(t!(" "));
     text.value(number, bytes.len());
-    if let 0x20..0x7f = number {
-        text.say(t!(" '%s'"), &[&[number as u8]], &[]);
+    match number as u8 {
+        letter @ 0x20..0x7f if bytes.len() <= 2 => text.say(t!(" '%s'"), &[&[letter]], &[]),
+        _ => {}
     }
 }
 
@@ -214,7 +217,7 @@ pub fn step(before: &kvm_sync_regs, after: &kvm_sync_regs, bytes: &[u8]) {
             }
         }
         text.plain(t!("\t"));
-        let changes = &mut Changes::new(text, b", ");
+        let changes = &mut Changes::new(text, t!(", "));
         changes.general(&before.regs, &after.regs);
         changes.special(&before.sregs, &after.sregs);
     });

@@ -1,0 +1,13 @@
+# Loads page tables that map nothing.
+#
+# Shows    a page fault that nobody handles: the next instruction can't be fetched, nor can the handler
+# Run      RunBiscuitOS.sh --mode long --replay /usr/bin/firmware/broken/tables.bin
+# Look for KVM_EXIT_SHUTDOWN; in the replay, the walk before the last instruction, by tables that are right; that
+#          instruction, 0f 22 d8, loads CR3 with rax: 0x300000, where the tables are zeros
+
+	.code64
+	.text
+	.globl	_start
+_start:	mov	$0x300000, %eax
+	mov	%rax, %cr3
+	hlt

@@ -1,0 +1,22 @@
+# Writes to some pages, and asks which ones KVM has seen written.
+#
+# Shows    KVM_MEM_LOG_DIRTY_PAGES and KVM_GET_DIRTY_LOG: a bit for each page, taken and cleared at once; what
+#          makes the copy of a running guest to another host possible
+# Run      RunBiscuitOS.sh --pause 0 --mode long --dirty-log /usr/bin/firmware/dirty.bin
+#          RunBiscuitOS.sh --pause 0 --mode long --dirty-log --stats /usr/bin/firmware/dirty.bin
+# Look for a first list of the pages that it has written: 0x200000 to 0x202fff, and 0x400000; then another with
+#          0x600000: what was told before is not told again. Near 0xffa000 the processor itself writes: it
+#          marks the page tables as accessed. With --stats, the reason why there are pages of 4 KiB alone
+
+	.include "lesson.inc"
+	.code64
+	.text
+	.globl	_start
+_start:	movb	$1, 0x200000
+	movb	$1, 0x201000
+	movb	$1, 0x202fff
+	movb	$1, 0x400000
+	ring	RING_DIRTY
+	movb	$1, 0x600000
+	ring	RING_DIRTY
+	hlt

@@ -1,0 +1,9 @@
+# transcript.sh FILE...: runs the commands of a transcript (the lines that begin with `$ `) and prints it anew, with
+# what differs from run to run masked: times, host addresses, process numbers, how many CPUID leaves a host has.
+for file; do
+	grep '^\$ ' "$file" | while IFS= read -r line; do
+		printf '%s\n' "$line"
+		sh -c "${line#\$ }" 2>&1 < /dev/null
+	done | sed -E -e 's/^[0-9]+	/TIME	/' -e 's/0x7f[0-9a-f]{10}/ADDRESS/g' -e 's/, [0-9]+ entries/, N entries/' \
+		-e 's/(0xe0000008 len 8: )0x[0-9a-f]+/\1TIME/' -e 's/ rdx 0x60?[0-9a-f]{2,4}$/ rdx FAMILY/'
+done
