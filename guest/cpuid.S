@@ -21,6 +21,7 @@ _start:	mov	$gp, %eax		# vector 13, #GP
 	mov	%ebx, id
 	mov	%edx, id + 4
 	mov	%ecx, id + 8
+	mov	$12, %ecx
 	call	print_id
 	say	", hypervisor "
 	mov	$0x40000000, %eax	# the leaves of hypervisors begin here
@@ -28,6 +29,7 @@ _start:	mov	$gp, %eax		# vector 13, #GP
 	mov	%ebx, id
 	mov	%ecx, id + 4
 	mov	%edx, id + 8
+	mov	$9, %ecx		# the last three letters are zeros
 	call	print_id
 	say	", EFER "
 	mov	$0xc0000080, %ecx
@@ -67,7 +69,6 @@ gp:	inc	%ebp			# the handler: skip the two bytes of rdmsr or wrmsr
 
 print_id:
 	mov	$id, %esi
-	mov	$12, %ecx
 	jmp	print
 	printing
 

@@ -45,7 +45,9 @@ use core::ffi::CStr;
 pub fn run(options: &Options) -> Result<End, Error> {
     let end = live(options, None)?;
     if end == End::Died && options.wants(REPLAY) {
-        replay(options)?;
+        if let stopped @ End::Stopped(_) = replay(options)? {
+            return Ok(stopped);
+        }
     }
     Ok(end)
 }

@@ -213,7 +213,7 @@ pub fn probe(backing: Backing, size: u64) -> Result<(), Error> {
     let pool = Pool::read(page_size);
     let (has, free) = (stat.st_blocks as u64 * 512, pool.free.saturating_sub(pool.reserved));
     match page_size {
-        _ if has / page_size + free >= size / page_size => Ok(()),
+        _ if has + free * page_size >= size => Ok(()),
         GIB => Err(Call::MAP_BACKING_1G.error(libc::ENOMEM)),
         _ => Err(Call::MAP_BACKING_2M.error(libc::ENOMEM)),
     }

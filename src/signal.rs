@@ -126,7 +126,8 @@ pub fn pause(time: Duration) -> Result<Duration, Errno> {
     let mut time = libc::timespec { tv_sec, tv_nsec: time.subsec_nanos().into() };
     wait(null_mut(), 0, &mut time)?;
     // The kernel counts it down.
-    Ok(Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
+    let left = Duration::from_secs(time.tv_sec as u64);
+    Ok(left.saturating_add(Duration::from_nanos(time.tv_nsec as u64)))
 }
 
 /// Waits until `fd` is ready for POLLIN or POLLOUT, or never will be. After a stopping signal it does

@@ -1,0 +1,146 @@
+//! Both READMEs say what is: the help is the program's, each excerpt is the program's output, each option and
+//! target exists. The transcripts themselves are compared in the bed.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+const READMES: [&str; 2] = ["README.md", "README.zh-CN.md"];
+
+fn read(name: &str) -> String {
+    fs::read_to_string(format!("{ROOT}/{name}")).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn help() -> String {
+    let output = Command::new(format!("{ROOT}/BiscuitOS_app")).arg("--help").output();
+    String::from_utf8(output.expect("`make` makes the program").stdout).unwrap()
+}
+
+/// What stands in the ```text blocks.
+fn blocks(readme: &str) -> Vec<String> {
+    let mut parts = readme.split("```text\n");
+    parts.next();
+    parts.map(|part| part.split("```").next().unwrap().to_string()).collect()
+}
+
+/// The transcripts, command by command, with what each prints.
+fn transcripts() -> Vec<(String, Vec<String>)> {
+    let mut all: Vec<(String, Vec<String>)> = Vec::new();
+    for file in fs::read_dir(format!("{ROOT}/tests/golden")).unwrap() {
+        for line in fs::read_to_string(file.unwrap().path()).unwrap().lines() {
+            match line.strip_prefix("$ ") {
+                Some(command) => all.push((command.into(), Vec::new())),
+                None => all.last_mut().unwrap().1.push(line.into()),
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn the_help_is_the_program_s() {
+    for name in READMES {
+        assert!(
+            read(name).contains(&help()),
+            "{name} does not hold the text of --help:\n{}",
+            help()
+        );
+    }
+}
+
+/// Whether these lines are the first of that output; `...` stands for any number of lines.
+fn is_excerpt(lines: &[&str], output: &[String]) -> bool {
+    match lines {
+        [] => true,
+        ["...", rest @ ..] => (0..=output.len()).any(|from| is_excerpt(rest, &output[from..])),
+        [line, rest @ ..] => {
+            output.first().is_some_and(|first| first == line) && is_excerpt(rest, &output[1..])
+        }
+    }
+}
+
+#[test]
+fn every_excerpt_is_of_a_transcript() {
+    let transcripts = transcripts();
+    for name in READMES {
+        let mut commands = 0;
+        for block in blocks(&read(name)).iter().filter(|block| block.starts_with("$ ")) {
+            // Behind a newline, so that the first is like the others.
+            for part in format!("\n{block}").split("\n$ ").skip(1) {
+                let lines: Vec<&str> = part.lines().collect();
+                let transcript = transcripts.iter().find(|(command, _)| command == lines[0]);
+                let (_, output) =
+                    transcript.unwrap_or_else(|| panic!("{name}: no transcript of {}", lines[0]));
+                assert!(is_excerpt(&lines[1..], output), "{name}: not what is printed: {part}");
+                commands += 1;
+            }
+        }
+        assert!(commands > 15, "{name}: only {commands}");
+    }
+}
+
+#[test]
+fn both_show_the_same_excerpts_and_commands() {
+    let [english, chinese] = READMES.map(read);
+    assert_eq!(blocks(&english), blocks(&chinese));
+    let commands = |readme: &str| -> Vec<String> {
+        readme.lines().filter(|line| line.starts_with("    ")).map(str::to_string).collect()
+    };
+    assert_eq!(commands(&english), commands(&chinese));
+}
+
+#[test]
+fn every_option_and_target_exists() {
+    let help = help();
+    let makefile = read("Makefile");
+    for name in READMES {
+        let readme = read(name);
+        let mut options = BTreeSet::new();
+        for word in readme.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')) {
+            if let Some(option) = word.strip_prefix("--").filter(|rest| !rest.is_empty()) {
+                options.insert(option.to_string());
+            }
+        }
+        // Of cargo, and of a table's ruler.
+        for option in options.iter().filter(|option| !["test", "-"].contains(&option.as_str())) {
+            if option.chars().all(|c| c == '-') {
+                continue;
+            }
+            assert!(help.contains(&format!("--{option}")), "{name}: --{option} is no option");
+        }
+        for line in readme.lines().filter_map(|line| line.trim().strip_prefix("make ")) {
+            let target = line.split_whitespace().next().unwrap();
+            // BiscuitOS' own Makefile, around ours, has that.
+            if target == "download" {
+                continue;
+            }
+            assert!(makefile.contains(&format!("\n{target}:")), "{name}: make {target}");
+        }
+    }
+}
+
+/// Each lesson's head says how to run it; the transcript runs it so.
+#[test]
+fn every_guest_is_run_by_a_transcript() {
+    let transcripts = transcripts();
+    for directory in ["guest", "guest/broken"] {
+        for file in fs::read_dir(format!("{ROOT}/{directory}")).unwrap() {
+            let path = file.unwrap().path();
+            let name = path.file_stem().unwrap().to_str().unwrap();
+            let is_lesson = path.extension().is_some_and(|extension| extension == "S")
+                && !["original", "halt", "strings", "BiscuitOS-Virtual-Machine"].contains(&name);
+            let broken = if directory == "guest" { "" } else { "broken/" };
+            let image = format!("firmware/{broken}{name}.bin");
+            assert!(
+                !is_lesson && broken.is_empty()
+                    || transcripts.iter().any(|(command, _)| command.contains(&image)),
+                "no transcript runs {image}"
+            );
+            if is_lesson {
+                let head = fs::read_to_string(&path).unwrap();
+                assert!(head.contains(&image), "{name}: its head does not say how to run it");
+            }
+        }
+    }
+}
