@@ -20,9 +20,9 @@ pub struct Cpuid {
     entries: [kvm_cpuid_entry2; CPUID_ENTRIES],
 }
 
-impl Cpuid {
+impl Default for Cpuid {
     /// Nothing.
-    pub fn new() -> Cpuid {
+    fn default() -> Cpuid {
         let entries = [kvm_cpuid_entry2::default(); CPUID_ENTRIES];
         Cpuid { header: kvm_cpuid2::default(), entries }
     }

@@ -44,17 +44,18 @@ use core::ffi::CStr;
 /// it, once more.
 pub fn run(options: &Options) -> Result<End, Error> {
     let end = live(options, None)?;
-    if end == End::Died && options.wants(REPLAY) {
-        if let stopped @ End::Stopped(_) = replay(options)? {
-            return Ok(stopped);
-        }
+    if end != End::Died || !options.wants(REPLAY) {
+        return Ok(end);
     }
-    Ok(end)
+    match replay(options)? {
+        stopped @ End::Stopped(_) => Ok(stopped),
+        _ => Ok(end),
+    }
 }
 
 #[inline(never)]
 fn replay(options: &Options) -> Result<End, Error> {
-    live(options, Some(&mut Replay::new()))
+    live(options, Some(&mut Replay::default()))
 }
 
 /// A machine's life. With a `replay`, the guest is single-stepped and nothing of it is shown but its end.
@@ -262,8 +263,13 @@ impl<'m> Machine<'m> {
             layout::RING_OPEN => self.set_window(Some(0)),
             layout::RING_OPEN_READONLY => self.set_window(Some(KVM_MEM_READONLY)),
             layout::RING_DIRTY if self.dirty.is_some() => self.show_dirty(),
-            layout::RING_DIRTY => Ok(self.devices.note(Note::NoDirtyLog)),
-            _ => Ok(self.devices.note(Note::UnknownRing(value))),
+            _ => {
+                self.devices.note(match value {
+                    layout::RING_DIRTY => Note::NoDirtyLog,
+                    _ => Note::UnknownRing(value),
+                });
+                Ok(())
+            }
         }
     }
 

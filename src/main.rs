@@ -11,7 +11,7 @@ use core::ffi::{CStr, c_char, c_int};
 use kob_2m::cli::{self, Blame, Command, Options, STATS, TRACE_CALLS};
 use kob_2m::report::check::check;
 use kob_2m::report::{End, trace};
-use kob_2m::{fd, machine, report, signal, syscall, words};
+use kob_2m::{fd, machine, report, signal, words};
 
 // The C library, linked statically, of which memcpy(3) and the like are used; Rust's own standard library
 // would have asked for it.
@@ -65,7 +65,7 @@ fn panic(_: &core::panic::PanicInfo) -> ! {
     let _ = fd::write_all(2, b"KOB-2M: internal error; please report it\n");
     loop {
         // SAFETY: ends the process.
-        let _ = unsafe { syscall!(libc::SYS_exit_group, report::FAILED) };
+        let _ = unsafe { kob_2m::syscall!(libc::SYS_exit_group, report::FAILED) };
     }
 }
 

@@ -82,7 +82,7 @@ impl Vcpu<'_> {
     /// `KVM_SET_CPUID2`: from now on the guest's CPUID says what the host's KVM supports.
     #[inline(never)]
     pub fn set_cpuid(&self, kvm: &Kvm) -> Result<(), Error> {
-        let mut cpuid = Cpuid::new();
+        let mut cpuid = Cpuid::default();
         kvm.supported_cpuid(&mut cpuid)?;
         // SAFETY: the kernel reads the header and as many entries as it says, which it has written itself.
         unsafe { self.fd.ioctl(ioctl::KVM_SET_CPUID2, Argument::Cpuid(&cpuid.header)) }.map(drop)

@@ -196,6 +196,7 @@ fn walk(text: &mut Text, view: &View, paging: Paging, what: &[u8], linear: u64) 
 }
 
 /// `--replay`: the last instructions of a guest that was run again, single-stepped.
+#[derive(Default)]
 pub struct Replay {
     /// Linear addresses, and the bytes there, in a ring.
     addresses: [(u64, [u8; 8]); 32],
@@ -204,11 +205,6 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// Nothing yet.
-    pub fn new() -> Replay {
-        Replay { addresses: [(0, [0; 8]); 32], count: 0 }
-    }
-
     /// An instruction begins at this linear address, with these bytes.
     pub fn at(&mut self, address: u64, bytes: &[u8; 8]) {
         if let Some(place) = self.addresses.get_mut((self.count % 32) as usize) {
