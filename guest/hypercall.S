@@ -1,6 +1,6 @@
 # Calls the hypervisor: once KVM answers, once the program.
 #
-# Shows    `vmmcall` (AMD) or `vmcall` (Intel): a number in RAX, arguments in RBX, RCX, RDX, RSI, the answer in
+# Shows    `vmmcall` (AMD) or `vmcall` (Intel): a number in RAX, arguments in RBX, RCX, RDX, the answer in
 #          RAX. KVM answers most by itself; KVM_HC_MAP_GPA_RANGE, 12, leaves with KVM_EXIT_HYPERCALL where user
 #          space asked for it (KVM_CAP_EXIT_HYPERCALL, Linux 5.14)
 # Run      RunBiscuitOS.sh --pause 0 --mode long --trace=exits /usr/bin/firmware/hypercall.bin

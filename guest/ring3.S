@@ -84,7 +84,8 @@ tss_descriptor:
 	.quad	0
 tss:	.long	0
 	.quad	0x8000			# RSP0
-	.skip	0x68 - 12
+	.skip	0x66 - 12
+	.word	0x68			# behind its end: there is no map of permitted ports
 idt_pointer:
 	.word	14 * 16 - 1
 	.quad	gate - 13 * 16		# only vector 13 is there; the others would read what is before

@@ -89,7 +89,7 @@ pub fn watched() -> bool {
     !WATCHER.load(Relaxed).is_null()
 }
 
-/// Turns what the C library returned into a result that knows its call, and shows it to who watches.
+/// Turns what a system call returned into a result that knows its call, and shows it to who watches.
 #[inline(never)]
 fn told(
     call: Call,
@@ -319,7 +319,7 @@ pub fn now() -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-/// Copies `len` bytes, 64 KiB at most, by way of a pipe: the kernel looks at both ends, so that a page that
+/// Copies `len` bytes, 4 KiB at most, by way of a pipe: the kernel looks at both ends, so that a page that
 /// can't be had is EFAULT and no signal.
 ///
 /// # Safety
@@ -336,7 +336,10 @@ pub unsafe fn copy(from: *const c_void, to: *mut c_void, len: usize) -> Result<(
         return Err(Call::LOOK.error(libc::EFAULT));
     }
     // SAFETY: the caller's promise.
-    unsafe { reader.read_at(Call::LOOK, to, len) }.map(drop)
+    match unsafe { reader.read_at(Call::LOOK, to, len) }? {
+        read if read == len => Ok(()),
+        _ => Err(Call::LOOK.error(libc::EFAULT)),
+    }
 }
 
 /// unlink(2).
@@ -388,6 +391,10 @@ impl Output {
 
     /// Writes out what has gathered; what can't be written is dropped. Errors as [`write_all`].
     pub fn flush(&mut self) -> Result<(), Errno> {
+        // Text that stays here: more than there is room for is dropped.
+        if self.fd < 0 {
+            return Err(Errno(libc::EBADF));
+        }
         let len = core::mem::take(&mut self.len);
         write_all(self.fd, self.bytes.get(..len).unwrap_or_default())
     }

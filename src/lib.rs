@@ -13,7 +13,7 @@
 //! - [`layout`]: every guest-physical address and port
 //! - [`x86`]: the processor's registers, bit by bit
 //! - [`memory`]: guest RAM
-//! - [`kvm`], [`vm`], [`vcpu`]: the three kinds of KVM descriptor
+//! - [`kvm`], [`vm`], [`vcpu`]: the three kinds of KVM descriptor, one floor: each makes the next
 //! - [`exit`]: from a `kvm_run` page to a value
 //! - [`boot`]: an image into RAM, and the state in which the vCPU starts
 //! - [`device`]: what answers a port or an address
@@ -21,6 +21,11 @@
 //! - [`view`]: guest memory, as the guest sees it
 //! - [`report`]: everything that is printed, an instrument a file
 //! - [`machine`]: the wiring, and the run loop
+
+//!
+//! `unsafe` stands where the kernel or the guest is met ([`syscall`], [`fd`], [`signal`], [`memory`], [`vm`],
+//! [`vcpu`], [`kvm`]), where a structure is seen as numbers ([`x86`], [`boot::mode`]), and where texts are packed
+//! ([`words`], [`text`]).
 
 #![cfg_attr(not(test), no_std)]
 

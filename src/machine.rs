@@ -93,14 +93,14 @@ fn live(options: &Options, replay: Option<&mut Replay>) -> Result<End, Error> {
 
     // 6. The vCPU. What it shares with us is as large as KVM says. In real mode CPUID is left empty, since
     // such code can do without.
-    let vcpu = vm.create_vcpu(0, kvm.vcpu_mmap_size()?)?;
+    let mut vcpu = vm.create_vcpu(0, kvm.vcpu_mmap_size()?)?;
     if options.mode != Mode::Real {
         vcpu.set_cpuid(&kvm)?;
         offer(options, &vm, replay.is_some());
     }
 
     // 7. Where it starts. The rest of its state is the processor's after reset.
-    set_registers(options, &vcpu)?;
+    set_registers(options, &mut vcpu)?;
 
     // 8. Go.
     memory.keep();
@@ -121,7 +121,7 @@ fn offer(options: &Options, vm: &Vm, silent: bool) {
 }
 
 #[inline(never)]
-fn set_registers(options: &Options, vcpu: &Vcpu) -> Result<(), Error> {
+fn set_registers(options: &Options, vcpu: &mut Vcpu) -> Result<(), Error> {
     let mut reset = kvm_sregs::default();
     vcpu.sregs(&mut reset)?;
     let mut sregs = reset;
@@ -133,6 +133,7 @@ fn set_registers(options: &Options, vcpu: &Vcpu) -> Result<(), Error> {
     }
     let refused = |_: &Error| report::bad_state(options.program, &regs, &sregs);
     vcpu.set_sregs(&sregs, &reset).inspect_err(refused)?;
+    vcpu.run_page().set_cr8(sregs.cr8);
     vcpu.set_regs(&regs)
 }
 

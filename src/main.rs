@@ -13,8 +13,7 @@ use kob_2m::report::check::check;
 use kob_2m::report::{End, trace};
 use kob_2m::{fd, machine, report, signal, words};
 
-// The C library, linked statically, of which memcpy(3) and the like are used; Rust's own standard library
-// would have asked for it.
+// Where `start` is not the entry, the C library is, which Rust's own standard library would have asked for.
 #[link(name = "c")]
 unsafe extern "C" {}
 

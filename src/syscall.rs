@@ -1,4 +1,4 @@
-//! A system call, and how the program begins.
+//! A system call.
 //!
 //! On x86-64 the kernel takes a call's number in RAX and up to six arguments in registers, and gives back a
 //! result, or an error number below 0: "x86-64 Architecture Supplement" of the System V ABI, A.2. That is

@@ -106,7 +106,7 @@ impl Vcpu<'_> {
         (translation.valid != 0).then_some(translation.physical_address)
     }
 
-    /// `KVM_GET_STATS_FD`, likewise as a VM's.
+    /// `KVM_GET_STATS_FD`. EINVAL before Linux 5.14.
     pub fn stats(&self) -> Result<Fd, Error> {
         // SAFETY: takes no argument. The new descriptor is ours alone.
         unsafe { self.fd.ioctl(ioctl::KVM_GET_STATS_FD, Argument::None) }.map(Fd::from_kernel)
@@ -158,6 +158,12 @@ impl RunPage {
         unsafe {
             (&raw mut (*self.start()).kvm_valid_regs).write(KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS);
         }
+    }
+
+    /// The task priority, which `KVM_RUN` takes from here while the local APIC is not in the kernel.
+    pub fn set_cr8(&mut self, cr8: u64) {
+        // SAFETY: inside the mapping; the kernel reads it in `KVM_RUN` alone.
+        unsafe { (&raw mut (*self.start()).cr8).write(cr8) };
     }
 
     /// The registers as the last exit left them, where [`RunPage::want_registers`] asked; else zeros.

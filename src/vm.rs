@@ -55,7 +55,8 @@ impl<'m> Vm<'m> {
         memory: &'m Memory<'m>,
         size: u64,
     ) -> Result<(), Error> {
-        if size > memory.size() {
+        // Above there are slots of KVM's own; and the dirty log counts on it.
+        if size > memory.size() || base.saturating_add(size) > RAM_LIMIT {
             return Err(Call::ioctl(ioctl::KVM_SET_USER_MEMORY_REGION).error(libc::EINVAL));
         }
         let region = kvm_userspace_memory_region {
@@ -78,8 +79,8 @@ impl<'m> Vm<'m> {
         let dirty_bitmap = address(bitmap.0.bytes_mut().as_mut_ptr());
         let log = kvm_dirty_log { slot, padding1: 0, dirty_bitmap };
         let argument = Argument::Out(address(&log));
-        // SAFETY: the kernel reads `log`, and fills a bit for each page of the slot: the slots of this
-        // VM lie below 4 GiB, for which the bitmap is large enough.
+        // SAFETY: the kernel reads `log`, and fills a bit for each page of the slot, rounded up to 64:
+        // `set_memory` lets no slot reach above RAM_LIMIT, for which the bitmap is large enough.
         unsafe { self.fd.ioctl(ioctl::KVM_GET_DIRTY_LOG, argument) }.map(drop)
     }
 

@@ -79,8 +79,10 @@ impl<const W: usize, const N: usize> Lines<W, N> {
 
     /// The text at `index`; an empty one where there are not as many.
     pub fn get(&self, index: usize) -> Prose<W, N> {
-        // Behind each there is a zero.
-        Prose(field(self.0, 0, index).unwrap_or(b"\0").as_ptr())
+        // Behind each there is a zero; behind the last zero there is no text.
+        let end = self.0.as_ptr_range().end;
+        let text = field(self.0, 0, index).filter(|text| text.as_ptr_range().end != end);
+        Prose(text.unwrap_or(b"\0").as_ptr())
     }
 
     /// The first.

@@ -93,7 +93,9 @@ pub const PTE_PS: u64 = 1 << 7;
 /// Which bits are the address, of a table or a 4 KiB page.
 pub const PTE_ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 /// From bit 0.
-pub const PTE: &[u8] = b"P RW US PWT PCD A D PS G";
+pub const PDE: &[u8] = b"P RW US PWT PCD A D PS G";
+/// Of the last level.
+pub const PTE: &[u8] = b"P RW US PWT PCD A D PAT G";
 
 /// The general registers, in the order of [`general`].
 pub const GENERAL: &str =
@@ -248,52 +250,105 @@ pub const PAGING: Lines<0, 0> = lines!(
 /// What an entry of a page table is called, by its level from 1 on: SDM 4.5.
 pub const ENTRIES: &str = "- PTE PDE PDPTE PML4E PML5E";
 
-/// Rules that a processor checks when it enters a guest: SDM 27.3.1, "Checks on the Guest State Area",
-/// and APM 15.5.1, "Canonicalization and Consistency Checks"; the first also by `KVM_SET_SREGS` itself.
-/// Bit N of the answer says that line N of [`RULES`] is broken.
-#[inline(never)]
-pub fn broken_rules(regs: &kvm_regs, sregs: &kvm_sregs) -> u64 {
+// What rules are about, a bit each: [`facts`].
+const PG: u32 = 1 << 0;
+const REAL: u32 = 1 << 1;
+const NW: u32 = 1 << 2;
+const CD: u32 = 1 << 3;
+const LONG: u32 = 1 << 4;
+const LME_AND_PG: u32 = 1 << 5;
+const PAE: u32 = 1 << 6;
+const CS_L: u32 = 1 << 7;
+const CS_D: u32 = 1 << 8;
+const HIGH_CR3: u32 = 1 << 9;
+const BAD_RFLAGS: u32 = 1 << 10;
+const VM86: u32 = 1 << 11;
+const CODE: u32 = 1 << 12;
+const CS_P: u32 = 1 << 13;
+const CONFORMING: u32 = 1 << 14;
+const TWO_RINGS: u32 = 1 << 15;
+const BAD_SS: u32 = 1 << 16;
+const BAD_TR: u32 = 1 << 17;
+const BAD_LDT: u32 = 1 << 18;
+const BAD_LIMIT: u32 = 1 << 19;
+const HIGH_RIP: u32 = 1 << 20;
+const BAD_VM86: u32 = 1 << 21;
+
+fn facts(regs: &kvm_regs, sregs: &kvm_sregs) -> u32 {
     let kvm_sregs { cr0, cr3, cr4, efer, cs, ss, tr, ldt, .. } = sregs;
-    let has = |register: &u64, bits: u64| register & bits == bits;
-    let long = has(efer, EFER_LMA);
-    let lme_and_pg = has(efer, EFER_LME) && has(cr0, CR0_PG);
-    let virtual_8086 = has(&regs.rflags, RFLAGS_VM);
-    let real = !has(cr0, CR0_PE);
-    let flat = !real && !virtual_8086;
-    let code = cs.s != 0 && cs.r#type & 0b1000 != 0;
-    let conforming = cs.r#type & 0b0100 != 0;
-    let strange = |s: &kvm_segment| {
+    let is_strange = |s: &kvm_segment| {
         let granularity = s.limit & 0xfff != 0xfff && s.g != 0 || s.limit >> 20 != 0 && s.g == 0;
         s.unusable == 0 && s.present != 0 && granularity
     };
-    let mut broken = 0;
-    let mut rule = 1;
-    let mut breaks = |condition: bool| {
-        broken |= if condition { rule } else { 0 };
-        rule <<= 1;
-    };
-    breaks(has(cr0, CR0_PG) && real);
-    breaks(has(cr0, CR0_NW) && !has(cr0, CR0_CD));
-    breaks(lme_and_pg && !long);
-    breaks(long && !lme_and_pg);
-    breaks(long && !has(cr4, CR4_PAE));
-    breaks(cs.l != 0 && !long);
-    breaks(long && cs.l != 0 && cs.db != 0);
-    breaks(cr3 >> 52 != 0);
-    breaks(!has(&regs.rflags, RFLAGS_1) || regs.rflags >> 22 != 0);
-    breaks(long && virtual_8086);
-    breaks(flat && !code);
-    breaks(flat && cs.present == 0);
-    breaks(flat && code && !conforming && cs.dpl != ss.dpl);
-    breaks(flat && ss.unusable == 0 && ss.r#type & 0b1010 != 0b0010);
-    breaks(!matches!(tr.r#type, TYPE_BUSY_TSS | 0b0011) || tr.s != 0 || tr.present == 0);
-    breaks(ldt.unusable == 0 && ldt.present != 0 && (ldt.r#type != 2 || ldt.s != 0));
-    breaks(flat && segments(sregs).iter().any(strange));
-    breaks(!real && !long && regs.rip >> 32 != 0);
-    broken
+    let long = efer & EFER_LMA != 0;
+    let real = cr0 & CR0_PE == 0;
+    let virtual_8086 = regs.rflags & RFLAGS_VM != 0;
+    let mut facts = 0;
+    // From the last to the first.
+    for fact in [
+        virtual_8086 && (long || real),
+        regs.rip >> 32 != 0,
+        segments(sregs).iter().any(is_strange),
+        ldt.unusable == 0 && ldt.present != 0 && (ldt.r#type != 2 || ldt.s != 0),
+        !(tr.r#type == TYPE_BUSY_TSS || tr.r#type == 0b0011 && !long)
+            || tr.s != 0
+            || tr.present == 0,
+        ss.unusable == 0 && ss.r#type & 0b1010 != 0b0010,
+        cs.dpl != ss.dpl,
+        cs.r#type & 0b0100 != 0,
+        cs.present != 0,
+        cs.s != 0 && (cs.r#type & 0b1000 != 0 || cs.r#type == TYPE_DATA),
+        virtual_8086,
+        regs.rflags & RFLAGS_1 == 0 || regs.rflags >> 22 != 0,
+        cr3 >> 52 != 0,
+        cs.db != 0,
+        cs.l != 0,
+        cr4 & CR4_PAE != 0,
+        efer & EFER_LME != 0 && cr0 & CR0_PG != 0,
+        long,
+        cr0 & CR0_CD != 0,
+        cr0 & CR0_NW != 0,
+        real,
+        cr0 & CR0_PG != 0,
+    ] {
+        facts = facts << 1 | u32::from(fact);
+    }
+    facts
 }
 
-/// A line each, in the order of [`broken_rules`].
+/// Rules that a processor checks when it enters a guest, in the order of [`RULES`]: one is broken where all
+/// of its first facts are there, and none of its others. SDM 27.3.1, "Checks on the Guest State Area"; APM
+/// 15.5.1, "Canonicalization and Consistency Checks". The first six `KVM_SET_SREGS` looks for itself.
+const BREAKING: [(u32, u32); 18] = [
+    (PG | REAL, 0),
+    (NW, CD),
+    (LME_AND_PG, LONG),
+    (LONG, LME_AND_PG),
+    (LONG, PAE),
+    (CS_L, LONG),
+    (LONG | CS_L | CS_D, 0),
+    (HIGH_CR3, 0),
+    (BAD_RFLAGS, 0),
+    (BAD_VM86, 0),
+    (0, REAL | VM86 | CODE),
+    (0, REAL | VM86 | CS_P),
+    (CODE | TWO_RINGS, REAL | VM86 | CONFORMING),
+    (BAD_SS, REAL | VM86),
+    (BAD_TR, 0),
+    (BAD_LDT, 0),
+    (BAD_LIMIT, REAL | VM86),
+    (HIGH_RIP, REAL | CS_L),
+];
+
+/// Bit N says that rule N is broken.
+#[inline(never)]
+pub fn broken_rules(regs: &kvm_regs, sregs: &kvm_sregs) -> u64 {
+    let facts = facts(regs, sregs);
+    let is_broken = |&(all, none): &(u32, u32)| facts & (all | none) == all;
+    BREAKING.iter().rev().fold(0, |broken, rule| broken << 1 | u64::from(is_broken(rule)))
+}
+
+/// A line each, in the order of [`BREAKING`].
 pub const RULES: Lines<0, 0> = lines!(
     "CR0.PG needs CR0.PE: no paging in real mode",
     "CR0.NW needs CR0.CD",
@@ -304,14 +359,14 @@ pub const RULES: Lines<0, 0> = lines!(
     "CS.L and CS.D together are reserved: 64-bit code has D = 0",
     "CR3 holds an address of 52 bits at most",
     "RFLAGS: bit 1 is always 1, bits 22 and up are 0",
-    "RFLAGS.VM: no virtual-8086 in long mode",
-    "CS must be code: S 1, type 8 to 15",
+    "RFLAGS.VM: no virtual-8086 in long mode, nor in real mode",
+    "CS must be code: S 1, type 8 to 15, or 3 as real mode left it",
     "CS must be present",
     "CS.DPL must be SS.DPL: both are the ring",
     "SS must be writable data: type 2, 3, 6 or 7",
-    "TR must be a busy TSS: S 0, P 1, type 11, or 3 for a 16-bit one",
+    "TR must be a busy TSS: S 0, P 1, type 11; outside long mode also 3",
     "LDT: S 0, type 2, or not present",
-    "A limit above 1 MiB is in pages: G 1 and its low 12 bits ones, else G 0",
+    "A limit above 1 MiB needs G 1, and one whose low 12 bits are not ones G 0",
     "RIP above 4 GiB needs 64-bit code",
 );
 
@@ -361,7 +416,7 @@ mod tests {
             |_, s| s.cr3 = 1 << 52,
             |r, _| r.rflags = 0,
             |r, s| (long(s), r.rflags |= RFLAGS_VM).0,
-            |_, s| s.cs.r#type = TYPE_DATA,
+            |_, s| s.cs.r#type = 1,
             |_, s| s.cs.present = 0,
             |_, s| s.cs.dpl = 3,
             |_, s| s.ss.r#type = TYPE_CODE,

@@ -67,6 +67,8 @@ pub fn registers(mode: Mode, entry: u64, ram_end: u64, sregs: &mut kvm_sregs) ->
     }
     sregs.gdt.base = tables;
     sregs.gdt.limit = size_of_val(&GDT) as u16 - 1;
+    // VMX wants TR busy, and in long mode of this type; nothing here uses it.
+    sregs.tr.r#type = TYPE_BUSY_TSS;
     // No vector is there: any exception is a triple fault, until the guest has an IDT of its own.
     sregs.idt.limit = 0;
 

@@ -43,7 +43,7 @@ impl Console {
             self.flush()?;
         }
         if byte == b'\n' {
-            self.left = self.pause;
+            self.left = self.left.saturating_add(self.pause);
         }
         self.rest()
     }

@@ -30,8 +30,8 @@ const CAUSES: Lines<0, 0> = lines!(
 --replay shows the way there",
     "registers that contradict each other, as --mode and --set or the guest itself left them",
     "an instruction on an address without RAM that KVM's emulator does not have; or a jump to where no RAM is",
-    "an IDT, GDT, TSS or stack where no RAM is",
-    "a processor that is newer than its kernel",
+    "of 3, an IDT, TSS or stack where no RAM is; of the others, a processor newer than its kernel",
+    "an enclave of Intel's SGX; in Linux 6.1 nothing else does this",
     "a kernel that is newer than this program",
     "a kernel that is newer than this program",
 );
@@ -180,7 +180,7 @@ fn walk(text: &mut Text, view: &View, paging: Paging, what: &[u8], linear: u64) 
             None => text.plain(t!("no RAM there")),
             Some(entry) => {
                 text.say(t!("%x"), &[], &[entry]);
-                text.bits(entry & 0x1ff, x86::PTE);
+                text.bits(entry & 0x1ff, if level == 1 { x86::PTE } else { x86::PDE });
                 text.bits(entry >> 63, b"NX");
             }
         }

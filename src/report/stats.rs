@@ -180,7 +180,7 @@ impl Descriptor<'_> {
     }
 
     fn is_instant(&self) -> bool {
-        self.flags() & KVM_STATS_TYPE_MASK == KVM_STATS_TYPE_INSTANT
+        matches!(self.flags() & KVM_STATS_TYPE_MASK, KVM_STATS_TYPE_INSTANT | KVM_STATS_TYPE_PEAK)
     }
 
     #[inline(never)]

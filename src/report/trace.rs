@@ -175,8 +175,8 @@ pub fn exit(time: u64, page: &mut RunPage, reply: Reply) {
                 value(text, data);
             }
             Exit::Hypercall(call) => {
-                let [a, b, c, d, ..] = call.args;
-                text.say(t!(": %d(%x, %x, %x, %x) = %x"), &[], &[call.nr, a, b, c, d, call.ret]);
+                let [a, b, c, ..] = call.args;
+                text.say(t!(": %d(%x, %x, %x) = %x"), &[], &[call.nr, a, b, c, call.ret]);
             }
             Exit::Msr { msr, .. } => {
                 text.say(t!(": MSR %x %x, reason"), &[], &[msr.index.into(), msr.data]);

@@ -19,7 +19,8 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// The hardware's reason is none that KVM knows: [`super::run::kvm_run_hw`].
+    /// The hardware's reason is none that KVM has a name for, which in 6.1 only Intel's SGX gives:
+    /// [`super::run::kvm_run_hw`]. Others are [`KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON`].
     KVM_EXIT_UNKNOWN = 0;
     /// Intel: an exception that KVM intercepted and does not know. api.rst calls it unused.
     KVM_EXIT_EXCEPTION = 1;

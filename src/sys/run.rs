@@ -97,7 +97,7 @@ pub struct kvm_run_debug {
 pub struct kvm_run_hypercall {
     /// RAX.
     pub nr: u64,
-    /// RBX, RCX, RDX, RSI.
+    /// RBX, RCX, RDX of the guest; KVM leaves the others as they were.
     pub args: [u64; 6],
     /// To be filled: what RAX will be.
     pub ret: u64,

@@ -42,6 +42,8 @@ pub struct kvm_stats_desc {
 pub const KVM_STATS_TYPE_MASK: u32 = 0xf;
 /// A value that is now, not a count since the beginning.
 pub const KVM_STATS_TYPE_INSTANT: u32 = 1;
+/// The largest that there was.
+pub const KVM_STATS_TYPE_PEAK: u32 = 2;
 /// Where the unit begins: 0 none, 1 bytes, 2 seconds, 3 cycles, 4 boolean.
 pub const KVM_STATS_UNIT_SHIFT: u32 = 4;
 /// Which bits of `flags` are the base.
