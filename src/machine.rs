@@ -31,7 +31,6 @@ use crate::sys::KVM_API_VERSION;
 use crate::sys::cap::*;
 use crate::sys::ioctl::{KVM_GET_API_VERSION, KVM_RUN};
 use crate::sys::memory::{KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY};
-use crate::sys::regs::kvm_sregs;
 use crate::sys::run::kvm_sync_regs;
 use crate::t;
 use crate::vcpu::Vcpu;
@@ -55,6 +54,14 @@ pub fn run(options: &Options) -> Result<End, Error> {
 
 #[inline(never)]
 fn replay(options: &Options) -> Result<End, Error> {
+    let is_file = Image::is_file(options.image);
+    report::message(options.program, &mut |text| match is_file {
+        true => text.plain(t!("replay: again, step by step; that can take long, Ctrl-C ends it")),
+        false => text.plain(t!("replay: the image is no file, and can't be read again")),
+    });
+    if !is_file {
+        return Ok(End::Died);
+    }
     live(options, Some(&mut Replay::default()))
 }
 
@@ -100,11 +107,23 @@ fn live(options: &Options, replay: Option<&mut Replay>) -> Result<End, Error> {
     }
 
     // 7. Where it starts. The rest of its state is the processor's after reset.
-    set_registers(options, &mut vcpu)?;
+    let mut start = kvm_sync_regs::default();
+    set_registers(options, &mut vcpu, &mut start)?;
 
     // 8. Go.
     memory.keep();
-    go(options, &memory, vm, vcpu, replay)
+    go(options, &memory, vm, vcpu, &start, replay)
+}
+
+/// Whether a VM can be made, and a vCPU in the state that the options ask for.
+#[inline(never)]
+pub fn try_vcpu(options: &Options, kvm: &Kvm) -> Result<(), Error> {
+    let vm = kvm.create_vm()?;
+    let mut vcpu = vm.create_vcpu(0, kvm.vcpu_mmap_size()?)?;
+    if options.mode != Mode::Real {
+        vcpu.set_cpuid(kvm)?;
+    }
+    set_registers(options, &mut vcpu, &mut kvm_sync_regs::default())
 }
 
 /// What a guest outside real mode may want: that MSRs and hypercalls unknown to KVM come to us.
@@ -121,20 +140,24 @@ fn offer(options: &Options, vm: &Vm, silent: bool) {
 }
 
 #[inline(never)]
-fn set_registers(options: &Options, vcpu: &mut Vcpu) -> Result<(), Error> {
-    let mut reset = kvm_sregs::default();
-    vcpu.sregs(&mut reset)?;
-    let mut sregs = reset;
+fn set_registers(
+    options: &Options,
+    vcpu: &mut Vcpu,
+    start: &mut kvm_sync_regs,
+) -> Result<(), Error> {
+    let kvm_sync_regs { regs, sregs, .. } = start;
+    vcpu.sregs(sregs)?;
+    let reset = *sregs;
     let ram_end = options.base + options.memory;
-    let mut regs = mode::registers(options.mode, options.entry, ram_end, &mut sregs);
+    *regs = mode::registers(options.mode, options.entry, ram_end, sregs);
     for text in options.set {
         // What is wrong with it, the command line has said.
-        let _ = cli::set_register(text, &mut regs, &mut sregs);
+        let _ = cli::set_register(text, regs, sregs);
     }
-    let refused = |_: &Error| report::bad_state(options.program, &regs, &sregs);
-    vcpu.set_sregs(&sregs, &reset).inspect_err(refused)?;
+    let refused = |_: &Error| report::bad_state(options.program, regs, sregs);
+    vcpu.set_sregs(sregs, &reset).inspect_err(refused)?;
     vcpu.run_page().set_cr8(sregs.cr8);
-    vcpu.set_regs(&regs)
+    vcpu.set_regs(regs)
 }
 
 #[inline(never)]
@@ -143,6 +166,7 @@ fn go<'m>(
     memory: &'m Memory<'m>,
     vm: Vm<'m>,
     vcpu: Vcpu<'m>,
+    start: &kvm_sync_regs,
     replay: Option<&'m mut Replay>,
 ) -> Result<End, Error> {
     let console = Console::new(libc::STDOUT_FILENO, options.pause);
@@ -156,8 +180,9 @@ fn go<'m>(
         watched: false,
         stats: None,
         dirty: None,
-        before: kvm_sync_regs::default(),
+        before: *start,
         bytes: [0; 8],
+        len: 0,
         devices: Devices::new(console, options.program, report::note, replay.is_some()),
         replay,
     };
@@ -187,8 +212,10 @@ struct Machine<'m> {
     vm: Vm<'m>,
     dirty: Option<DirtyBitmap>,
     replay: Option<&'m mut Replay>,
-    /// Single-step: the bytes of the next instruction, and the state before it.
+    /// Single-step: the bytes of the next instruction, as many as can be read.
     bytes: [u8; 8],
+    len: usize,
+    /// The state before it; without single-step, that in which the guest starts.
     before: kvm_sync_regs,
     stats: Option<Stats>,
     devices: Devices<'m>,
@@ -324,10 +351,10 @@ impl<'m> Machine<'m> {
     fn begin_step(&mut self) {
         let address = self.before.sregs.cs.base.wrapping_add(self.before.regs.rip);
         let mut bytes = [0; 8];
-        self.view().linear(address, &mut bytes);
+        self.len = self.view().linear(address, &mut bytes);
         self.bytes = bytes;
         if let Some(replay) = &mut self.replay {
-            replay.at(address, &bytes);
+            replay.at(address, &bytes, self.len);
         }
     }
 
@@ -336,12 +363,18 @@ impl<'m> Machine<'m> {
     fn tell(&mut self, end: Result<End, Error>) -> Result<End, Error> {
         let program = self.options.program;
         if let Some(replay) = &self.replay {
-            report::message(program, &mut |text| replay.show(text, &self.view(), &self.before));
+            let died = end == Ok(End::Died);
+            report::message(program, &mut |text| {
+                replay.show(text, &self.view(), &self.before, died);
+            });
             return end;
         }
         self.show_dirty()?;
         self.show_stats();
-        self.vcpu.registers(&mut self.before)?;
+        // Of a failed entry, what was set counts: what is there now, may be nobody's.
+        if self.death != Some(Death::FailEntry) {
+            self.vcpu.registers(&mut self.before)?;
+        }
         let kvm_sync_regs { regs, sregs, .. } = &self.before;
         match end {
             Ok(End::Halted) => report::halted(program, regs, sregs),

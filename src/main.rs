@@ -40,7 +40,9 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
             signal::install(options.wants(STATS));
             machine::run(&options)
         }
-        Ok(Command::Check) => check(&options).map(|good| if good { End::Done } else { End::Unfit }),
+        Ok(Command::Check) => {
+            check(&options, machine::try_vcpu).map(|good| if good { End::Done } else { End::Unfit })
+        }
         Ok(command) => report::information(options.program, command).map(|()| End::Done),
     };
     match (result, signal::caught()) {

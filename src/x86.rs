@@ -165,7 +165,7 @@ pub fn number(bytes: &[u8]) -> u64 {
 }
 
 /// Sets a register by its name: one of [`GENERAL`] or [`CONTROL`], or `cs.base`: one of [`SEGMENTS`], a dot, and
-/// one of [`FIELDS`], of whose value the low bits count. `false`: there is no such register.
+/// one of [`FIELDS`]. `false`: there is no such register, or the value does not fit into it.
 pub fn set(regs: &mut kvm_regs, sregs: &mut kvm_sregs, name: &[u8], value: u64) -> bool {
     let first = words::field(name, b'.', 0).unwrap_or_default();
     let field = words::field(name, b'.', 1).map(|field| words::place(FIELDS, field));
@@ -182,6 +182,9 @@ pub fn set(regs: &mut kvm_regs, sregs: &mut kvm_sregs, name: &[u8], value: u64) 
         },
         _ => return false,
     };
+    if size < 8 && value >> (8 * size) != 0 {
+        return false;
+    }
     for (old, new) in whole.iter_mut().skip(place).zip(value.to_le_bytes()).take(size) {
         *old = new;
     }
@@ -477,6 +480,9 @@ mod tests {
         for name in ["", "rx", "cs", "cs.", ".base", "cs.x", "rax.base", "cr0.", "cs base"] {
             assert!(!set(&mut regs, &mut sregs, name.as_bytes(), 7), "{name}");
         }
+        assert!(!set(&mut regs, &mut sregs, b"cs.selector", 0x10000));
+        assert!(!set(&mut regs, &mut sregs, b"cs.type", 0x100));
+        assert!(set(&mut regs, &mut sregs, b"cs.limit", 0xffff_ffff));
     }
 
     #[test]

@@ -15,7 +15,7 @@ fn run(arguments: &[&str]) -> (i32, String, String) {
 }
 
 /// What the program may not grow past.
-const CEILING: u64 = 46_000;
+const CEILING: u64 = 47_000;
 
 #[test]
 fn it_is_as_small_as_it_should_be() {

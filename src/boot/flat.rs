@@ -24,6 +24,13 @@ impl Image {
         }
     }
 
+    /// Whether this is a file, which can be read a second time.
+    pub fn is_file(path: &CStr) -> bool {
+        Fd::open(Call::LOOK, path, libc::O_PATH, 0)
+            .and_then(|file| file.stat(Call::LOOK))
+            .is_ok_and(|stat| stat.st_mode & libc::S_IFMT == libc::S_IFREG)
+    }
+
     /// Reads all of it to `offset` in RAM. It must end before `end`, which is in RAM.
     #[inline(never)]
     pub fn load(&self, memory: &Memory, offset: u64, end: u64) -> Result<(), Error> {

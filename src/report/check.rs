@@ -15,16 +15,21 @@ use crate::words;
 use core::arch::x86_64::__cpuid;
 use core::ffi::CStr;
 
+/// [`crate::machine::try_vcpu`], which is on a floor above.
+type TryVcpu = fn(&Options, &Kvm) -> Result<(), Error>;
+
 /// Examines everything that a run with these options needs, and shows it on standard output. Gives whether
 /// such a run would start.
-pub fn check(options: &Options) -> Result<bool, Error> {
+pub fn check(options: &Options, try_vcpu: TryVcpu) -> Result<bool, Error> {
     let mut good = true;
-    let printed = super::print(libc::STDOUT_FILENO, &mut |text| good = examine(text, options));
+    let printed = super::print(libc::STDOUT_FILENO, &mut |text| {
+        good = examine(text, options, try_vcpu);
+    });
     printed.map_err(Call::WRITE_OUTPUT.failed()).map(|()| good)
 }
 
 #[inline(never)]
-fn examine(text: &mut Text, options: &Options) -> bool {
+fn examine(text: &mut Text, options: &Options, try_vcpu: TryVcpu) -> bool {
     let mut good = true;
     let mut finding = |text: &mut Text, name: &[u8], result: Result<(), Error>| match result {
         Ok(()) => text.say(t!("ok       %s\n"), &[name], &[]),
@@ -35,8 +40,8 @@ fn examine(text: &mut Text, options: &Options) -> bool {
             text.plain(t!("\n"));
         }
     };
-    let machine = host(text);
-    finding(text, b"a VM and a vCPU can be made", machine);
+    let machine = host(text).and_then(|kvm| try_vcpu(options, &kvm));
+    finding(text, b"a VM, and a vCPU in such a state", machine);
     for size in [2 << 20, 1 << 30] {
         let Pool { total, free, reserved } = Pool::read(size);
         text.say(
@@ -64,7 +69,7 @@ fn examine(text: &mut Text, options: &Options) -> bool {
 
 /// The processor, KVM, and what it can do.
 #[inline(never)]
-fn host(text: &mut Text) -> Result<(), Error> {
+fn host(text: &mut Text) -> Result<Kvm, Error> {
     let kvm = Kvm::open()?;
     text.say(
         t!("ok       /dev/kvm: may be read and written, API version %d\n"),
@@ -104,7 +109,7 @@ fn host(text: &mut Text) -> Result<(), Error> {
         };
         text.say(template, &words, &[value as u64]);
     }
-    kvm.create_vm()?.create_vcpu(0, kvm.vcpu_mmap_size()?).map(drop)
+    Ok(kvm)
 }
 
 /// Who holds the lock on a file: /proc/locks names process and inode.

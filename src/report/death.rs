@@ -152,6 +152,12 @@ pub fn state(text: &mut Text, view: &View, regs: &kvm_regs, sregs: &kvm_sregs, r
 
 fn found(text: &mut Text, view: &View, address: u64, bytes: &mut [u8]) {
     let len = view.linear(address, bytes);
+    dump(text, bytes, len);
+}
+
+/// Bytes of which `len` could be read.
+#[inline(never)]
+fn dump(text: &mut Text, bytes: &[u8], len: usize) {
     text.dump(bytes.get(..len).unwrap_or_default());
     if len < bytes.len() {
         text.plain(t!(" (no RAM)"));
@@ -198,30 +204,33 @@ fn walk(text: &mut Text, view: &View, paging: Paging, what: &[u8], linear: u64) 
 /// `--replay`: the last instructions of a guest that was run again, single-stepped.
 #[derive(Default)]
 pub struct Replay {
-    /// Linear addresses, and the bytes there, in a ring.
-    addresses: [(u64, [u8; 8]); 32],
+    /// Linear addresses, the bytes there, and how many of them could be read, in a ring.
+    addresses: [(u64, [u8; 8], usize); 32],
     /// How many there were.
     count: u64,
 }
 
 impl Replay {
-    /// An instruction begins at this linear address, with these bytes.
-    pub fn at(&mut self, address: u64, bytes: &[u8; 8]) {
+    /// An instruction begins at this linear address, with these bytes, of which `len` could be read.
+    pub fn at(&mut self, address: u64, bytes: &[u8; 8], len: usize) {
         if let Some(place) = self.addresses.get_mut((self.count % 32) as usize) {
-            *place = (address, *bytes);
+            *place = (address, *bytes, len);
         }
         self.count += 1;
     }
 
     /// Shows them, and the state before the last one.
     #[inline(never)]
-    pub fn show(&self, text: &mut Text, view: &View, before: &kvm_sync_regs) {
+    pub fn show(&self, text: &mut Text, view: &View, before: &kvm_sync_regs, died: bool) {
         let shown = self.count.min(32);
         text.say(t!("replay: the last %d of %d instructions"), &[], &[shown, self.count]);
+        if !died {
+            text.plain(t!("; this time it did not die: steps change RFLAGS.TF, and take time"));
+        }
         for number in self.count - shown..self.count {
-            if let Some((address, bytes)) = self.addresses.get((number % 32) as usize) {
+            if let Some((address, bytes, len)) = self.addresses.get((number % 32) as usize) {
                 text.say(t!("\n  %x:"), &[], &[*address]);
-                text.dump(bytes);
+                dump(text, bytes, *len);
             }
         }
         text.plain(t!("\nbefore the last of them:"));

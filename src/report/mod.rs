@@ -249,7 +249,7 @@ const WRONG: Lines<2, 3> = lines!(
     "--memory %z, --base %x: E2BIG: RAM must end at %x or below, where KVM puts pages of its own",
     "%s %x: EFAULT: outside RAM, which is %x to %x",
     "%s %s: EINVAL: no such mode: real, protected, long or user",
-    "%s %s: EINVAL: not a register and a value such as rax=1, cr4=0x20, cs.type=3",
+    "%s %s: EINVAL: not a register and a value that fits, such as rax=1, cr4=0x20, cs.type=3",
     "%s %s: E2BIG: more than eight",
     "%s %s: EINVAL: nothing to trace: calls, exits or calls,exits",
 );
@@ -366,7 +366,9 @@ remedies! {
     Call::OPEN_IMAGE, EISDIR => ": a directory; name a file in it"
     Call::OPEN_BACKING, EISDIR => ": a directory; name a file in it"
     Call::READ_IMAGE, ENOEXEC => ": the file is empty; build it anew"
-    Call::READ_IMAGE, EFBIG => ": too large for RAM; raise --memory, or lower --load"
+    Call::READ_IMAGE, EFBIG => ": too large for RAM; raise --memory, or lower --load (a --mode has the last 28 KiB)"
+    Call::ioctl(ioctl::KVM_SET_SREGS), EINVAL => ": KVM refuses such registers: a reserved bit, or a rule broken"
+    Call::ioctl(ioctl::KVM_SET_USER_MEMORY_REGION), EEXIST => ": RAM reaches into the window at 0xc0000000; lower --base or --memory"
     Call::OPEN_BACKING, ENOENT =>
         ": no such directory\n  As root: mkdir -p /mnt/HugePagefs && mount -t hugetlbfs none /mnt/HugePagefs"
     Call::OPEN_BACKING, EACCES | EPERM => ": be root, or use a --backing of yours"

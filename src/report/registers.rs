@@ -31,13 +31,13 @@ pub fn show(text: &mut Text, regs: &kvm_regs, sregs: &kvm_sregs) {
         );
         text.bits(x86::attributes(segment), x86::ATTRIBUTES);
     }
-    let &kvm_sregs { cr0, cr2, cr3, cr4, cr8, efer, gdt, idt, .. } = sregs;
+    let &kvm_sregs { cr0, cr2, cr3, cr4, cr8, efer, apic_base, gdt, idt, .. } = sregs;
     let tables = [gdt.base, gdt.limit.into(), idt.base, idt.limit.into()];
     text.say(t!("\n  gdt base %x limit %x\n  idt base %x limit %x"), &[], &tables);
     text.say(
-        t!("\n  cr0 %x:%b\n  cr2 %x cr3 %x cr8 %x\n  cr4 %x:%b\n  efer %x:%b"),
+        t!("\n  cr0 %x:%b\n  cr2 %x cr3 %x cr8 %x apic_base %x\n  cr4 %x:%b\n  efer %x:%b"),
         &[x86::CR0, x86::CR4, x86::EFER],
-        &[cr0, cr2, cr3, cr8, cr4, efer],
+        &[cr0, cr2, cr3, cr8, apic_base, cr4, efer],
     );
 }
 

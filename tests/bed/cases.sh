@@ -550,12 +550,14 @@ another_version_of_the_interface_is_refused() {
 
 # ---- the instruments
 
+# told TIMES: so often have statistics been shown.
+told() { [ "$(grep -c 'KVM maps' err)" -ge "$1" ]; }
 statistics_come_at_any_time_that_sigusr1_asks_for_them() {
 	start --pause 60 --stats
 	soon lines 1
 	for round in 1 2 3; do
 		kill -USR1 $pid
-		soon [ "$(grep -c 'KVM maps' err)" -ge $round ]
+		soon told $round
 	done
 	says 'KVM_EXIT_IO'
 	says '16 MiB of RAM in 8 pages of 2 MiB on hugetlbfs; KVM maps 1 of 2 MiB and 0 of 4 KiB'
@@ -647,6 +649,33 @@ a_replay_shows_nothing_but_the_way() {
 	is "$(grep -c 'replay: the last 32 of' err)" 1
 	is "$(grep -c 'KVM_EXIT_SHUTDOWN' err)" 1
 }
+what_can_not_be_replayed_is_told() {
+	cat $F/broken/triple.bin | p 3 --mode protected --replay /proc/self/fd/0
+	says "replay: the image is no file, and can't be read again"
+	# TF traps after the first instruction; under single-step it is the stepper's own.
+	p 3 --mode protected --replay --set rflags=0x102 $F/halt.bin
+	says 'this time it did not die'
+}
+registers_that_can_not_be_are_refused_with_a_reason() {
+	p 2 --set cs.limit=0x100000000 $F/halt.bin
+	says 'not a register and a value that fits'
+	p 1 --set cr0=0xffffffffffffffff $F/halt.bin
+	says 'KVM_SET_SREGS /dev/kvm: EINVAL (22): KVM refuses such registers'
+	p 1 --mode long --base 3G --load 0xc0001000 --set rip=0xc0001000 $F/slots.bin
+	says 'EEXIST (17): RAM reaches into the window'
+}
+a_failed_entry_shows_the_registers_that_were_set() {
+	grep -qw svm /proc/cpuinfo || skip 'an AMD processor refuses this'
+	p 3 --mode long --set cs.db=1 --set rbx=0x1234 $F/halt.bin
+	says 'rip 0x1000'
+	says 'rbx 0x1234'
+}
+the_task_priority_can_be_set() {
+	# mov %cr8, %rax; add $'0', %al; out; hlt
+	printf '\104\017\040\300\004\060\346\020\364' > guest
+	p 0 --mode long --set cr8=5 guest
+	prints 5
+}
 a_signal_stops_a_replay() {
 	# It dies after 16 million rounds: soon as it is, not so step by step.
 	printf '\271\0\0\0\1\111\165\375\017\013' > guest
@@ -694,6 +723,10 @@ what_is_missing_is_found_with_its_remedy() {
 	check 1 --memory 3M
 	finds 'not a multiple of its page size'
 	check 0 --backing anon
+	status=0
+	$P --check --mode long --set efer=0x100 > out 2> err || status=$?
+	is $status 1
+	says 'rule broken: EFER.LME'
 	umount /mnt/HugePagefs
 	check 1
 	finds 'EXDEV (18): not on hugetlbfs'
@@ -761,7 +794,7 @@ transcript() {
 
 for case in $(sed -n 's/^\([a-z0-9_]*\)() .*/\1/p' "$0" | sed -n '/^the_line_comes/,/^prepare$/p'); do
 	case $case in
-	prepare | pages | stops | a_vm_is_there | asleep | check | finds) continue ;;
+	prepare | pages | stops | a_vm_is_there | asleep | told | check | finds) continue ;;
 	esac
 	attempt $case $case
 done
