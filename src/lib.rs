@@ -20,8 +20,12 @@
 //! - [`cli`]: the options
 //! - [`view`]: guest memory, as the guest sees it
 //! - [`report`]: everything that is printed, an instrument a file
+//! - [`answer`]: what an exit is answered with
 //! - [`machine`]: the wiring, and the run loop
 
+//!
+//! `#[inline(never)]` is for size: a function of its own keeps large locals out of its caller's stack frame, and
+//! what lies beyond 127 bytes of a frame is reached by longer instructions.
 //!
 //! `unsafe` stands where the kernel or the guest is met ([`syscall`], [`fd`], [`signal`], [`memory`], [`vm`],
 //! [`vcpu`], [`kvm`]), where a structure is seen as numbers ([`x86`], [`boot::mode`]), and where texts are packed
@@ -29,6 +33,7 @@
 
 #![cfg_attr(not(test), no_std)]
 
+pub mod answer;
 pub mod boot;
 pub mod cli;
 pub mod device;

@@ -1,0 +1,338 @@
+//! What an exit is answered with: one match, apart from the loop that runs the guest, so that exits can be made
+//! up and tested.
+
+use crate::device::console::Console;
+use crate::device::lesson::Lesson;
+use crate::errno::Errno;
+use crate::exit::{Death, Exit};
+use crate::layout::{self, SCRATCH_PORT, SCRATCH_PORT_END};
+use crate::report::Note;
+use crate::report::trace::Reply;
+use crate::x86;
+use core::ffi::CStr;
+
+/// What an exit is answered with.
+#[repr(C)]
+pub struct Devices<'m> {
+    lesson: Lesson,
+    /// Writes to the window come here, and are told apart from those to nowhere.
+    pub window_is_readonly: bool,
+    program: &'m CStr,
+    say: fn(&CStr, Note),
+    /// Notes that are said once: of ports, addresses, the read-only window.
+    noted: [bool; 3],
+    /// The last answer, for a trace.
+    pub reply: Reply,
+    /// Port 0x10. The largest comes last: what is before is reached by shorter instructions.
+    pub console: Console,
+}
+
+/// What to do after an exit.
+#[derive(Debug, PartialEq)]
+pub enum Next {
+    /// Enter the guest again.
+    Enter,
+    /// Likewise, an instruction further.
+    Stepped,
+    /// The doorbell was rung.
+    Ring(u32),
+    /// The guest executed HLT.
+    Halted,
+    /// It can't go on.
+    Died(Death),
+}
+
+/// Answers an exit, in the run page where it is a read. An error is one of standard output.
+pub fn answer(exit: Exit<'_>, devices: &mut Devices) -> Result<Next, Errno> {
+    let lesson = &mut devices.lesson;
+    let mut next = Next::Enter;
+    devices.reply = match exit {
+        Exit::Port { write: true, port: layout::CONSOLE_PORT, size, data } => {
+            // x86 is little-endian: the first byte of an item is its low one.
+            for &byte in data.iter().step_by(size.max(1)) {
+                devices.console.put(byte)?;
+            }
+            Reply::Console
+        }
+        Exit::Port { write, port: port @ SCRATCH_PORT..SCRATCH_PORT_END, size, data } => {
+            lesson.port((port - SCRATCH_PORT).into(), write, size, data);
+            Reply::Scratch
+        }
+        Exit::Port { write: true, port: layout::DOORBELL_PORT, size, data } => {
+            let last = data.len().saturating_sub(size);
+            next = Next::Ring(x86::number(data.get(last..).unwrap_or_default()) as u32);
+            Reply::Doorbell
+        }
+        Exit::Port { write: false, port: layout::DOORBELL_PORT, size, data } => {
+            lesson.time(size, data);
+            Reply::Time
+        }
+        Exit::Port { write, port, data, .. } => {
+            ones(write, data);
+            match port {
+                layout::CONSOLE_PORT => Reply::Nobody,
+                _ => devices.unanswered(Note::UnansweredPort(port))?,
+            }
+        }
+        Exit::Mmio { write, address, data } => match address & !(layout::PAGE_SIZE - 1) {
+            layout::LESSON_PAGE => match lesson.page(address - layout::LESSON_PAGE, write, data) {
+                Some(value) => {
+                    next = Next::Ring(value);
+                    Reply::Doorbell
+                }
+                None => Reply::Scratch,
+            },
+            page => {
+                ones(write, data);
+                let in_window = page.wrapping_sub(layout::WINDOW) < layout::WINDOW_SIZE;
+                devices.unanswered(match in_window && devices.window_is_readonly {
+                    true => Note::ReadOnly(address),
+                    false => Note::UnansweredAddress(address),
+                })?
+            }
+        },
+        Exit::Hypercall(call) => {
+            // KVM_HC_MAP_GPA_RANGE alone comes here, and 0 is its success: we have no private memory.
+            call.ret = 0;
+            Reply::Hypercall
+        }
+        Exit::Msr { write, msr } => {
+            msr.error = (msr.index != layout::LESSON_MSR).into();
+            let (from, to) = match write {
+                true => (msr.data, &mut lesson.msr),
+                false => (lesson.msr, &mut msr.data),
+            };
+            if msr.error != 0 {
+                Reply::Fault
+            } else {
+                *to = from;
+                Reply::Msr
+            }
+        }
+        Exit::Interrupted => Reply::Nothing,
+        Exit::Step => {
+            next = Next::Stepped;
+            Reply::Nothing
+        }
+        Exit::Halt => {
+            next = Next::Halted;
+            Reply::End
+        }
+        Exit::Dead(death) => {
+            next = Next::Died(death);
+            Reply::End
+        }
+    };
+    Ok(next)
+}
+
+/// What is read where nobody answers.
+fn ones(write: bool, data: &mut [u8]) {
+    if !write {
+        data.fill(0xff);
+    }
+}
+
+impl<'m> Devices<'m> {
+    /// Nothing has been said yet. `silent`: and nothing will be.
+    pub fn new(
+        mut console: Console,
+        program: &'m CStr,
+        say: fn(&CStr, Note),
+        silent: bool,
+    ) -> Devices<'m> {
+        console.silent = silent;
+        Devices {
+            console,
+            lesson: Lesson::default(),
+            window_is_readonly: false,
+            program,
+            say,
+            noted: [silent; 3],
+            reply: Reply::Nothing,
+        }
+    }
+
+    /// Says it, unless it has been said; what the guest said before comes first.
+    #[inline(never)]
+    fn unanswered(&mut self, note: Note) -> Result<Reply, Errno> {
+        let [port, address, readonly] = &mut self.noted;
+        let noted = match note {
+            Note::UnansweredPort(_) => port,
+            Note::ReadOnly(_) => readonly,
+            _ => address,
+        };
+        if !core::mem::replace(noted, true) {
+            self.console.flush()?;
+            self.note(note);
+        }
+        Ok(Reply::Nobody)
+    }
+
+    /// Tells the user.
+    pub fn note(&self, note: Note) {
+        if !self.console.silent {
+            (self.say)(self.program, note);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::run::kvm_run_msr;
+    use std::cell::Cell;
+    use std::io::{PipeReader, Read, pipe};
+    use std::os::fd::IntoRawFd;
+
+    thread_local!(static NOTED: Cell<(u32, Option<Note>)> = const { Cell::new((0, None)) });
+
+    /// Devices whose console writes into the pipe that comes with them.
+    fn devices() -> (Devices<'static>, PipeReader) {
+        NOTED.set((0, None));
+        let (reader, writer) = pipe().unwrap();
+        let say = |_: &CStr, note| NOTED.set((NOTED.get().0 + 1, Some(note)));
+        let console = Console::new(writer.into_raw_fd(), std::time::Duration::ZERO);
+        (Devices::new(console, c"", say, false), reader)
+    }
+
+    #[test]
+    fn the_console_takes_the_low_byte_of_each_item() {
+        for (size, data, written) in [
+            (1, &b"ab\n"[..], *b"ab\n"),
+            (2, &b"a1b2\n3"[..], *b"ab\n"),
+            (4, &b"a111b222\n333"[..], *b"ab\n"),
+        ] {
+            let (mut devices, mut reader) = devices();
+            let exit = Exit::Port {
+                write: true,
+                port: layout::CONSOLE_PORT,
+                size,
+                data: &mut data.to_vec(),
+            };
+            assert_eq!(answer(exit, &mut devices), Ok(Next::Enter));
+            let mut line = [0; 3];
+            reader.read_exact(&mut line).unwrap();
+            assert_eq!(line, written);
+        }
+    }
+
+    #[test]
+    fn a_port_that_nobody_answers_reads_ones_and_is_noted_once() {
+        let (mut devices, _reader) = devices();
+        for port in [0x80, 0x81] {
+            let mut data = [0; 2];
+            let exit = Exit::Port { write: false, port, size: 2, data: &mut data };
+            assert_eq!(answer(exit, &mut devices), Ok(Next::Enter));
+            assert_eq!(data, [0xff; 2]);
+        }
+        let exit = Exit::Port { write: true, port: 0x82, size: 1, data: &mut [1] };
+        assert_eq!(answer(exit, &mut devices), Ok(Next::Enter));
+        assert_eq!(NOTED.get(), (1, Some(Note::UnansweredPort(0x80))));
+    }
+
+    #[test]
+    fn reading_the_console_port_gives_ones() {
+        let (mut devices, _reader) = devices();
+        let mut data = [0];
+        let exit =
+            Exit::Port { write: false, port: layout::CONSOLE_PORT, size: 1, data: &mut data };
+        assert_eq!(answer(exit, &mut devices), Ok(Next::Enter));
+        assert_eq!((data, NOTED.get()), ([0xff], (0, None)));
+    }
+
+    #[test]
+    fn an_address_that_nobody_answers_reads_ones_and_is_noted_once() {
+        let (mut devices, _reader) = devices();
+        let exit = Exit::Mmio { write: true, address: 0xd000_0000, data: &mut [1, 2] };
+        assert_eq!(answer(exit, &mut devices), Ok(Next::Enter));
+        let mut data = [0; 8];
+        let exit = Exit::Mmio { write: false, address: 0xd000_0008, data: &mut data };
+        assert_eq!(answer(exit, &mut devices), Ok(Next::Enter));
+        assert_eq!(data, [0xff; 8]);
+        assert_eq!(NOTED.get(), (1, Some(Note::UnansweredAddress(0xd000_0000))));
+    }
+
+    #[test]
+    fn the_lessons_ports_and_page_share_a_register() {
+        let (mut devices, _reader) = devices();
+        let exit = Exit::Port {
+            write: true,
+            port: layout::SCRATCH_PORT,
+            size: 4,
+            data: &mut [1, 2, 3, 4],
+        };
+        assert_eq!(answer(exit, &mut devices), Ok(Next::Enter));
+        let mut data = [0; 2];
+        let exit = Exit::Mmio { write: false, address: layout::LESSON_PAGE + 2, data: &mut data };
+        assert_eq!(answer(exit, &mut devices), Ok(Next::Enter));
+        assert_eq!((data, devices.reply, NOTED.get()), ([3, 4], Reply::Scratch, (0, None)));
+    }
+
+    #[test]
+    fn the_doorbell_is_rung_by_the_last_item() {
+        let (mut devices, _reader) = devices();
+        let exit = Exit::Port {
+            write: true,
+            port: layout::DOORBELL_PORT,
+            size: 2,
+            data: &mut [1, 0, 3, 0],
+        };
+        assert_eq!(answer(exit, &mut devices), Ok(Next::Ring(3)));
+        let address = layout::LESSON_PAGE + layout::LESSON_DOORBELL;
+        let exit = Exit::Mmio { write: true, address, data: &mut [4] };
+        assert_eq!(answer(exit, &mut devices), Ok(Next::Ring(layout::RING_END)));
+    }
+
+    #[test]
+    fn the_lessons_msr_keeps_its_value_and_another_is_a_fault() {
+        let (mut devices, _reader) = devices();
+        let mut msr = |write, index, data| {
+            let mut msr = kvm_run_msr { error: 9, pad: [0; 7], reason: 2, index, data };
+            assert_eq!(answer(Exit::Msr { write, msr: &mut msr }, &mut devices), Ok(Next::Enter));
+            (msr.error, msr.data, devices.reply)
+        };
+        assert_eq!(msr(true, layout::LESSON_MSR, 7), (0, 7, Reply::Msr));
+        assert_eq!(msr(false, layout::LESSON_MSR, 0), (0, 7, Reply::Msr));
+        assert_eq!(msr(false, 0x1234, 5), (1, 5, Reply::Fault));
+    }
+
+    #[test]
+    fn a_write_to_the_window_is_told_apart_while_it_is_read_only() {
+        let (mut devices, _reader) = devices();
+        devices.window_is_readonly = true;
+        let exit = Exit::Mmio { write: true, address: layout::WINDOW + 8, data: &mut [1] };
+        assert_eq!(answer(exit, &mut devices), Ok(Next::Enter));
+        assert_eq!(NOTED.get(), (1, Some(Note::ReadOnly(layout::WINDOW + 8))));
+    }
+
+    #[test]
+    fn a_replay_shows_nothing_and_notes_nothing() {
+        let (reader, writer) = pipe().unwrap();
+        drop(reader);
+        let say = |_: &CStr, _| panic!("something was said");
+        let console = Console::new(writer.into_raw_fd(), std::time::Duration::MAX);
+        let mut devices = Devices::new(console, c"", say, true);
+        for port in [layout::CONSOLE_PORT, 0x80] {
+            let exit = Exit::Port { write: true, port, size: 1, data: &mut [10] };
+            assert_eq!(answer(exit, &mut devices), Ok(Next::Enter));
+        }
+    }
+
+    #[test]
+    fn halt_and_death_end_the_run_and_an_interruption_does_not() {
+        let (mut devices, _reader) = devices();
+        assert_eq!(answer(Exit::Interrupted, &mut devices), Ok(Next::Enter));
+        assert_eq!(answer(Exit::Halt, &mut devices), Ok(Next::Halted));
+        let exit = Exit::Dead(Death::Shutdown);
+        assert_eq!(answer(exit, &mut devices), Ok(Next::Died(Death::Shutdown)));
+    }
+
+    #[test]
+    fn output_that_nobody_reads_is_told() {
+        let (mut devices, reader) = devices();
+        drop(reader);
+        let exit = Exit::Port { write: true, port: layout::CONSOLE_PORT, size: 1, data: &mut [10] };
+        assert_eq!(answer(exit, &mut devices), Err(Errno(libc::EPIPE)));
+    }
+}
