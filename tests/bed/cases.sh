@@ -481,6 +481,20 @@ a_limit_of_the_hugetlb_cgroup_is_told() {
 	is $status 1
 	says "read $HELLO: EFAULT (14): the backing has no page for it"
 }
+a_page_that_the_host_refuses_the_guest_is_told_with_the_state() {
+	mkdir cgroup
+	mount -t cgroup -o hugetlb none cgroup 2> /dev/null || skip 'this kernel has no hugetlb cgroup of version 1'
+	mkdir cgroup/one
+	# The page of the image, and none for what the guest touches then.
+	echo 2M > cgroup/one/hugetlb.2MB.limit_in_bytes
+	sh -c "echo \$\$ > cgroup/one/cgroup.procs; exec $P --pause 0 $F/touch.bin" > out 2> err && status=0 || status=$?
+	rmdir cgroup/one
+	umount cgroup
+	is $status 1
+	says 'KVM_RUN failed'
+	says 'mode: 32-bit protected mode'
+	says 'KVM_RUN /dev/kvm: EFAULT (14): the backing has no page for it'
+}
 a_second_vm_on_the_same_file_is_refused() {
 	start --pause 60
 	soon lines 1
@@ -731,6 +745,20 @@ what_is_missing_is_found_with_its_remedy() {
 	check 1
 	finds 'EXDEV (18): not on hugetlbfs'
 	[ ! -e $RAM ]
+}
+a_limit_of_a_cgroup_is_found() {
+	mount -t cgroup2 none /sys/fs/cgroup
+	echo +hugetlb > /sys/fs/cgroup/cgroup.subtree_control 2> /dev/null ||
+		{ umount /sys/fs/cgroup; skip 'this kernel has no hugetlb cgroup of version 2'; }
+	mkdir -p /sys/fs/cgroup/low/free
+	echo 4M > /sys/fs/cgroup/low/hugetlb.2MB.max
+	status=0
+	sh -c "echo \$\$ > /sys/fs/cgroup/low/cgroup.procs; exec $P --check" > out 2> err || status=$?
+	rmdir /sys/fs/cgroup/low/free /sys/fs/cgroup/low
+	umount /sys/fs/cgroup
+	is $status 1
+	finds 'TOO LOW  cgroup /low: 2 MiB pages up to 4 MiB'
+	finds 'It would not start.'
 }
 who_has_the_backing_is_found() {
 	start --pause 60
