@@ -149,6 +149,13 @@ fn map_anonymous(size: u64) -> Result<Memory<'static>, Error> {
 ///
 /// Nothing that was there is touched before the fourth step.
 fn map_file(path: &CStr, size: u64) -> Result<Memory<'_>, Error> {
+    let (file, page_size) = open_file(path)?;
+    fill(file, page_size, size)
+}
+
+/// The first three steps. The page size is 0 for a device.
+#[inline(never)]
+fn open_file(path: &CStr) -> Result<(RamFile<'_>, u64), Error> {
     // A symbolic link is not followed: what it leads to would be emptied.
     let flags = libc::O_RDWR | libc::O_NOFOLLOW;
     let open = |flags| Fd::open(Call::OPEN_BACKING, path, flags, 0o600);
@@ -169,53 +176,53 @@ fn map_file(path: &CStr, size: u64) -> Result<Memory<'_>, Error> {
         file.undo.set(Undo::Nothing);
         return Err(error);
     }
-    let mut page_size = 0;
-    let mut map = Call::MAP_BACKING;
-    if kind == libc::S_IFREG {
-        page_size = huge_page_size(&file.fd)?;
-        map = match page_size {
-            GIB => Call::MAP_BACKING_1G,
-            _ => Call::MAP_BACKING_2M,
-        };
+    let page_size = if kind == libc::S_IFREG { huge_page_size(&file.fd)? } else { 0 };
+    Ok((file, page_size))
+}
+
+/// The other three.
+#[inline(never)]
+fn fill(file: RamFile<'_>, page_size: u64, size: u64) -> Result<Memory<'_>, Error> {
+    if page_size != 0 {
         file.fd.set_size(Call::SIZE_BACKING, size)?;
-        if let Undo::Nothing = undo {
+        if let Undo::Nothing = file.undo.get() {
             file.undo.set(Undo::Empty);
         }
         file.fd.empty(Call::EMPTY_BACKING, size)?;
     }
+    let map = map_call(page_size);
     let mapping = Mapping::new(map, file.fd.raw(), size as usize, libc::MAP_SHARED)?;
     Ok(Memory { mapping, file: Some(file), page_size })
+}
+
+/// mmap(2), as what is missing where it fails.
+fn map_call(page_size: u64) -> Call {
+    match page_size {
+        0 => Call::MAP_BACKING,
+        GIB => Call::MAP_BACKING_1G,
+        _ => Call::MAP_BACKING_2M,
+    }
 }
 
 /// Whether [`Memory::map`] would work, as far as can be told without changing anything; a lock is taken and
 /// given back.
 #[inline(never)]
 pub fn probe(backing: Backing, size: u64) -> Result<(), Error> {
-    let Backing::File(path) = backing else { return Memory::map(backing, size).map(drop) };
-    let fd = match Fd::open(Call::OPEN_BACKING, path, libc::O_RDWR | libc::O_NOFOLLOW, 0) {
-        // What is made then is undone when it is dropped.
-        Err(Error { errno: Errno(libc::ENOENT), .. }) => {
-            return Memory::map(backing, size).map(drop);
-        }
-        opened => opened?,
-    };
-    let stat = fd.stat(Call::STAT_BACKING)?;
-    if stat.st_mode & libc::S_IFMT != libc::S_IFREG {
-        drop(fd);
-        return Memory::map(backing, size).map(drop);
+    let Backing::File(path) = backing else { return map_anonymous(size).map(drop) };
+    let (file, page_size) = open_file(path)?;
+    if page_size == 0 || matches!(file.undo.get(), Undo::Remove) {
+        // A device has nothing to lose; and what was made now is undone when it is dropped.
+        return fill(file, page_size, size).map(drop);
     }
-    fd.lock(Call::LOCK_BACKING)?;
-    let page_size = huge_page_size(&fd)?;
     if size & (page_size - 1) != 0 {
         return Err(Call::SIZE_BACKING.error(libc::EINVAL));
     }
     // What the file has is given back before the run takes what it needs.
     let pool = Pool::read(page_size);
-    let (has, free) = (stat.st_blocks as u64 * 512, pool.free.saturating_sub(pool.reserved));
-    match page_size {
-        _ if has + free * page_size >= size => Ok(()),
-        GIB => Err(Call::MAP_BACKING_1G.error(libc::ENOMEM)),
-        _ => Err(Call::MAP_BACKING_2M.error(libc::ENOMEM)),
+    let has = file.fd.stat(Call::STAT_BACKING)?.st_blocks as u64 * 512;
+    match pool.free.saturating_sub(pool.reserved) * page_size + has >= size {
+        true => Ok(()),
+        false => Err(map_call(page_size).error(libc::ENOMEM)),
     }
 }
 
