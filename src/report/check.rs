@@ -8,7 +8,9 @@ use crate::fd::Fd;
 use crate::kvm::Kvm;
 use crate::look;
 use crate::memory::{self, Backing, Pool};
+use crate::sys::KVM_API_VERSION;
 use crate::sys::cap;
+use crate::sys::ioctl::KVM_GET_API_VERSION;
 use crate::t;
 use crate::text::Text;
 use crate::words;
@@ -71,10 +73,14 @@ fn examine(text: &mut Text, options: &Options, try_vcpu: TryVcpu) -> bool {
 #[inline(never)]
 fn host(text: &mut Text) -> Result<Kvm, Error> {
     let kvm = Kvm::open()?;
+    let version = kvm.api_version()?;
+    if version != KVM_API_VERSION {
+        return Err(Call::ioctl(KVM_GET_API_VERSION).error(libc::ENOSYS));
+    }
     text.say(
         t!("ok       /dev/kvm: may be read and written, API version %d\n"),
         &[],
-        &[kvm.api_version()? as u64],
+        &[version as u64],
     );
     // SDM volume 2 and APM volume 3, CPUID: virtualization is leaf 1, ECX bit 5 on Intel, and leaf
     // 0x8000_0001, ECX bit 2 on AMD; leaf 1, ECX bit 31 says that a hypervisor is below.
@@ -90,16 +96,13 @@ fn host(text: &mut Text) -> Result<Kvm, Error> {
         if leaf_1 >> 31 != 0 { b"; nested: this is a virtual machine itself" } else { b"" };
     let mut answer = [0];
     let paging = look::open(paging).and_then(|fd| fd.read(&mut answer));
-    let paging: &[u8] = match (paging, &answer) {
-        (Ok(_), b"Y" | b"1") => b"on",
-        (Ok(_), _) => b"off: KVM shadows the guest's page tables",
-        (Err(_), _) => b"unknown",
+    let paging: [&[u8]; 2] = match (paging, &answer) {
+        (Ok(_), b"Y" | b"1") => [b"ok    ", b"on"],
+        (Ok(_), _) => [b"absent", b"off: KVM shadows the guest's page tables, which is slow"],
+        (Err(_), _) => [b"absent", b"unknown"],
     };
-    text.say(
-        t!("ok       backend: %s%s\nok       nested paging: %s\n"),
-        &[backend, nested, paging],
-        &[],
-    );
+    text.say(t!("ok       backend: %s%s\n"), &[backend, nested], &[]);
+    text.say(t!("%s   nested paging: %s\n"), &paging, &[]);
     for capability in (0..).map_while(cap::nth) {
         let value = kvm.check_extension(capability)?;
         let words = [cap::name(capability)];
