@@ -46,7 +46,7 @@ pub fn place(words: &'static str, word: &[u8]) -> Option<usize> {
 /// no zero.
 ///
 /// They were chosen from all that the program prints, one after the other, each the one that saved most.
-pub const PIECES: &str = "  | the |s |t |: |e |, |or |d |KVM_EXIT_|in|er|no|th|pag|hugetlb|an|KVM|on|of |st|re|de|it|mo|INTERNAL_ERROR|x |a |--|EFER.LM|EINVAL|ro|ch |es|back|faul|RAM|/mnt/HugePagef|ne|ar|; |al|ed|g | -> |y |4 KiB|en|lo| mus|limi|ou|multipl|or|as|/sys/|kvm|ructi|IMAGE|CR0.|-bi|to |ex|GPA|el|ha|ma|irt|at|p |typ|_CAP_|us|me|il|RFLAGS|ra|wh|ce|tect|) = |2 |le| i|ad| f|ug|ru|di|gu|ch|si| su|co|iB|do|x:|cr|gi|ok|CS|ho|wr|ab|em|ack |pti|0x10|ot|-8086 |wi|sa|1 |ic|is|un|o |l |4=0x20|r1|A | 0|wa|DPL|SS| (|s:|pl";
+pub const PIECES: &str = " the |  |s |t |e |: |, |or |d |in|KVM|er|no|pag|th|st|of |on|an|re|_EXIT_|hugetlb|mod|it|--memory|INTERNAL_ERROR|a |x |(defaul|ro|el|ch |; |es|EFER.LM|EINVAL|al|--|RAM|back|g |ed|en|/mnt/HugePagef|ar|ou|ructi|ne|lo|or| -> |/sys/|as|4 KiB|us|de|limi|multipl|y |to |ma|kvm|IMAGE|at|CR0.|ha|RFLAGS|huge|irt|ex|GPA|p |ch|-bi|il|typ|wh|_CAP_|Int| m|si|ra|di|do|ce|tect|le|VM|ab|play| f|ru|gu|) = |2 | i|iB|gi|su|co|so|ho|ad|em|x:|cr|CS|wr|tak|ic|is|bu|ti|ck |faul|0x|000|ot|nam|-8086 |wi|sa|wa|1 |of|r1|ok|3 ";
 
 /// The piece that a byte of 128 or more stands for.
 pub fn piece(byte: u8) -> &'static [u8] {

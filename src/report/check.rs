@@ -85,24 +85,27 @@ fn host(text: &mut Text) -> Result<Kvm, Error> {
     // SDM volume 2 and APM volume 3, CPUID: virtualization is leaf 1, ECX bit 5 on Intel, and leaf
     // 0x8000_0001, ECX bit 2 on AMD; leaf 1, ECX bit 31 says that a hypervisor is below.
     let (leaf_1, extended) = (__cpuid(1).ecx, __cpuid(0x8000_0001).ecx);
-    let (backend, paging): (&[u8], _) = if leaf_1 >> 5 & 1 != 0 {
-        (b"Intel VMX", c"/sys/module/kvm_intel/parameters/ept")
+    text.plain(t!("ok       backend: "));
+    let (backend, paging) = if leaf_1 >> 5 & 1 != 0 {
+        (t!("Intel VMX"), c"/sys/module/kvm_intel/parameters/ept")
     } else if extended >> 2 & 1 != 0 {
-        (b"AMD SVM", c"/sys/module/kvm_amd/parameters/npt")
+        (t!("AMD SVM"), c"/sys/module/kvm_amd/parameters/npt")
     } else {
-        (b"software: this processor has neither VMX nor SVM", c"")
+        (t!("software: this processor has neither VMX nor SVM"), c"")
     };
-    let nested: &[u8] =
-        if leaf_1 >> 31 != 0 { b"; nested: this is a virtual machine itself" } else { b"" };
+    text.plain(backend);
+    if leaf_1 >> 31 != 0 {
+        text.plain(t!("; nested: this is a virtual machine itself"));
+    }
     let mut answer = [0];
     let paging = look::open(paging).and_then(|fd| fd.read(&mut answer));
-    let paging: [&[u8]; 2] = match (paging, &answer) {
-        (Ok(_), b"Y" | b"1") => [b"ok    ", b"on"],
-        (Ok(_), _) => [b"absent", b"off: KVM shadows the guest's page tables, which is slow"],
-        (Err(_), _) => [b"absent", b"unknown"],
-    };
-    text.say(t!("ok       backend: %s%s\n"), &[backend, nested], &[]);
-    text.say(t!("%s   nested paging: %s\n"), &paging, &[]);
+    text.plain(match (paging, &answer) {
+        (Ok(_), b"Y" | b"1") => t!("\nok       nested paging: on\n"),
+        (Ok(_), _) => {
+            t!("\nabsent   nested paging: off, so that KVM shadows page tables, which is slow\n")
+        }
+        (Err(_), _) => t!("\nabsent   nested paging: unknown\n"),
+    });
     for capability in (0..).map_while(cap::nth) {
         let value = kvm.check_extension(capability)?;
         let words = [cap::name(capability)];

@@ -8,7 +8,7 @@ use crate::text::Text;
 use crate::vcpu::RunPage;
 use crate::view::{Paging, View};
 use crate::words;
-use crate::words::Lines;
+use crate::words::{Lines, Prose};
 use crate::x86;
 use crate::{lines, t};
 use core::arch::x86_64::__cpuid;
@@ -16,7 +16,7 @@ use core::arch::x86_64::__cpuid;
 /// What a guest can die of, in the order of [`Death`].
 const DEATHS: Lines<1, 1> = lines!(
     "KVM_EXIT_SHUTDOWN: triple fault: no handler for an exception, nor for the double fault",
-    "KVM_EXIT_FAIL_ENTRY: the hardware refused the guest: %x%s",
+    "KVM_EXIT_FAIL_ENTRY: the hardware refused the guest: %x",
     "KVM_EXIT_INTERNAL_ERROR: suberror %d, KVM_INTERNAL_ERROR_",
     "KVM_EXIT_INTERNAL_ERROR: suberror %d, KVM_INTERNAL_ERROR_",
     "KVM_EXIT_UNKNOWN: the hardware's reason is unknown to KVM: %x",
@@ -56,13 +56,15 @@ pub fn cause(text: &mut Text, death: Death, page: &RunPage) {
     match death {
         Death::FailEntry => {
             number = page.fail_entry().hardware_entry_failure_reason;
-            word = entry_failure(is_amd(), number);
         }
         Death::Emulation | Death::Internal => number = internal.suberror.into(),
         Death::Unknown => number = page.hw().hardware_exit_reason,
         Death::Shutdown | Death::Unexpected | Death::Malformed => word = name(reason),
     }
     text.say(DEATHS.get(death as usize), &[word], &[number]);
+    if death == Death::FailEntry {
+        text.plain(entry_failure(is_amd(), number));
+    }
     if let Death::Emulation | Death::Internal = death {
         text.plain(SUBERRORS.get((number as usize).min(5)));
     }
@@ -89,16 +91,16 @@ fn is_amd() -> bool {
 }
 
 /// What the hardware's code means: Intel's SDM volume 3, appendix C and 31.4; AMD's APM volume 2, appendix C.
-fn entry_failure(amd: bool, reason: u64) -> &'static [u8] {
+fn entry_failure(amd: bool, reason: u64) -> Prose<0, 0> {
     match (amd, reason) {
         // KVM hands on 32 bits of it, or all 64.
-        (true, 0xffff_ffff | u64::MAX) => b", AMD's VMEXIT_INVALID: the state is inconsistent",
-        (false, 0x8000_0021) => b", Intel's invalid guest state",
-        (false, 0x8000_0022) => b", Intel's failure to load MSRs",
-        (false, 0x8000_0029) => b", Intel's machine check during entry",
-        (false, 7) => b", Intel's VM-instruction error: invalid control fields, a bug of KVM's",
-        (false, 8) => b", Intel's VM-instruction error: invalid host state, a bug of KVM's",
-        _ => b"",
+        (true, 0xffff_ffff | u64::MAX) => t!(", AMD's VMEXIT_INVALID: the state is inconsistent"),
+        (false, 0x8000_0021) => t!(", Intel's invalid guest state"),
+        (false, 0x8000_0022) => t!(", Intel's failure to load MSRs"),
+        (false, 0x8000_0029) => t!(", Intel's machine check during entry"),
+        (false, 7) => t!(", Intel's VM-instruction error: invalid control fields, a bug of KVM's"),
+        (false, 8) => t!(", Intel's VM-instruction error: invalid host state, a bug of KVM's"),
+        _ => t!(""),
     }
 }
 
@@ -317,8 +319,9 @@ mod tests {
             (false, 7, ", Intel's VM-instruction error"),
             (false, u64::MAX, ""),
         ] {
-            assert!(entry_failure(amd, code).starts_with(words.as_bytes()));
-            assert_eq!(entry_failure(amd, code).is_empty(), words.is_empty());
+            let meaning = said(|text| text.plain(entry_failure(amd, code)));
+            assert!(meaning.starts_with(words));
+            assert_eq!(meaning.is_empty(), words.is_empty());
         }
     }
 }
