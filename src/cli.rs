@@ -89,6 +89,16 @@ impl Options<'_> {
     pub fn wants(&self, instruments: u8) -> bool {
         self.instruments & instruments != 0
     }
+
+    /// How far into RAM the image may reach: what is behind is the mode's.
+    pub fn image_end(&self) -> u64 {
+        self.memory.saturating_sub(mode::tables_size(self.mode))
+    }
+
+    /// How many bytes the image may have.
+    pub fn image_room(&self) -> u64 {
+        self.image_end().saturating_sub(self.load - self.base)
+    }
 }
 
 /// What [`parse`] is looking at: where it fails, what is to blame.

@@ -84,11 +84,6 @@ pub fn watch(watcher: Watcher) {
     WATCHER.store(watcher as *mut (), Relaxed);
 }
 
-/// Whether someone does.
-pub fn watched() -> bool {
-    !WATCHER.load(Relaxed).is_null()
-}
-
 /// Turns what a system call returned into a result that knows its call, and shows it to who watches.
 #[inline(never)]
 fn told(

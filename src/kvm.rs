@@ -2,6 +2,7 @@
 
 use crate::error::{Call, Error};
 use crate::fd::{Argument, Fd, address};
+use crate::sys::KVM_API_VERSION;
 use crate::sys::cpuid::{kvm_cpuid_entry2, kvm_cpuid2};
 use crate::sys::ioctl;
 use crate::vm::Vm;
@@ -37,10 +38,13 @@ impl Kvm {
         Fd::open(Call::OPEN_KVM, DEVICE, libc::O_RDWR, 0).map(Kvm)
     }
 
-    /// `KVM_GET_API_VERSION`. ENOTTY where this is not KVM's device at all.
+    /// `KVM_GET_API_VERSION`: [`KVM_API_VERSION`], else ENOSYS. ENOTTY where this is not KVM's device at all.
     pub fn api_version(&self) -> Result<i32, Error> {
         // SAFETY: takes no argument.
-        unsafe { self.0.ioctl(ioctl::KVM_GET_API_VERSION, Argument::None) }
+        match unsafe { self.0.ioctl(ioctl::KVM_GET_API_VERSION, Argument::None) }? {
+            KVM_API_VERSION => Ok(KVM_API_VERSION),
+            _ => Err(Call::ioctl(ioctl::KVM_GET_API_VERSION).error(libc::ENOSYS)),
+        }
     }
 
     /// `KVM_GET_VCPU_MMAP_SIZE`: the size of a vCPU's mapping, in bytes.

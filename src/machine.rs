@@ -27,15 +27,15 @@ use crate::report::stats::Stats;
 use crate::report::trace;
 use crate::report::{self, End, Note};
 use crate::signal;
-use crate::sys::KVM_API_VERSION;
 use crate::sys::cap::*;
-use crate::sys::ioctl::{KVM_GET_API_VERSION, KVM_RUN};
+use crate::sys::ioctl::KVM_RUN;
 use crate::sys::memory::{KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY};
 use crate::sys::run::kvm_sync_regs;
 use crate::t;
 use crate::vcpu::Vcpu;
 use crate::view::View;
 use crate::vm::{DirtyBitmap, Vm};
+use crate::x86;
 
 /// Builds the machine, runs it to its end, and takes it apart again; where the guest dies and `--replay` asks for
 /// it, once more.
@@ -68,21 +68,16 @@ fn replay(options: &Options) -> Result<End, Error> {
 #[inline(never)]
 fn live(options: &Options, replay: Option<&mut Replay>) -> Result<End, Error> {
     // 1. The image, before anything is changed: a bad one costs nothing.
-    let offset = options.load - options.base;
-    let end = options.memory.saturating_sub(mode::tables_size(options.mode));
-    let image = Image::open(options.image, end.saturating_sub(offset))?;
+    let image = Image::open(options.image, options.image_room())?;
 
     // 2. KVM, and the interface that we know. No capability is asked for: Linux 5.0 has all that the
     // default run uses.
     let kvm = Kvm::open()?;
-    let version = kvm.api_version()?;
-    if version != KVM_API_VERSION {
-        return Err(Call::ioctl(KVM_GET_API_VERSION).error(libc::ENOSYS));
-    }
+    kvm.api_version()?;
 
     // 3. RAM, and the image in it; and the tables that the mode needs.
     let memory = Memory::map(options.backing, options.memory)?;
-    image.load(&memory, offset, end)?;
+    image.load(&memory, options.load - options.base, options.image_end())?;
     drop(image);
     if options.mode != Mode::Real {
         mode::write_tables(&memory, options.base)?;
@@ -97,32 +92,41 @@ fn live(options: &Options, replay: Option<&mut Replay>) -> Result<End, Error> {
     let flags = if options.wants(DIRTY_LOG) { KVM_MEM_LOG_DIRTY_PAGES } else { 0 };
     vm.set_memory(0, flags, options.base, &memory, memory.size())?;
 
-    // 6. The vCPU. What it shares with us is as large as KVM says. In real mode CPUID is left empty, since
-    // such code can do without.
-    let mut vcpu = vm.create_vcpu(0, kvm.vcpu_mmap_size()?)?;
-    if options.mode != Mode::Real {
-        vcpu.set_cpuid(&kvm)?;
-        offer(options, &vm, replay.is_some());
-    }
-
-    // 7. Where it starts. The rest of its state is the processor's after reset.
+    // 6. and 7. The vCPU, and where it starts.
     let mut start = kvm_sync_regs::default();
-    set_registers(options, &mut vcpu, &mut start)?;
+    let vcpu = make_vcpu(options, &kvm, &vm, replay.is_some(), &mut start)?;
 
     // 8. Go.
     memory.keep();
     go(options, &memory, vm, vcpu, &start, replay)
 }
 
-/// Whether a VM can be made, and a vCPU in the state that the options ask for.
+/// Makes the vCPU that the options ask for, and leaves the registers with which it starts in `start`.
 #[inline(never)]
-pub fn try_vcpu(options: &Options, kvm: &Kvm) -> Result<(), Error> {
-    let vm = kvm.create_vm()?;
+fn make_vcpu<'m>(
+    options: &Options,
+    kvm: &Kvm,
+    vm: &Vm<'m>,
+    silent: bool,
+    start: &mut kvm_sync_regs,
+) -> Result<Vcpu<'m>, Error> {
+    // 6. What it shares with us is as large as KVM says. In real mode CPUID is left empty, since such code
+    // can do without.
     let mut vcpu = vm.create_vcpu(0, kvm.vcpu_mmap_size()?)?;
     if options.mode != Mode::Real {
         vcpu.set_cpuid(kvm)?;
+        offer(options, vm, silent);
     }
-    set_registers(options, &mut vcpu, &mut kvm_sync_regs::default())
+
+    // 7. The rest of its state is the processor's after reset.
+    set_registers(options, &mut vcpu, start)?;
+    Ok(vcpu)
+}
+
+/// Whether a VM can be made, and a vCPU in the state that the options ask for.
+pub fn try_vcpu(options: &Options, kvm: &Kvm) -> Result<(), Error> {
+    let vm = kvm.create_vm()?;
+    make_vcpu(options, kvm, &vm, true, &mut kvm_sync_regs::default()).map(drop)
 }
 
 /// What a guest outside real mode may want: that MSRs and hypercalls unknown to KVM come to us.
@@ -350,7 +354,7 @@ impl<'m> Machine<'m> {
 
     /// The next instruction begins, in the state `before`.
     fn begin_step(&mut self) {
-        let address = self.before.sregs.cs.base.wrapping_add(self.before.regs.rip);
+        let address = x86::instruction(&self.before.regs, &self.before.sregs);
         let mut bytes = [0; 8];
         self.len = self.view().linear(address, &mut bytes);
         self.bytes = bytes;

@@ -8,7 +8,7 @@
 mod start;
 
 use core::ffi::{CStr, c_char, c_int};
-use kob_2m::cli::{self, Blame, Command, Options, STATS, TRACE_CALLS};
+use kob_2m::cli::{self, Blame, Command, Options, STATS, STEP, TRACE_CALLS, TRACE_EXITS};
 use kob_2m::report::check::check;
 use kob_2m::report::{End, trace};
 use kob_2m::{fd, machine, report, signal, words};
@@ -36,7 +36,9 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
     let result = match cli::parse(words, &mut options, &mut blame) {
         Err(wrong) => return report::usage(options.program, wrong, &blame),
         Ok(Command::Run) => {
-            trace::begin(options.wants(TRACE_CALLS));
+            if options.wants(TRACE_CALLS | TRACE_EXITS | STEP) {
+                trace::begin(options.wants(TRACE_CALLS));
+            }
             signal::install(options.wants(STATS));
             machine::run(&options)
         }

@@ -47,8 +47,9 @@ fn set_immediate_exit(value: u8) {
     }
 }
 
-/// Installs the handlers; that of SIGUSR1 only where `asking`, else it kills as ever. A SIGHUP that is ignored stays so: that is what nohup(1) is for. SIGPIPE
-/// is ignored: a closed pipe shows as EPIPE from the write; and SIGXFSZ, a file size limit, as EFBIG.
+/// Installs the handlers; that of SIGUSR1 only where `asking`, else it kills as ever. A SIGHUP that is
+/// ignored stays so: that is what nohup(1) is for. SIGPIPE is ignored: a closed pipe shows as EPIPE from
+/// the write; and SIGXFSZ, a file size limit, as EFBIG.
 pub fn install(asking: bool) {
     let stop = stop as extern "C" fn(c_int) as usize;
     set(libc::SIGINT, stop);

@@ -174,12 +174,14 @@ impl Text {
     }
 }
 
-/// What a text says.
+/// What `say` says. No place of a template is left in it.
 #[cfg(test)]
-pub fn said(text: Prose<0, 0>) -> String {
-    let mut shown = Text::new(-1);
-    shown.plain(text);
-    shown.shown().into()
+pub fn said(say: impl Fn(&mut Text)) -> String {
+    let mut text = Text::new(-1);
+    say(&mut text);
+    let said = text.shown().to_string();
+    assert!(!said.contains('%'), "{said}");
+    said
 }
 
 #[cfg(test)]

@@ -69,9 +69,8 @@ impl View<'_> {
     }
 
     /// Follows the page tables as the processor does (SDM volume 3, chapter 4), but for its checks of reserved
-    /// bits and of canonical addresses, and shows each entry: its level
-    /// (1 is the last), its guest-physical address, and what it holds (`None`: there is no RAM). Gives the
-    /// guest-physical address that it comes to.
+    /// bits and of canonical addresses, and shows each entry: its level (1 is the last), its guest-physical
+    /// address, and what it holds (`None`: there is no RAM). Gives the guest-physical address that it comes to.
     #[inline(never)]
     pub fn walk(
         &self,

@@ -211,7 +211,7 @@ pub fn mode(regs: &kvm_regs, sregs: &kvm_sregs) -> (usize, usize) {
     let mode = if sregs.cr0 & CR0_PE == 0 {
         0
     } else if sregs.efer & EFER_LMA != 0 {
-        if code.l != 0 { 4 } else { 5 }
+        if code.l != 0 { MODE_64 } else { 5 }
     } else if regs.rflags & RFLAGS_VM != 0 {
         1
     } else if code.db != 0 {
@@ -230,6 +230,23 @@ pub fn mode(regs: &kvm_regs, sregs: &kvm_sregs) -> (usize, usize) {
     };
     (mode, paging)
 }
+
+/// The linear address of an offset into a segment that starts at `base`, in a mode of [`mode`]. 64-bit mode
+/// has no bases but those of FS and GS; elsewhere addresses have 32 bits. SDM 3.3 and 3.4.
+pub fn linear(mode: usize, base: u64, offset: u64) -> u64 {
+    match mode {
+        MODE_64 => offset,
+        _ => base.wrapping_add(offset) & 0xffff_ffff,
+    }
+}
+
+/// The linear address of the next instruction.
+pub fn instruction(regs: &kvm_regs, sregs: &kvm_sregs) -> u64 {
+    linear(mode(regs, sregs).0, sregs.cs.base, regs.rip)
+}
+
+/// 64-bit mode's place in [`MODES`].
+pub const MODE_64: usize = 4;
 
 /// A line each.
 pub const MODES: Lines<0, 0> = lines!(
@@ -430,7 +447,7 @@ mod tests {
         ];
         assert_eq!(RULES.count(), changes.len());
         for (rule, change) in changes.into_iter().enumerate() {
-            assert_eq!(broken(change), [rule], "{}", said(RULES.get(rule)));
+            assert_eq!(broken(change), [rule], "{}", said(|text| text.plain(RULES.get(rule))));
         }
     }
 
@@ -440,7 +457,7 @@ mod tests {
             let (mut regs, mut sregs) = (kvm_regs::default(), kvm_sregs::default());
             change(&mut regs, &mut sregs);
             let (mode, paging) = mode(&regs, &sregs);
-            (said(MODES.get(mode)), said(PAGING.get(paging)))
+            (said(|text| text.plain(MODES.get(mode))), said(|text| text.plain(PAGING.get(paging))))
         };
         assert_eq!(mode_of(|_, _| ()), ("real mode".into(), "no paging".into()));
         assert_eq!(

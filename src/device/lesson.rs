@@ -44,7 +44,9 @@ impl Lesson {
         if write && place == LESSON_DOORBELL {
             return Some(x86::number(data) as u32);
         }
-        let time = time();
+        // The clock is asked only where it is read.
+        let end = place + data.len() as u64;
+        let time = if write || end <= LESSON_TIME { [0xff; 8] } else { time() };
         for (at, byte) in (place as usize..).zip(data) {
             match self.scratch.get_mut(at) {
                 Some(old) if write => *old = *byte,

@@ -54,9 +54,7 @@ pub fn cause(text: &mut Text, death: Death, page: &RunPage) {
     let mut word: &[u8] = b"";
     let mut number = reason.into();
     match death {
-        Death::FailEntry => {
-            number = page.fail_entry().hardware_entry_failure_reason;
-        }
+        Death::FailEntry => number = page.fail_entry().hardware_entry_failure_reason,
         Death::Emulation | Death::Internal => number = internal.suberror.into(),
         Death::Unknown => number = page.hw().hardware_exit_reason,
         Death::Shutdown | Death::Unexpected | Death::Malformed => word = name(reason),
@@ -111,26 +109,19 @@ pub fn state(text: &mut Text, view: &View, regs: &kvm_regs, sregs: &kvm_sregs, r
     registers::show(text, regs, sregs);
     // SDM volume 3, "First Instruction Executed": where that is after a reset.
     if (regs.rip, sregs.cs.base) == (0xfff0, 0xffff_0000) {
-        text.say(
-            t!("\n  This is the state after a reset: AMD's hardware keeps nothing of a shutdown"),
-            &[],
-            &[],
-        );
+        text.plain(t!(
+            "\n  This is the state after a reset: AMD's hardware keeps nothing of a shutdown"
+        ));
         return;
     }
     rules(text, regs, sregs);
 
     let (mode, paging) = x86::mode(regs, sregs);
     let paging = Paging::new(paging, sregs);
-    // 64-bit mode has no bases but those of FS and GS; elsewhere addresses have 32 bits.
-    let linear = |base: u64, offset: u64| match mode {
-        4 => offset,
-        _ => base.wrapping_add(offset) & 0xffff_ffff,
-    };
-    let rip = linear(sregs.cs.base, regs.rip);
+    let rip = x86::instruction(regs, sregs);
     // A push in 16-bit code counts SP alone, and beyond what the mode has there is nothing.
-    let mask = if mode == 4 { u64::MAX } else { 0xffff << (16 * sregs.ss.db) | 0xffff };
-    let rsp = linear(sregs.ss.base, regs.rsp & mask);
+    let mask = if mode == x86::MODE_64 { u64::MAX } else { 0xffff << (16 * sregs.ss.db) | 0xffff };
+    let rsp = x86::linear(mode, sregs.ss.base, regs.rsp & mask);
     // After a replay the vCPU would translate by tables that are not these.
     if !replayed {
         let mut bytes = [0; 32];
@@ -244,14 +235,7 @@ impl Replay {
 mod tests {
     use super::*;
     use crate::sys::run::*;
-
-    fn said(say: impl Fn(&mut Text)) -> String {
-        let mut text = Text::new(-1);
-        say(&mut text);
-        let said = text.shown().to_string();
-        assert!(!said.contains('%'), "{said}");
-        said
-    }
+    use crate::text::said;
 
     fn page(reason: u32, arm: kvm_run_exit) -> RunPage {
         let mut page = RunPage::map(-1, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, 3 * 4096).unwrap();

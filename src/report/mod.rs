@@ -8,7 +8,6 @@ mod registers;
 pub mod stats;
 pub mod trace;
 
-use crate::boot::mode;
 use crate::cli::{Blame, Command, DEFAULT_BACKING, DEFAULT_IMAGE, Options, Wrong};
 use crate::errno::Errno;
 use crate::error::{Call, Error};
@@ -289,18 +288,12 @@ fn failure(text: &mut Text, options: &Options, Error { call, errno }: Error) {
     text.plain(remedy(call, errno));
     match (call, errno.0) {
         (Call::READ_IMAGE, libc::EFBIG) => {
-            text.say(t!("\n  RAM has %z there"), &[], &[room(options)]);
+            text.say(t!("\n  RAM has %z there"), &[], &[options.image_room()]);
         }
         (Call::MAP_BACKING_2M, libc::ENOMEM) => pool(text, options, 2 << 20),
         (Call::MAP_BACKING_1G, libc::ENOMEM) => pool(text, options, 1 << 30),
         _ => {}
     }
-}
-
-/// How many bytes of RAM an image may have.
-fn room(options: &Options) -> u64 {
-    let end = options.base + options.memory.saturating_sub(mode::tables_size(options.mode));
-    end.saturating_sub(options.load)
 }
 
 fn pool(text: &mut Text, options: &Options, page_size: u64) {
@@ -396,14 +389,7 @@ fn remedy(call: Call, errno: Errno) -> Prose<0, 0> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn said(say: impl Fn(&mut Text)) -> String {
-        let mut text = Text::new(-1);
-        say(&mut text);
-        let said = text.shown().to_string();
-        assert!(!said.contains('%'), "{said}");
-        said
-    }
+    use crate::text::said;
 
     #[test]
     fn each_error_names_call_object_and_number() {

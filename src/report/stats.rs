@@ -79,12 +79,10 @@ impl Stats {
             }
             _ if debugfs(descriptor, text, &mut pages) => {}
             _ => {
-                text.say(
-                    t!("\n  KVM's own: missing. They need KVM_GET_STATS_FD (Linux 5.14), or, to be \
-                     read, /sys/kernel/debug/kvm"),
-                    &[],
-                    &[],
-                );
+                text.plain(t!(
+                    "\n  KVM's own: missing. They need KVM_GET_STATS_FD (Linux 5.14), or, to be \
+                     read, /sys/kernel/debug/kvm"
+                ));
                 return;
             }
         }

@@ -205,8 +205,7 @@ fn value(text: &mut Text, bytes: &[u8]) {
 /// `--step`: an instruction that was executed: its linear address, its bytes, and what it changed. Its length
 /// shows from the next one's place; of a jump it is not known, and of `bytes` the first are shown.
 pub fn step(before: &kvm_sync_regs, after: &kvm_sync_regs, bytes: &[u8]) {
-    let address = |at: &kvm_sync_regs| at.sregs.cs.base.wrapping_add(at.regs.rip);
-    let (from, to) = (address(before), address(after));
+    let [from, to] = [before, after].map(|at| x86::instruction(&at.regs, &at.sregs));
     line(time(), &mut |text| {
         text.say(t!("step %x:"), &[], &[from]);
         match bytes.get(..to.wrapping_sub(from) as usize) {

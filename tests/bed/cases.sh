@@ -602,8 +602,14 @@ statistics_come_at_any_time_that_sigusr1_asks_for_them() {
 	kill $pid
 	ended 143
 }
+# first REQUEST ARGUMENT...: which one of the program's ioctls is the first such request.
+first() {
+	request=$1
+	shift
+	strace -e trace=ioctl $P "$@" --backing anon $F/halt.bin 2>&1 > /dev/null | grep -n "$request" | cut -d: -f1 | head -n 1
+}
 without_binary_statistics_debugfs_is_asked_and_else_it_is_said() {
-	when=$(strace -e trace=ioctl $P --stats --backing anon $F/halt.bin 2>&1 > /dev/null | grep -n GET_STATS_FD | cut -d: -f1 | head -n 1)
+	when=$(first GET_STATS_FD --stats)
 	strace -o /dev/null -e inject=ioctl:error=ENOTTY:when=$when..$((when + 1)) $P --stats --pause 0 $F/touch.bin > out 2> err
 	says "KVM's, from debugfs:"
 	says 'pages_2m 8'
@@ -661,7 +667,7 @@ registers_can_be_set() {
 	prints z
 }
 a_kernel_without_msr_exits_is_told_and_the_guest_sees_a_fault() {
-	when=$(strace -e trace=ioctl $P --mode long --backing anon $F/halt.bin 2>&1 > /dev/null | grep -n ENABLE_CAP | cut -d: -f1 | head -n 1)
+	when=$(first ENABLE_CAP --mode long)
 	strace -o /dev/null -e inject=ioctl:error=EINVAL:when=$when $P --mode long --pause 0 $F/cpuid.bin > out 2> err
 	says 'KVM_CAP_X86_USER_SPACE_MSR is absent'
 	grep -q 'MSR 4b4f4232 is absent' out
@@ -718,10 +724,9 @@ a_signal_stops_a_replay() {
 # ---- the check
 
 check() {
-	want=$1 status=0
+	want=$1
 	shift
-	$P --check "$@" > out 2> err || status=$?
-	is $status $want
+	p $want --check "$@"
 	silent
 }
 finds() { grep -qF -- "$1" out || { echo "no '$1' in: $(cat out)"; false; }; }
@@ -753,9 +758,7 @@ what_is_missing_is_found_with_its_remedy() {
 	check 1 --memory 3M
 	finds 'not a multiple of its page size'
 	check 0 --backing anon
-	status=0
-	$P --check --mode long --set efer=0x100 > out 2> err || status=$?
-	is $status 1
+	p 1 --check --mode long --set efer=0x100
 	says 'rule broken: EFER.LME'
 	umount /mnt/HugePagefs
 	check 1
@@ -824,7 +827,7 @@ transcript() {
 
 for case in $(sed -n 's/^\([a-z0-9_]*\)() .*/\1/p' "$0" | sed -n '/^the_line_comes/,/^prepare$/p'); do
 	case $case in
-	prepare | pages | stops | a_vm_is_there | asleep | told | check | finds) continue ;;
+	prepare | pages | stops | a_vm_is_there | asleep | told | first | check | finds) continue ;;
 	esac
 	attempt $case $case
 done
