@@ -16,7 +16,8 @@ KERNEL  := 6.1
 CMD     ?=
 
 IMAGE   := _BiscuitOS-VM.iso
-PROGRAM := target/x86_64-unknown-linux-musl/release/BiscuitOS_app
+PLAIN   := target/x86_64-unknown-linux-musl/release/BiscuitOS_app
+PROGRAM := target/x86_64-unknown-linux-musl/packed/packed
 GUESTS  := $(filter-out %/BiscuitOS-Virtual-Machine.S,$(wildcard guest/*.S guest/*/*.S))
 BINS    := $(GUESTS:guest/%.S=target/guest/%.bin)
 
@@ -56,27 +57,32 @@ LINK := -C linker=rust-lld -C linker-flavor=ld.lld $(foreach flag,--no-rosegment
 # or doubled. 800 bytes.
 CODE := $(foreach flag,enable-ipra disable-machine-licm disable-early-taildup disable-lsr tail-merge-size=1 \
 	disable-licm-promotion disable-constant-hoisting,-C llvm-args=-$(flag))
-CARGO := $(CLEAN_ENV) RUSTFLAGS="-C force-unwind-tables=no $(CODE) $(LINK)" cargo
+build = $(CLEAN_ENV) RUSTFLAGS="-C force-unwind-tables=no $(1) $(LINK)" cargo build --quiet --locked \
+	--target x86_64-unknown-linux-musl --features packed
 
 all: $(TARGETA) $(IMAGE) $(BINS)
 
 .PHONY: all install pack run test bench clean
 
-$(PROGRAM): Cargo.toml Cargo.lock $(shell find src -type f) Makefile
-	@$(CLEAN_ENV) sh biscuitos/need musl cc as ld readelf
+# The program, and the same packed: see src/packed.rs.
+$(PROGRAM): Cargo.toml Cargo.lock $(shell find src pack -type f) Makefile
+	@$(CLEAN_ENV) sh biscuitos/need musl cc as ld readelf zopfli
 	@echo "cargo build --release --target x86_64-unknown-linux-musl" >&2
-	@$(CARGO) build --quiet --locked --release --target x86_64-unknown-linux-musl
+	@$(call build,$(CODE)) --release --bin BiscuitOS_app
+	@mkdir -p target/packed
+	@$(CLEAN_ENV) cargo run --quiet --locked --features pack --bin pack $(PLAIN) target/packed
+	@KOB_PLAIN="$(CURDIR)/target/packed/plain.rs" $(call build) --profile packed --bin packed
 	@touch $@
 
 # What `clean` is to remove beside target/.
 REMEMBER = @grep -qsxF $@ target/made || echo $@ >> target/made
 
 # lld leaves room behind the last segment for the section headers that it was told to omit; the
-# program ends where the segments do. A file that is not ours is not overwritten.
+# program ends where the last segment that is not empty does. A file that is not ours is not overwritten.
 $(TARGETA): $(PROGRAM)
 	@if [ -e $@ ] && ! grep -qsxF $@ target/made; then \
 		echo "make: $@ is there, and make did not make it; remove it, or say TARGETA=" >&2; exit 1; fi
-	@set -- $$(readelf -lW $< | grep LOAD | tail -n 1); head -c $$(($$2 + $$5)) $< > target/$@.new
+	@set -- $$(readelf -lW $< | grep LOAD | grep -v ' 0x000000 0x[0-9a-f]* RW' | tail -n 1); head -c $$(($$2 + $$5)) $< > target/$@.new
 	@chmod 755 target/$@.new
 	@mv target/$@.new $@
 	$(REMEMBER)

@@ -22,14 +22,14 @@
 //! - [`report`]: everything that is printed, an instrument a file
 //! - [`answer`]: what an exit is answered with
 //! - [`machine`]: the wiring, and the run loop
-
+//! - [`inflate`]: beside the house: how the packed program gets out (`packed.rs`)
 //!
 //! `#[inline(never)]` is for size: a function of its own keeps large locals out of its caller's stack frame, and
 //! what lies beyond 127 bytes of a frame is reached by longer instructions.
 //!
 //! `unsafe` stands where the kernel or the guest is met ([`syscall`], [`fd`], [`signal`], [`memory`], [`vm`],
-//! [`vcpu`], [`kvm`]), where a structure is seen as numbers ([`x86`], [`boot::mode`]), and where texts are packed
-//! ([`words`], [`text`]).
+//! [`vcpu`], [`kvm`]), where a structure is seen as numbers ([`x86`], [`boot::mode`]), and where texts take their
+//! words and numbers ([`words`], [`text`]).
 
 #![cfg_attr(not(test), no_std)]
 
@@ -41,6 +41,7 @@ pub mod errno;
 pub mod error;
 pub mod exit;
 pub mod fd;
+pub mod inflate;
 pub mod kvm;
 pub mod layout;
 pub mod look;

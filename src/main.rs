@@ -5,6 +5,7 @@
 // The program's name is BiscuitOS'.
 #![allow(non_snake_case)]
 
+mod copy;
 mod start;
 
 use core::ffi::{CStr, c_char, c_int};

@@ -65,7 +65,6 @@ impl Text {
             if byte != b'%' {
                 match byte {
                     0 => return,
-                    128.. => self.raw(words::piece(byte)),
                     _ => self.byte(byte),
                 }
                 continue;

@@ -1,8 +1,6 @@
-//! Pieces of text, and text in less room.
+//! Pieces of text: names in one string, and the templates of what is printed.
 //!
-//! A table of names as one string costs no pointer, and so no relocation, for each. What is to be printed is
-//! packed: at compile time, [`t!`](crate::t) replaces common pieces by one byte each, of which
-//! [`crate::text`] makes the pieces again.
+//! A table of names as one string costs no pointer, and so no relocation, for each.
 
 use core::ffi::CStr;
 
@@ -42,18 +40,7 @@ pub fn place(words: &'static str, word: &[u8]) -> Option<usize> {
     None
 }
 
-/// Common pieces, a bar between them: byte 128 of a packed text is the first. There is no `%` in them and
-/// no zero.
-///
-/// They were chosen from all that the program prints, one after the other, each the one that saved most.
-pub const PIECES: &str = " the |  |s |t |e |: |, |or |d |in|KVM|er|no|pag|th|st|of |on|an|re|_EXIT_|hugetlb|mod|it|--memory|INTERNAL_ERROR|a |x |(defaul|ro|el|ch |; |es|EFER.LM|EINVAL|al|--|RAM|back|g |ed|en|/mnt/HugePagef|ar|ou|ructi|ne|lo|or| -> |/sys/|as|4 KiB|us|de|limi|multipl|y |to |ma|kvm|IMAGE|at|CR0.|ha|RFLAGS|huge|irt|ex|GPA|p |ch|-bi|il|typ|wh|_CAP_|Int| m|si|ra|di|do|ce|tect|le|VM|ab|play| f|ru|gu|) = |2 | i|iB|gi|su|co|so|ho|ad|em|x:|cr|CS|wr|tak|ic|is|bu|ti|ck |faul|0x|000|ot|nam|-8086 |wi|sa|wa|1 |of|r1|ok|3 ";
-
-/// The piece that a byte of 128 or more stands for.
-pub fn piece(byte: u8) -> &'static [u8] {
-    field(PIECES.as_bytes(), b'|', usize::from(byte) - 128).unwrap_or_default()
-}
-
-/// A packed text, with a zero at its end, in which `W` words and `N` numbers take their places:
+/// A text, with a zero at its end, in which `W` words and `N` numbers take their places:
 /// [`crate::text::Text::say`] says how. The compiler counts them, so that a text never gets too few.
 #[derive(Clone, Copy)]
 pub struct Prose<const W: usize, const N: usize>(*const u8);
@@ -69,10 +56,8 @@ impl<const W: usize, const N: usize> Prose<W, N> {
 pub struct Lines<const W: usize, const N: usize>(&'static [u8]);
 
 impl<const W: usize, const N: usize> Lines<W, N> {
-    /// Packed bytes.
-    ///
     /// # Safety
-    /// They are what [`lines!`](crate::lines!) makes: they end in a zero, and no text in them takes more.
+    /// The bytes are what [`lines!`](crate::lines!) makes: they end in a zero, and no text in them takes more.
     pub const unsafe fn new(bytes: &'static [u8]) -> Lines<W, N> {
         Lines(bytes)
     }
@@ -96,20 +81,18 @@ impl<const W: usize, const N: usize> Lines<W, N> {
     }
 }
 
-/// Packs texts at compile time: [`Lines`](crate::words::Lines).
+/// Texts, counted at compile time: [`Lines`](crate::words::Lines).
 #[macro_export]
 macro_rules! lines {
     ($($text:expr),+ $(,)?) => {{
         const TEXT: &[u8] = concat!($($text, "\0"),+).as_bytes();
-        const PACKED: ([u8; TEXT.len()], usize) = $crate::words::pack(TEXT);
-        const TRIMMED: [u8; PACKED.1] = $crate::words::first(PACKED.0);
         const COUNTS: (usize, usize) = $crate::words::places(TEXT);
         // SAFETY: a zero stands behind each, and the places have been counted.
-        const { unsafe { $crate::words::Lines::<{ COUNTS.0 }, { COUNTS.1 }>::new(&TRIMMED) } }
+        const { unsafe { $crate::words::Lines::<{ COUNTS.0 }, { COUNTS.1 }>::new(TEXT) } }
     }};
 }
 
-/// Packs a text at compile time: [`Prose`](crate::words::Prose).
+/// A text: [`Prose`](crate::words::Prose).
 #[macro_export]
 macro_rules! t {
     ($text:expr) => {
@@ -144,62 +127,6 @@ pub const fn places(text: &[u8]) -> (usize, usize) {
     most
 }
 
-/// Where each piece begins; behind the last, the end. Looked up, since all this is for every letter of every
-/// text to be done by the compiler.
-const STARTS: [usize; 129] = {
-    let pieces = PIECES.as_bytes();
-    let (mut starts, mut number, mut at) = ([pieces.len() + 1; 129], 1, 0);
-    starts[0] = 0;
-    while at < pieces.len() {
-        if pieces[at] == b'|' {
-            starts[number] = at + 1;
-            number += 1;
-        }
-        at += 1;
-    }
-    starts
-};
-
-/// The packed text, and how long it is: at each place the longest piece that fits.
-pub const fn pack<const N: usize>(text: &[u8]) -> ([u8; N], usize) {
-    let pieces = PIECES.as_bytes();
-    let (mut packed, mut len, mut at) = ([0; N], 0, 0);
-    while at < N {
-        assert!(text[at] < 128, "only ASCII can be packed");
-        let (mut best, mut best_len) = (text[at], 1);
-        // The letter behind a `%` stays.
-        let mut number = if at > 0 && text[at - 1] == b'%' { 128 } else { 0 };
-        while number < 128 && STARTS[number] < pieces.len() {
-            let start = STARTS[number];
-            if pieces[start] == text[at] {
-                let size = STARTS[number + 1] - start - 1;
-                let mut same = 1;
-                while same < size && at + same < N && text[at + same] == pieces[start + same] {
-                    same += 1;
-                }
-                if same == size && size > best_len {
-                    (best, best_len) = (128 + number as u8, size);
-                }
-            }
-            number += 1;
-        }
-        packed[len] = best;
-        len += 1;
-        at += best_len;
-    }
-    (packed, len)
-}
-
-/// The first bytes of some.
-pub const fn first<const N: usize, const M: usize>(bytes: [u8; N]) -> [u8; M] {
-    let (mut few, mut at) = ([0; M], 0);
-    while at < M {
-        few[at] = bytes[at];
-        at += 1;
-    }
-    few
-}
-
 /// A C string without its first bytes, as many as `skip` or all.
 pub fn tail(string: &CStr, skip: usize) -> &CStr {
     let bytes = string.to_bytes_with_nul();
@@ -229,9 +156,8 @@ mod tests {
     }
 
     #[test]
-    fn a_packed_text_is_shorter_and_says_what_it_said() {
+    fn texts_stand_behind_one_another_and_behind_the_last_there_is_none() {
         let lines = lines!("KVM_EXIT_SHUTDOWN: the guest\n%s of 4 KiB pages", "%d %x", "");
-        assert!(lines.0.len() < 36);
         assert_eq!(lines.count(), 3);
         let mut text = Text::new(-1);
         text.say(lines.get(0), &[b"one"], &[0; 2]);
@@ -239,15 +165,6 @@ mod tests {
         text.say(lines.get(2), &[b""], &[0; 2]);
         text.say(lines.get(3), &[b""], &[0; 2]);
         assert_eq!(text.shown(), "KVM_EXIT_SHUTDOWN: the guest\none of 4 KiB pages1 0x2");
-    }
-
-    #[test]
-    fn pieces_are_few_and_have_nothing_that_a_text_is_searched_for() {
-        let pieces: Vec<&str> = PIECES.split('|').collect();
-        assert!(pieces.len() <= 128, "{}", pieces.len());
-        for piece in pieces {
-            assert!(piece.len() > 1 && piece.is_ascii() && !piece.contains(['%', '\0']), "{piece}");
-        }
     }
 
     #[test]

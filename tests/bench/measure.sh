@@ -19,8 +19,8 @@ RunBiscuitOS.sh --version > /dev/null
 printf '%-44s %10s %10s %-3s %6s\n' "$(uname -r)" program floor '' ratio
 bad=0
 
-set -- $(/bench/turns 12 "$P $F/halt.bin" "/bench/floor $RAM $F/halt.bin")
-row 'start to end: one byte, HLT' $1 $2 24 ms 1000000
+set -- $(/bench/turns 20 "$P $F/halt.bin" "/bench/floor $RAM $F/halt.bin")
+row 'start to end: one byte, HLT' $1 $2 40 ms 1000000
 over $1 $2 && bad=1
 set -- $(/bench/turns 2 "$P $F/storm.bin" "/bench/floor $RAM $F/storm.bin")
 row 'an I/O exit, of 200000' $1 $2 800000 us 1000
