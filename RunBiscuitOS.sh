@@ -6,12 +6,42 @@
 PROGRAM=BiscuitOS_app
 MOUNT=/mnt/HugePagefs
 POOL=/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages
+# Enough for the default guest; for more RAM, which a kernel has, as many as it takes.
 PAGES=20
 
 fail() {
 	echo "RunBiscuitOS.sh: $*" >&2
 	exit 1
 }
+
+# How much RAM the arguments ask for. A value that is no number, the program refuses.
+size= kernel= before=
+for word; do
+	case $before in
+	-m | --memory) size=$word ;;
+	esac
+	case $word in
+	--kernel | --kernel=*) kernel=256M ;;
+	--memory=*) size=${word#*=} ;;
+	-m?*) size=${word#-m} ;;
+	esac
+	before=$word
+done
+size=${size:-$kernel}
+case $size in
+*[kK]) shift=10 ;;
+*[mM]) shift=20 ;;
+*[gG]) shift=30 ;;
+*) shift=0 ;;
+esac
+number=${size%[kKmMgG]}
+case $number in
+'' | 0 | 0[!x]* | *[!0-9a-fA-Fx]* | [!0]*[!0-9]*) ;;
+*)
+	needed=$(((number << shift) / 2097152 + 4))
+	[ $needed -le $PAGES ] || PAGES=$needed
+	;;
+esac
 
 if ! grep -q " $MOUNT hugetlbfs " /proc/mounts; then
 	mkdir -p $MOUNT || fail "$MOUNT can't be made: are you root?"

@@ -1,11 +1,12 @@
 //! What an exit is answered with: one match, apart from the loop that runs the guest, so that exits can be made
 //! up and tested.
 
+use crate::device::board::{Board, Event};
 use crate::device::console::Console;
 use crate::device::lesson::Lesson;
 use crate::errno::Errno;
 use crate::exit::{Death, Exit};
-use crate::layout::{self, SCRATCH_PORT, SCRATCH_PORT_END};
+use crate::layout::{self, SCRATCH_BYTES, SCRATCH_BYTES_END, SCRATCH_PORT, SCRATCH_PORT_END};
 use crate::report::Note;
 use crate::report::trace::Reply;
 use crate::x86;
@@ -23,7 +24,9 @@ pub struct Devices<'m> {
     noted: [bool; 3],
     /// The last answer, for a trace.
     pub reply: Reply,
-    /// Port 0x10. The largest comes last: what is before is reached by shorter instructions.
+    /// What a PC has, where there is one.
+    pub board: Option<Board>,
+    /// Port 0x10. The largest come last: what is before is reached by shorter instructions.
     pub console: Console,
 }
 
@@ -36,6 +39,10 @@ pub enum Next {
     Stepped,
     /// The doorbell was rung.
     Ring(u32),
+    /// The board asks for something.
+    Board(Event),
+    /// The guest wants to end with this status.
+    Exit(u8),
     /// The guest executed HLT.
     Halted,
     /// It can't go on.
@@ -54,24 +61,41 @@ pub fn answer(exit: Exit<'_>, devices: &mut Devices) -> Result<Next, Errno> {
             }
             Reply::Console
         }
-        Exit::Port { write, port: port @ SCRATCH_PORT..SCRATCH_PORT_END, size, data } => {
-            lesson.port((port - SCRATCH_PORT).into(), write, size, data);
+        Exit::Port {
+            write,
+            port: port @ (SCRATCH_PORT..SCRATCH_PORT_END | SCRATCH_BYTES..SCRATCH_BYTES_END),
+            size,
+            data,
+        } => {
+            lesson.port((port & 3).into(), write, size, data);
             Reply::Scratch
         }
+        Exit::Port { write: true, port: layout::TEST_EXIT, size, data } => {
+            next = Next::Exit((last(size, data) << 1 | 1) as u8);
+            Reply::End
+        }
         Exit::Port { write: true, port: layout::DOORBELL_PORT, size, data } => {
-            let last = data.len().saturating_sub(size);
-            next = Next::Ring(x86::number(data.get(last..).unwrap_or_default()) as u32);
+            next = Next::Ring(last(size, data));
             Reply::Doorbell
         }
         Exit::Port { write: false, port: layout::DOORBELL_PORT, size, data } => {
             lesson.time(size, data);
             Reply::Time
         }
-        Exit::Port { write, port, data, .. } => {
-            ones(write, data);
-            match port {
-                layout::CONSOLE_PORT => Reply::Nobody,
-                _ => devices.unanswered(Note::UnansweredPort(port))?,
+        Exit::Port { write, port, size, data } => {
+            let event = match &mut devices.board {
+                Some(board) => board.port(write, port, size, data)?,
+                None => None,
+            };
+            if let Some(event) = event {
+                next = Next::Board(event);
+                Reply::Board
+            } else {
+                ones(write, data);
+                match port {
+                    layout::CONSOLE_PORT => Reply::Nobody,
+                    _ => devices.unanswered(Note::UnansweredPort(port))?,
+                }
             }
         }
         Exit::Mmio { write, address, data } => match address & !(layout::PAGE_SIZE - 1) {
@@ -82,6 +106,13 @@ pub fn answer(exit: Exit<'_>, devices: &mut Devices) -> Result<Next, Errno> {
                 }
                 None => Reply::Scratch,
             },
+            _ if devices
+                .board
+                .as_mut()
+                .is_some_and(|board| board.address(write, address, data)) =>
+            {
+                Reply::Board
+            }
             page => {
                 ones(write, data);
                 let in_window = page.wrapping_sub(layout::WINDOW) < layout::WINDOW_SIZE;
@@ -126,6 +157,11 @@ pub fn answer(exit: Exit<'_>, devices: &mut Devices) -> Result<Next, Errno> {
     Ok(next)
 }
 
+/// The last item that was written.
+fn last(size: usize, data: &[u8]) -> u32 {
+    x86::number(data.get(data.len().saturating_sub(size)..).unwrap_or_default()) as u32
+}
+
 /// What is read where nobody answers.
 fn ones(write: bool, data: &mut [u8]) {
     if !write {
@@ -150,7 +186,14 @@ impl<'m> Devices<'m> {
             say,
             noted: [silent; 3],
             reply: Reply::Nothing,
+            board: None,
         }
+    }
+
+    /// Puts the board's devices in; of a `kernel`, which looks for much that is not there, nothing is noted.
+    pub fn set_board(&mut self, board: Board, kernel: bool) {
+        self.board = Some(board);
+        self.noted = [kernel; 3];
     }
 
     /// Says it, unless it has been said; what the guest said before comes first.
@@ -267,6 +310,37 @@ mod tests {
         let exit = Exit::Mmio { write: false, address: layout::LESSON_PAGE + 2, data: &mut data };
         assert_eq!(answer(exit, &mut devices), Ok(Next::Enter));
         assert_eq!((data, devices.reply, NOTED.get()), ([3, 4], Reply::Scratch, (0, None)));
+    }
+
+    #[test]
+    fn the_register_is_there_for_bytes_too_and_an_exit_has_a_status() {
+        let (mut devices, _reader) = devices();
+        let exit = Exit::Port { write: true, port: SCRATCH_PORT, size: 4, data: &mut [1, 2, 3, 4] };
+        assert_eq!(answer(exit, &mut devices), Ok(Next::Enter));
+        let mut data = [0];
+        let exit = Exit::Port { write: false, port: SCRATCH_BYTES + 2, size: 1, data: &mut data };
+        assert_eq!(answer(exit, &mut devices), Ok(Next::Enter));
+        assert_eq!(data, [3]);
+        for (value, status) in [(0, 1), (1, 3), (0x7f, 255)] {
+            let exit = Exit::Port {
+                write: true,
+                port: layout::TEST_EXIT,
+                size: 4,
+                data: &mut [value, 0, 0, 0],
+            };
+            assert_eq!(answer(exit, &mut devices), Ok(Next::Exit(status)));
+        }
+    }
+
+    #[test]
+    fn the_board_answers_where_there_is_one() {
+        let (mut devices, _reader) = devices();
+        devices.set_board(Board::new(-1, None), true);
+        let exit = Exit::Port { write: true, port: layout::RESET_CONTROL, size: 1, data: &mut [6] };
+        assert_eq!(answer(exit, &mut devices), Ok(Next::Board(Event::Reset)));
+        let exit = Exit::Port { write: true, port: 0x80, size: 1, data: &mut [6] };
+        assert_eq!(answer(exit, &mut devices), Ok(Next::Enter));
+        assert_eq!(NOTED.get(), (0, None), "a kernel looks for much");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The command line.
 
+use crate::boot::kernel::Protocol;
 use crate::boot::mode::{self, Mode};
-use crate::layout::{IMAGE, PAGE_SIZE, RAM_BASE, RAM_LIMIT, RAM_SIZE};
+use crate::layout::{HOLE, IMAGE, KERNEL_RAM, PAGE_SIZE, RAM_BASE, RAM_LIMIT, RAM_SIZE};
 use crate::memory::Backing;
 use crate::sys::regs::{kvm_regs, kvm_sregs};
 use crate::words;
@@ -27,7 +28,11 @@ pub enum Command {
     Check,
 }
 
-/// A machine to run. RAM is `base .. base + memory`, below [`RAM_LIMIT`]; `load` and `entry` are in it.
+/// How many initrds there can be.
+pub const INITRDS: usize = 4;
+
+/// A machine to run. RAM is `base .. base + memory`, below [`RAM_LIMIT`], or, with the board, what of that is below
+/// [`HOLE`], and the rest from 4 GiB on; `load` and `entry` are in the lower part.
 #[derive(Debug, PartialEq)]
 pub struct Options<'a> {
     /// Bytes of RAM, a multiple of [`PAGE_SIZE`], not 0.
@@ -48,6 +53,18 @@ pub struct Options<'a> {
     pub mode: Mode,
     /// Registers to be set beside it, as `name=value`, in this order; an empty text is none.
     pub set: [&'a [u8]; 8],
+    /// A kernel, instead of the image.
+    pub kernel: Option<&'a CStr>,
+    /// What goes with it; empty for none.
+    pub initrd: [&'a CStr; INITRDS],
+    /// Its command line; the format has one where the user gives none.
+    pub append: Option<&'a CStr>,
+    /// vCPUs, 1 to [`CPUS`].
+    pub cpus: u32,
+    /// The board, also for a flat image.
+    pub irqchip: bool,
+    /// Whether a reset starts the guest anew.
+    pub restart: bool,
     /// The instruments: an OR of [`TRACE_CALLS`] to [`REPLAY`].
     pub instruments: u8,
     /// The program's own name.
@@ -66,6 +83,12 @@ impl Options<'static> {
         image: DEFAULT_IMAGE,
         mode: Mode::Real,
         set: [b""; 8],
+        kernel: None,
+        initrd: [c""; INITRDS],
+        append: None,
+        cpus: 1,
+        irqchip: false,
+        restart: false,
         instruments: 0,
         program: c"BiscuitOS_app",
     };
@@ -90,9 +113,44 @@ impl Options<'_> {
         self.instruments & instruments != 0
     }
 
+    /// Whether the machine has interrupt controllers and a PC's devices. Without, several vCPUs could not start each
+    /// other.
+    pub fn board(&self) -> bool {
+        self.irqchip || self.kernel.is_some() || self.cpus > 1
+    }
+
+    /// How many bytes of RAM are below 4 GiB: with the board, those below the hole.
+    pub fn low_size(&self) -> u64 {
+        if self.board() { self.memory.min(HOLE.saturating_sub(self.base)) } else { self.memory }
+    }
+
+    /// Where RAM below 4 GiB ends.
+    pub fn low_end(&self) -> u64 {
+        self.base + self.low_size()
+    }
+
+    /// What is run: a kernel without a format is an image.
+    pub fn image(&self) -> &CStr {
+        self.kernel.unwrap_or(self.image)
+    }
+
+    /// The initrds, by number.
+    pub fn initrds(&self) -> impl Iterator<Item = (usize, &CStr)> {
+        (0..).zip(self.initrd).filter(|(_, path)| !path.is_empty())
+    }
+
+    /// The command line. Linux without one would say nothing.
+    pub fn command_line(&self, protocol: Protocol) -> &[u8] {
+        match (self.append, protocol) {
+            (Some(line), _) => line.to_bytes(),
+            (None, Protocol::Linux) => b"console=ttyS0",
+            _ => b"",
+        }
+    }
+
     /// How far into RAM the image may reach: what is behind is the mode's.
     pub fn image_end(&self) -> u64 {
-        self.memory.saturating_sub(mode::tables_size(self.mode))
+        self.low_size().saturating_sub(mode::tables_size(self.mode))
     }
 
     /// How many bytes the image may have.
@@ -145,7 +203,18 @@ pub enum Wrong {
     TooMany,
     /// `--trace`.
     BadTrace,
+    /// `--reset`.
+    BadReset,
+    /// `--cpus`, and the most that there can be.
+    TooManyCpus,
+    /// `--initrd` or `--append` without `--kernel`.
+    NoKernel,
+    /// `--base` with a kernel, which is not at 0.
+    MovedKernel,
 }
+
+/// The most vCPUs that any kernel has; what this one has, KVM says.
+pub const CPUS: u32 = 4096;
 
 // The options, each at its own number in the two lists below: first those that need a value,
 const OPT_MEMORY: usize = 0;
@@ -156,17 +225,23 @@ const OPT_ENTRY: usize = 4;
 const OPT_PAUSE: usize = 5;
 const OPT_MODE: usize = 6;
 const OPT_SET: usize = 7;
+const OPT_KERNEL: usize = 8;
+const OPT_INITRD: usize = 9;
+const OPT_APPEND: usize = 10;
+const OPT_CPUS: usize = 11;
+const OPT_RESET: usize = 12;
 // one to which a value may be attached,
-const OPT_TRACE: usize = 8;
+const OPT_TRACE: usize = 13;
 // and those that take none: instruments in the order of their bits, and then the rest.
-const OPT_STEP: usize = 9;
-const OPT_CHECK: usize = 13;
-const OPT_HELP: usize = 14;
-const OPT_VERSION: usize = 15;
-const NAMES: &str = "--memory --backing --base --load --entry --pause --mode --set --trace --step \
-    --stats --dirty-log --replay --check --help --version";
+const OPT_STEP: usize = 14;
+const OPT_IRQCHIP: usize = 18;
+const OPT_CHECK: usize = 19;
+const OPT_HELP: usize = 20;
+const OPT_VERSION: usize = 21;
+const NAMES: &str = "--memory --backing --base --load --entry --pause --mode --set --kernel --initrd --append \
+    --cpus --reset --trace --step --stats --dirty-log --replay --irqchip --check --help --version";
 /// 0, for none, stands in no word.
-const LETTERS: &[u8; 16] = b"mb\0\0\0\0\0\0\0\0\0\0\0\0hV";
+const LETTERS: &[u8; 22] = b"mb\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0hV";
 
 fn name(option: usize) -> &'static [u8] {
     words::word(NAMES, option)
@@ -180,9 +255,10 @@ pub fn parse<'a>(
     blame: &mut Blame<'a>,
 ) -> Result<Command, Wrong> {
     let mut command = Command::Run;
-    let mut entry = None;
+    let (mut entry, mut memory, mut pause) = (None, None, None);
     let mut images = 0;
     let mut sets = options.set.iter_mut();
+    let mut initrds = options.initrd.iter_mut();
     let mut operands_only = false;
     while let Some(word) = words.next() {
         let bytes = word.to_bytes();
@@ -219,6 +295,7 @@ pub fn parse<'a>(
             match option {
                 OPT_TRACE => options.instruments |= TRACE_CALLS | TRACE_EXITS,
                 _ if attached => return Err(Wrong::UnwantedValue),
+                OPT_IRQCHIP => options.irqchip = true,
                 OPT_CHECK => command = Command::Check,
                 OPT_HELP => return Ok(Command::Help),
                 OPT_VERSION => return Ok(Command::Version),
@@ -236,7 +313,21 @@ pub fn parse<'a>(
         match option {
             OPT_BACKING if digits == b"anon" => options.backing = Backing::Anonymous,
             OPT_BACKING => options.backing = Backing::File(value),
-            OPT_PAUSE => options.pause = seconds(digits)?,
+            OPT_KERNEL => {
+                options.kernel = Some(value);
+                images += 1;
+                if images > 1 {
+                    return Err(Wrong::ExtraImage);
+                }
+            }
+            OPT_INITRD => *initrds.next().ok_or(Wrong::TooMany)? = value,
+            OPT_APPEND => options.append = Some(value),
+            OPT_RESET => match digits {
+                b"restart" => options.restart = true,
+                b"end" => options.restart = false,
+                _ => return Err(Wrong::BadReset),
+            },
+            OPT_PAUSE => pause = Some(seconds(digits)?),
             OPT_MODE => options.mode = mode(digits).ok_or(Wrong::NoMode)?,
             OPT_SET => {
                 try_register(digits)?;
@@ -254,8 +345,13 @@ pub fn parse<'a>(
             _ => {
                 let number = number(digits)?;
                 match option {
-                    OPT_MEMORY if number == 0 => return Err(Wrong::Zero),
-                    OPT_MEMORY => options.memory = number,
+                    OPT_MEMORY | OPT_CPUS if number == 0 => return Err(Wrong::Zero),
+                    OPT_MEMORY => memory = Some(number),
+                    OPT_CPUS if number > CPUS.into() => {
+                        blame.numbers[0] = CPUS.into();
+                        return Err(Wrong::TooManyCpus);
+                    }
+                    OPT_CPUS => options.cpus = number as u32,
                     OPT_BASE => options.base = number,
                     OPT_LOAD => options.load = number,
                     _ => entry = Some(number),
@@ -264,6 +360,10 @@ pub fn parse<'a>(
         }
     }
     options.entry = entry.unwrap_or(options.load);
+    options.memory = memory.unwrap_or(if options.kernel.is_some() { KERNEL_RAM } else { RAM_SIZE });
+    // A kernel's lines are not a lesson's.
+    options.pause =
+        pause.unwrap_or(if options.kernel.is_some() { Duration::ZERO } else { options.pause });
     check(options, blame)?;
     Ok(command)
 }
@@ -292,6 +392,7 @@ pub fn set_register(text: &[u8], regs: &mut kvm_regs, sregs: &mut kvm_sregs) -> 
 /// Does it all fit together?
 fn check(options: &Options, blame: &mut Blame) -> Result<(), Wrong> {
     let &Options { memory: size, base, load, entry, .. } = options;
+    let low = options.low_size();
     if base % PAGE_SIZE != 0 {
         blame.numbers[0] = base;
         return Err(Wrong::UnevenBase);
@@ -300,15 +401,25 @@ fn check(options: &Options, blame: &mut Blame) -> Result<(), Wrong> {
         blame.numbers[0] = size;
         return Err(Wrong::UnevenSize);
     }
-    if base.saturating_add(size) > RAM_LIMIT {
-        blame.numbers = [size, base, RAM_LIMIT];
+    if options.kernel.is_none() && (options.append.is_some() || options.initrds().next().is_some())
+    {
+        blame.word = name(if options.append.is_some() { OPT_APPEND } else { OPT_INITRD });
+        return Err(Wrong::NoKernel);
+    }
+    if options.kernel.is_some() && base != 0 {
+        blame.numbers[0] = base;
+        return Err(Wrong::MovedKernel);
+    }
+    let limit = if options.board() { HOLE - 1 } else { RAM_LIMIT };
+    if base > limit || !options.board() && base.saturating_add(size) > limit {
+        blame.numbers = [size, base, limit];
         return Err(Wrong::RamTooHigh);
     }
     for (option, address) in [(OPT_LOAD, load), (OPT_ENTRY, entry)] {
         // Below the base, the difference wraps around.
-        if address.wrapping_sub(base) >= size {
+        if address.wrapping_sub(base) >= low {
             blame.word = name(option);
-            blame.numbers = [address, base, base + size - 1];
+            blame.numbers = [address, base, base + low - 1];
             return Err(Wrong::OutsideRam);
         }
     }

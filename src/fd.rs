@@ -8,6 +8,9 @@ use crate::sys::cap::kvm_enable_cap;
 use crate::sys::cpuid::kvm_cpuid2;
 use crate::sys::debug::kvm_guest_debug;
 use crate::sys::ioctl::KVM_RUN;
+use crate::sys::irqchip::{
+    kvm_coalesced_mmio_zone, kvm_ioeventfd, kvm_irq_level, kvm_irqfd, kvm_msi,
+};
 use crate::sys::memory::kvm_userspace_memory_region;
 use crate::sys::regs::{kvm_regs, kvm_sregs};
 use crate::{signal, syscall};
@@ -47,6 +50,18 @@ pub enum Argument<'a> {
     Debug(&'a kvm_guest_debug),
     /// For `KVM_SET_CPUID2`; the entries lie behind it.
     Cpuid(&'a kvm_cpuid2),
+    /// For `KVM_IRQ_LINE`.
+    Line(&'a kvm_irq_level),
+    /// For `KVM_SET_GSI_ROUTING` and `KVM_SET_MSRS`: the number of entries, and the [`address`] of it all.
+    Entries(u32, u64),
+    /// For `KVM_IOEVENTFD`.
+    IoEvent(&'a kvm_ioeventfd),
+    /// For `KVM_IRQFD`.
+    IrqEvent(&'a kvm_irqfd),
+    /// For `KVM_SIGNAL_MSI`.
+    Message(&'a kvm_msi),
+    /// For `KVM_REGISTER_COALESCED_MMIO`.
+    Zone(&'a kvm_coalesced_mmio_zone),
 }
 
 impl Argument<'_> {
@@ -67,6 +82,12 @@ impl Argument<'_> {
             Argument::Enable(enable) => address(enable),
             Argument::Debug(debug) => address(debug),
             Argument::Cpuid(cpuid) => address(cpuid),
+            Argument::Line(line) => address(line),
+            Argument::Entries(_, address) => address,
+            Argument::IoEvent(event) => address(event),
+            Argument::IrqEvent(event) => address(event),
+            Argument::Message(message) => address(message),
+            Argument::Zone(zone) => address(zone),
         }
     }
 }
@@ -203,6 +224,49 @@ impl Fd {
         told(Call::LOOK, self.0, &Argument::None, result)
     }
 
+    /// pread(2) to any address; a signal does not end it.
+    ///
+    /// # Safety
+    /// The kernel may write `len` bytes at `start`, or fail with EFAULT where it can't.
+    pub unsafe fn pread(
+        &self,
+        call: Call,
+        start: *mut c_void,
+        len: usize,
+        offset: u64,
+    ) -> Result<usize, Error> {
+        loop {
+            // SAFETY: the caller's promise.
+            let result = unsafe { syscall!(libc::SYS_pread64, self.0, start, len, offset) };
+            match told(call, self.0, &Argument::Size(len as u64), result) {
+                Err(Error { errno: Errno(libc::EINTR), .. }) if signal::caught().is_none() => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// eventfd2(2): a counter, at 0. Reading it never waits.
+    pub fn event() -> Result<Fd, Error> {
+        let flags = libc::EFD_CLOEXEC | libc::EFD_NONBLOCK;
+        // SAFETY: takes no memory.
+        let fd = unsafe { syscall!(libc::SYS_eventfd2, 0, flags) };
+        told(Call::EVENTFD, -1, &Argument::None, fd).map(|fd| Fd(fd as c_int))
+    }
+
+    /// Adds 1 to an event's counter.
+    pub fn ring(&self) {
+        // SAFETY: the kernel reads eight bytes.
+        let _ = unsafe { syscall!(libc::SYS_write, self.0, &raw const ONE, size_of::<u64>()) };
+    }
+
+    /// Takes all that an event has counted.
+    pub fn count(&self) -> u64 {
+        let mut count = 0u64;
+        // SAFETY: the kernel writes eight bytes, or nothing.
+        let _ = unsafe { syscall!(libc::SYS_read, self.0, &raw mut count, size_of::<u64>()) };
+        count
+    }
+
     /// read(2) to any address, once there is something to read. EINTR where a signal has asked the
     /// program to end.
     ///
@@ -233,6 +297,8 @@ impl Drop for Fd {
     }
 }
 
+static ONE: u64 = 1;
+
 /// A mapping of memory, unmapped on drop.
 #[derive(Debug)]
 pub struct Mapping {
@@ -258,6 +324,16 @@ impl Mapping {
         // SAFETY: the mapping is ours, and this advice changes no contents.
         let _ =
             unsafe { syscall!(libc::SYS_madvise, self.start, self.size, libc::MADV_NOHUGEPAGE) };
+    }
+
+    /// mprotect(2), to nothing and back: who follows this process' mappings forgets these pages. `offset` and
+    /// `size` are multiples of the page size.
+    pub fn protect_again(&self, offset: u64, size: u64) {
+        let start = self.start.wrapping_byte_add(offset as usize);
+        for rights in [libc::PROT_NONE, libc::PROT_READ | libc::PROT_WRITE] {
+            // SAFETY: a guest's memory, of which no Rust reference exists: who meets it in between waits or fails.
+            let _ = unsafe { syscall!(libc::SYS_mprotect, start, size, rights) };
+        }
     }
 
     /// Its first byte.
@@ -335,6 +411,12 @@ pub unsafe fn copy(from: *const c_void, to: *mut c_void, len: usize) -> Result<(
         read if read == len => Ok(()),
         _ => Err(Call::LOOK.error(libc::EFAULT)),
     }
+}
+
+/// read(2), which may wait.
+pub fn read_now(fd: c_int, bytes: &mut [u8]) -> Result<usize, Errno> {
+    // SAFETY: the kernel writes at most `bytes.len()` bytes there.
+    unsafe { syscall!(libc::SYS_read, fd, bytes.as_mut_ptr(), bytes.len()) }
 }
 
 /// unlink(2).

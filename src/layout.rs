@@ -129,3 +129,112 @@ pub const LESSON_DOORBELL: u64 = 16;
 /// The lessons' MSR: it keeps what is written to it. Linux reserves 0x4b564dxx for KVM's own (its letters);
 /// this one is "KOB2", and KVM doesn't know it. Reading or writing any other that KVM doesn't know is a #GP.
 pub const LESSON_MSR: u32 = 0x4b4f_4232;
+
+// ---- the board: what a PC has, with a kernel or with --irqchip
+//
+// ```text
+//   4 GiB + rest  +------------------------+
+//                 |  RAM past the hole     |  HIGH, slot 2
+//   0x1_0000_0000 +------------------------+
+//                 |  0xff00_0000: the test |  TEST_MEMORY, 64 KiB
+//                 |  devices' memory       |
+//                 |  0xfee0_0000: LAPICs   |  the kernel's own
+//                 |  0xfec0_0000: IOAPIC   |  likewise
+//                 |  the lessons' places   |  as above
+//   0xc000_0000   +------------------------+  HOLE
+//                 |  tables, 7 pages       |  at the end of what is below the hole
+//                 |  initrd                |
+//                 |  RAM: slot 0           |
+//                 |  the kernel            |  from 1 MiB, or where it wants to be
+//   0x0010_0000   +------------------------+
+//                 |  ACPI tables           |  ACPI, reserved
+//   0x000e_0000   +------------------------+
+//                 |  RAM, but reserved, as |  a PC has a screen and firmware there
+//   0x0009_fc00   +------------------------+  LOW_END
+//                 |  free: a kernel's own  |
+//                 |  start of other vCPUs  |
+//   0x0000_6000   +------------------------+
+//                 |  what a loader leaves  |  LOADER: of Linux 5 pages, of Multiboot one
+//   0x0000_0000   +------------------------+
+// ```
+
+/// How much RAM a kernel has by default.
+pub const KERNEL_RAM: u64 = 256 << 20;
+
+/// RAM below 4 GiB ends here at the latest, with the board: above, a PC has its devices. A multiple of 1 GiB, so
+/// that what goes above 4 GiB is as congruent as what stays.
+pub const HOLE: u64 = 0xc000_0000;
+/// Where RAM past the hole begins.
+pub const HIGH: u64 = 1 << 32;
+/// The slot of that.
+pub const HIGH_SLOT: u32 = 2;
+
+/// The end of what a kernel may use below 1 MiB. Behind, a PC has its extended BIOS data, screen and firmware.
+pub const LOW_END: u64 = 0x9_fc00;
+/// Where RAM goes on.
+pub const MIB: u64 = 1 << 20;
+
+/// The GDT with which Linux starts: its boot protocol wants code at selector 0x10 and data at 0x18.
+pub const LINUX_GDT: u64 = 0x1000;
+/// Linux' "zero page", `struct boot_params`.
+pub const ZERO_PAGE: u64 = 0x2000;
+/// Its command line, up to three pages.
+pub const COMMAND_LINE: u64 = 0x3000;
+/// Multiboot's information, modules, names and command line: one page.
+pub const MULTIBOOT_INFO: u64 = 0x5000;
+
+/// ACPI's tables, the root pointer first: one of the places where a kernel looks for it.
+pub const ACPI: u64 = 0xe_0000;
+/// Room for them.
+pub const ACPI_SIZE: u64 = 128 << 10;
+
+/// The local APICs, each processor's at the same address: SDM volume 3, 11.4.1.
+pub const LOCAL_APIC: u64 = 0xfee0_0000;
+/// The I/O APIC.
+pub const IO_APIC: u64 = 0xfec0_0000;
+/// How many lines it has.
+pub const IO_APIC_LINES: u32 = 24;
+
+/// A PC's first serial port, and the first port behind.
+pub const SERIAL_PORT: u16 = 0x3f8;
+pub const SERIAL_PORT_END: u16 = SERIAL_PORT + 8;
+/// Its interrupt.
+pub const SERIAL_LINE: u32 = 4;
+
+/// The clock's registers: which one, and its value.
+pub const CMOS_INDEX: u16 = 0x70;
+pub const CMOS_DATA: u16 = 0x71;
+
+/// ACPI's PM1a: two bytes of status and two of what is enabled, then two of control. None of a PC's own.
+pub const PM1_EVENT: u16 = 0x600;
+pub const PM1_CONTROL: u16 = PM1_EVENT + 4;
+pub const PM1_END: u16 = PM1_EVENT + 6;
+/// SLP_TYP for "off", as `\_S5` says it.
+pub const SLEEP_OFF: u16 = 5;
+/// ACPI's interrupt, on which nothing is ever sent.
+pub const ACPI_LINE: u16 = 9;
+
+/// PCI's configuration space, where there is nothing.
+pub const PCI_CONFIG: u16 = 0xcf8;
+pub const PCI_CONFIG_END: u16 = PCI_CONFIG + 8;
+/// A PC chipset's reset, which is ACPI's reset register here.
+pub const RESET_CONTROL: u16 = 0xcf9;
+/// The keyboard controller's, and the system's, which can reset too.
+pub const KEYBOARD_COMMAND: u16 = 0x64;
+pub const SYSTEM_CONTROL: u16 = 0x92;
+
+// QEMU's test devices, which kernels written to test a hypervisor expect: hw/misc/debugexit.c and pc-testdev.c.
+
+/// A write of V ends the run with status (V << 1) | 1.
+pub const TEST_EXIT: u16 = 0xf4;
+/// A write of the address of a page of RAM: the host's mapping of it is dropped, and comes back by a fault.
+pub const TEST_DROP: u16 = 0xe4;
+/// The scratch register once more, which QEMU has here for accesses of single bytes.
+pub const SCRATCH_BYTES: u16 = 0xe8;
+pub const SCRATCH_BYTES_END: u16 = SCRATCH_BYTES + 4;
+/// A write to the Nth sets interrupt line N to its low bit.
+pub const TEST_LINES: u16 = 0x2000;
+pub const TEST_LINES_END: u16 = TEST_LINES + IO_APIC_LINES as u16;
+/// 64 KiB that are memory, but for KVM: each access leaves to us.
+pub const TEST_MEMORY: u64 = 0xff00_0000;
+pub const TEST_MEMORY_SIZE: u64 = 64 << 10;

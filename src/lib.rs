@@ -9,31 +9,34 @@
 //! - [`sys`]: the raw KVM ABI
 //! - [`error`]: all that can go wrong on this side of the guest
 //! - [`signal`], [`fd`], [`text`]: what the system gives, owned and safe; text without allocation
+//! - [`thread`], [`terminal`]: a thread for each vCPU, and what they share; the user's terminal
 //! - [`look`]: files in which the kernel tells of itself
 //! - [`layout`]: every guest-physical address and port
 //! - [`x86`]: the processor's registers, bit by bit
 //! - [`memory`]: guest RAM
 //! - [`kvm`], [`vm`], [`vcpu`]: the three kinds of KVM descriptor, one floor: each makes the next
 //! - [`exit`]: from a `kvm_run` page to a value
-//! - [`boot`]: an image into RAM, and the state in which the vCPU starts
+//! - [`boot`]: an image or a kernel into RAM, and the state in which the vCPU starts
 //! - [`device`]: what answers a port or an address
 //! - [`cli`]: the options
 //! - [`view`]: guest memory, as the guest sees it
 //! - [`report`]: everything that is printed, an instrument a file
 //! - [`answer`]: what an exit is answered with
 //! - [`machine`]: the wiring, and the run loop
+//! - [`board`]: beside it, the same with several vCPUs and a thread for each
 //! - [`inflate`]: beside the house: how the packed program gets out (`packed.rs`)
 //!
 //! `#[inline(never)]` is for size: a function of its own keeps large locals out of its caller's stack frame, and
 //! what lies beyond 127 bytes of a frame is reached by longer instructions.
 //!
-//! `unsafe` stands where the kernel or the guest is met ([`syscall`], [`fd`], [`signal`], [`memory`], [`vm`],
+//! `unsafe` stands where the kernel or the guest is met ([`syscall`], [`fd`], [`signal`], [`terminal`], [`thread`], [`memory`], [`vm`],
 //! [`vcpu`], [`kvm`]), where a structure is seen as numbers ([`x86`], [`boot::mode`]), and where texts take their
 //! words and numbers ([`words`], [`text`]).
 
 #![cfg_attr(not(test), no_std)]
 
 pub mod answer;
+pub mod board;
 pub mod boot;
 pub mod cli;
 pub mod device;
@@ -51,7 +54,9 @@ pub mod report;
 pub mod signal;
 pub mod sys;
 pub mod syscall;
+pub mod terminal;
 pub mod text;
+pub mod thread;
 pub mod vcpu;
 pub mod view;
 pub mod vm;

@@ -12,13 +12,18 @@
 //! ```
 
 use crate::answer::{Devices, Next, answer};
+use crate::board;
+use crate::boot::files::Files;
 use crate::boot::flat::Image;
+use crate::boot::kernel::Refused;
 use crate::boot::mode::{self, Mode};
 use crate::cli::{self, DIRTY_LOG, Options, REPLAY, STATS, STEP, TRACE_EXITS};
+use crate::device::board::{Board, Event};
 use crate::device::console::Console;
 use crate::errno::Errno;
 use crate::error::{Call, Error};
 use crate::exit::{self, Death};
+use crate::fd::Fd;
 use crate::kvm::Kvm;
 use crate::layout;
 use crate::memory::Memory;
@@ -32,28 +37,34 @@ use crate::sys::ioctl::KVM_RUN;
 use crate::sys::memory::{KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY};
 use crate::sys::run::kvm_sync_regs;
 use crate::t;
+use crate::thread::Lock;
 use crate::vcpu::Vcpu;
 use crate::view::View;
 use crate::vm::{DirtyBitmap, Vm};
 use crate::x86;
 
-/// Builds the machine, runs it to its end, and takes it apart again; where the guest dies and `--replay` asks for
-/// it, once more.
+/// Builds the machine, runs it to its end, and takes it apart again; where the guest resets it and the user wants that, anew;
+/// where the guest dies and `--replay` asks for it, once more.
 pub fn run(options: &Options) -> Result<End, Error> {
-    let end = live(options, None)?;
-    if end != End::Died || !options.wants(REPLAY) {
-        return Ok(end);
-    }
-    match replay(options)? {
-        stopped @ End::Stopped(_) => Ok(stopped),
-        _ => Ok(end),
+    loop {
+        let end = live(options, None)?;
+        match end {
+            End::Reset if options.restart => {}
+            End::Died if options.wants(REPLAY) && !options.board() => {
+                return match replay(options)? {
+                    stopped @ End::Stopped(_) => Ok(stopped),
+                    _ => Ok(end),
+                };
+            }
+            _ => return Ok(end),
+        }
     }
 }
 
 /// Runs the guest again, single-stepped, to show its last instructions.
 #[inline(never)]
 fn replay(options: &Options) -> Result<End, Error> {
-    let is_file = Image::is_file(options.image);
+    let is_file = Image::is_file(options.image());
     report::message(options.program, &mut |text| match is_file {
         true => text.plain(t!("replay: again, step by step; that can take long, Ctrl-C ends it")),
         false => text.plain(t!("replay: the image is no file, and can't be read again")),
@@ -67,66 +78,126 @@ fn replay(options: &Options) -> Result<End, Error> {
 /// A machine's life. With a `replay`, the guest is single-stepped and nothing of it is shown but its end.
 #[inline(never)]
 fn live(options: &Options, replay: Option<&mut Replay>) -> Result<End, Error> {
-    // 1. The image, before anything is changed: a bad one costs nothing.
-    let image = Image::open(options.image, options.image_room())?;
+    // 1. The image or the kernel, before anything is changed: a bad one costs nothing.
+    let files = match open_kernel(options)? {
+        Ok(files) => files,
+        Err(refused) => return Ok(refuse(options, refused)),
+    };
+    let image = match files {
+        Some(_) => None,
+        None => Some(Image::open(options.image(), options.image_room())?),
+    };
 
     // 2. KVM, and the interface that we know. No capability is asked for: Linux 5.0 has all that the
     // default run uses.
     let kvm = Kvm::open()?;
     kvm.api_version()?;
 
-    // 3. RAM, and the image in it; and the tables that the mode needs.
+    // 3. RAM, and the image in it, and the tables that the mode needs; or the kernel, and what it is told.
     let memory = Memory::map(options.backing, options.memory)?;
-    image.load(&memory, options.load - options.base, options.image_end())?;
-    drop(image);
-    if options.mode != Mode::Real {
-        mode::write_tables(&memory, options.base)?;
+    let mut mode = options.mode;
+    if let Some(files) = &files {
+        mode = files.mode();
+        if let Err(refused) = files.load(options, &memory)? {
+            return Ok(refuse(options, refused));
+        }
+    }
+    if let Some(image) = image {
+        image.load(&memory, options.load - options.base, options.image_end())?;
+    }
+    if mode != Mode::Real {
+        mode::write_tables(&memory, options.base, options.low_size())?;
     }
 
-    // 4. The VM. Real mode on older Intel processors is a trick of KVM's that needs room.
+    // 4. The VM. Real mode on older Intel processors is a trick of KVM's that needs room. Interrupt controllers
+    // come before the vCPUs, since each of these has a part of them.
     let vm = kvm.create_vm()?;
     vm.set_tss_address(layout::TSS)?;
     vm.set_identity_map_address(layout::IDENTITY_MAP)?;
+    if options.board() {
+        board::interrupts(&vm)?;
+    }
 
-    // 5. RAM becomes the guest's.
+    // 5. RAM becomes the guest's; what is past the hole, from 4 GiB on.
     let flags = if options.wants(DIRTY_LOG) { KVM_MEM_LOG_DIRTY_PAGES } else { 0 };
-    vm.set_memory(0, flags, options.base, &memory, memory.size())?;
+    let (low, all) = (options.low_size(), memory.size());
+    vm.set_memory(0, flags, options.base, &memory, 0, low)?;
+    if all > low {
+        vm.set_memory(layout::HIGH_SLOT, 0, layout::HIGH, &memory, low, all - low)?;
+    }
 
-    // 6. and 7. The vCPU, and where it starts.
+    // 6. and 7. The vCPUs, and where the first one starts; others wait until it sends for them.
     let mut start = kvm_sync_regs::default();
-    let vcpu = make_vcpu(options, &kvm, &vm, replay.is_some(), &mut start)?;
+    let vcpu = make_vcpu(options, &kvm, &vm, 0, files.as_ref(), replay.is_some(), &mut start)?;
 
     // 8. Go.
     memory.keep();
-    go(options, &memory, vm, vcpu, &start, replay)
+    let has_kernel = files.is_some();
+    drop(files);
+    go(options, &kvm, &memory, vm, vcpu, &start, replay, has_kernel)
 }
 
-/// Makes the vCPU that the options ask for, and leaves the registers with which it starts in `start`.
+/// Opens the kernel, if there is one.
+#[inline(never)]
+fn open_kernel(options: &Options) -> Result<Result<Option<Files>, Refused>, Error> {
+    match options.kernel {
+        Some(path) => Files::open(options, path),
+        None => Ok(Ok(None)),
+    }
+}
+
+fn refuse(options: &Options, refused: Refused) -> End {
+    report::refused(options, refused);
+    End::Unfit
+}
+
+/// Makes vCPU `number` as the options ask for it, and leaves the registers with which it starts in `start`.
 #[inline(never)]
 fn make_vcpu<'m>(
     options: &Options,
     kvm: &Kvm,
     vm: &Vm<'m>,
+    number: u32,
+    files: Option<&Files>,
     silent: bool,
     start: &mut kvm_sync_regs,
 ) -> Result<Vcpu<'m>, Error> {
     // 6. What it shares with us is as large as KVM says. In real mode CPUID is left empty, since such code
     // can do without.
-    let mut vcpu = vm.create_vcpu(0, kvm.vcpu_mmap_size()?)?;
-    if options.mode != Mode::Real {
-        vcpu.set_cpuid(kvm)?;
+    let mut vcpu = vm.create_vcpu(number, kvm.vcpu_mmap_size()?)?;
+    if options.board() {
+        vcpu.set_cpuid(kvm, Some((number, options.cpus)))?;
+        vcpu.set_up(number == 0)?;
+    } else if options.mode != Mode::Real {
+        vcpu.set_cpuid(kvm, None)?;
         offer(options, vm, silent);
     }
 
     // 7. The rest of its state is the processor's after reset.
-    set_registers(options, &mut vcpu, start)?;
+    if number == 0 {
+        set_registers(options, files, &mut vcpu, start)?;
+    }
     Ok(vcpu)
+}
+
+/// A vCPU that waits until the first one sends for it.
+pub fn other_vcpu<'m>(
+    options: &Options,
+    kvm: &Kvm,
+    vm: &Vm<'m>,
+    number: u32,
+) -> Result<Vcpu<'m>, Error> {
+    make_vcpu(options, kvm, vm, number, None, true, &mut kvm_sync_regs::default())
 }
 
 /// Whether a VM can be made, and a vCPU in the state that the options ask for.
 pub fn try_vcpu(options: &Options, kvm: &Kvm) -> Result<(), Error> {
     let vm = kvm.create_vm()?;
-    make_vcpu(options, kvm, &vm, true, &mut kvm_sync_regs::default()).map(drop)
+    if options.board() {
+        board::interrupts(&vm)?;
+    }
+    board::enough_cpus(options, kvm)?;
+    make_vcpu(options, kvm, &vm, 0, None, true, &mut kvm_sync_regs::default()).map(drop)
 }
 
 /// What a guest outside real mode may want: that MSRs and hypercalls unknown to KVM come to us.
@@ -146,14 +217,17 @@ fn offer(options: &Options, vm: &Vm, silent: bool) {
 #[inline(never)]
 fn set_registers(
     options: &Options,
+    files: Option<&Files>,
     vcpu: &mut Vcpu,
     start: &mut kvm_sync_regs,
 ) -> Result<(), Error> {
     let kvm_sync_regs { regs, sregs, .. } = start;
     vcpu.sregs(sregs)?;
     let reset = *sregs;
-    let ram_end = options.base + options.memory;
-    *regs = mode::registers(options.mode, options.entry, ram_end, sregs);
+    *regs = match files {
+        Some(files) => files.registers(options, sregs),
+        None => mode::registers(options.mode, options.entry, options.low_end(), sregs),
+    };
     for text in options.set {
         // What is wrong with it, the command line has said.
         let _ = cli::set_register(text, regs, sregs);
@@ -166,96 +240,71 @@ fn set_registers(
 
 /// Runs a machine that is complete, and tells how it went.
 #[inline(never)]
+#[expect(clippy::too_many_arguments, reason = "all that has been made")]
 fn go<'m>(
     options: &'m Options<'m>,
+    kvm: &Kvm,
     memory: &'m Memory<'m>,
     vm: Vm<'m>,
     vcpu: Vcpu<'m>,
     start: &kvm_sync_regs,
     replay: Option<&'m mut Replay>,
+    has_kernel: bool,
 ) -> Result<End, Error> {
     let console = Console::new(libc::STDOUT_FILENO, options.pause);
     let mut machine = Machine {
         options,
         memory,
         vm,
-        vcpu,
-        death: None,
         window: false,
         watched: false,
         stats: None,
         dirty: None,
-        before: *start,
-        bytes: [0; 8],
-        len: 0,
+        wake: None,
+        end: None,
+        line: false,
+        told: false,
+        starving: false,
         devices: Devices::new(console, options.program, report::note, replay.is_some()),
         replay,
     };
-    machine.watch()?;
-    let end = machine.run_loop();
-    // What the guest said comes before what is said about it.
-    let end = match machine.devices.console.flush() {
-        Err(errno) if end.is_ok() => without_output(errno),
-        _ => end,
-    };
-    machine.tell(end)
+    let mut cpu = Cpu::new(0, vcpu, start);
+    if options.board() {
+        return board::run(machine, cpu, kvm, has_kernel);
+    }
+    cpu.vcpu.heed_signals();
+    machine.watch(&mut cpu)?;
+    let shared = Lock::new(machine);
+    let end = cpu.run(&shared);
+    shared.lock().finish(end, &mut cpu)
 }
 
-/// A machine that is complete, and the instruments that look at it. The largest comes last: what is before is
-/// reached by shorter instructions.
-#[repr(C)]
-struct Machine<'m> {
-    options: &'m Options<'m>,
-    memory: &'m Memory<'m>,
-    /// What the guest died of.
+/// A vCPU, and what the instruments remember of it.
+pub struct Cpu<'m> {
+    pub number: u32,
+    pub vcpu: Vcpu<'m>,
+    /// What the guest died of, where it died here.
     death: Option<Death>,
-    /// Whether slot 1 is there.
-    window: bool,
-    /// Whether an instrument wants to see each exit. A run that has none pays for this one look.
-    watched: bool,
-    vcpu: Vcpu<'m>,
-    vm: Vm<'m>,
-    dirty: Option<DirtyBitmap>,
-    replay: Option<&'m mut Replay>,
     /// Single-step: the bytes of the next instruction, as many as can be read.
     bytes: [u8; 8],
     len: usize,
     /// The state before it; without single-step, that in which the guest starts.
     before: kvm_sync_regs,
-    stats: Option<Stats>,
-    devices: Devices<'m>,
 }
 
-impl<'m> Machine<'m> {
-    /// Turns the instruments on.
-    #[inline(never)]
-    fn watch(&mut self) -> Result<(), Error> {
-        let step = self.options.wants(STEP) || self.replay.is_some();
-        self.watched = step || self.options.wants(TRACE_EXITS | STATS);
-        if self.options.wants(STATS) && self.replay.is_none() {
-            self.stats = Some(Stats::begin(&self.vm, &self.vcpu)?);
-        }
-        if self.options.wants(DIRTY_LOG) {
-            self.dirty = Some(DirtyBitmap::new()?);
-        }
-        if step || self.options.wants(TRACE_EXITS) {
-            self.vcpu.run_page().want_registers();
-        }
-        if step {
-            self.vcpu.single_step()?;
-            self.vcpu.registers(&mut self.before)?;
-            self.begin_step();
-        }
-        Ok(())
+impl<'m> Cpu<'m> {
+    pub fn new(number: u32, vcpu: Vcpu<'m>, start: &kvm_sync_regs) -> Cpu<'m> {
+        Cpu { number, vcpu, death: None, bytes: [0; 8], len: 0, before: *start }
     }
 
     /// Enters the guest again and again, until it or a signal or the reader ends the run.
     #[inline(never)]
-    fn run_loop(&mut self) -> Result<End, Error> {
+    fn run(&mut self, shared: &Lock<Machine<'m>>) -> Result<End, Error> {
         loop {
             while signal::asked() {
-                self.show_stats();
-                if let Err(errno) = self.devices.console.rest() {
+                let mut machine = shared.lock();
+                machine.show_stats();
+                if let Err(errno) = machine.devices.console.rest() {
                     return without_output(errno);
                 }
             }
@@ -263,29 +312,137 @@ impl<'m> Machine<'m> {
             if let Some(signal) = signal::caught() {
                 return Ok(End::Stopped(signal));
             }
-            match self.vcpu.run() {
-                Err(Error { errno: Errno(libc::EINTR), .. }) => continue,
-                Err(error) => return Err(error),
-                Ok(()) => {}
+            if let Some(end) = self.enter(shared)? {
+                return Ok(end);
             }
-            let time = if self.watched { trace::time() } else { 0 };
-            let mut next = match answer(exit::decode(self.vcpu.run_page()), &mut self.devices) {
-                Ok(next) => next,
-                Err(errno) => return without_output(errno),
-            };
-            if self.watched {
-                self.see(time, &mut next);
+        }
+    }
+
+    /// Enters the guest once, and answers the exit.
+    #[inline]
+    pub fn enter(&mut self, shared: &Lock<Machine<'m>>) -> Result<Option<End>, Error> {
+        match self.vcpu.run() {
+            // EAGAIN: it waited for another vCPU to send for it, and something else came.
+            Err(Error { errno: Errno(libc::EINTR | libc::EAGAIN), .. }) => Ok(None),
+            Err(error) => Err(error),
+            Ok(()) => shared.lock().handle(self),
+        }
+    }
+}
+
+/// What the vCPUs share, and the instruments that look at it. The largest comes last: what is before is
+/// reached by shorter instructions.
+#[repr(C)]
+pub struct Machine<'m> {
+    pub options: &'m Options<'m>,
+    memory: &'m Memory<'m>,
+    /// Whether slot 1 is there.
+    window: bool,
+    /// Whether an instrument wants to see each exit. A run that has none pays for this one look.
+    watched: bool,
+    /// The serial port's interrupt line, as KVM was told last.
+    line: bool,
+    /// The first thread has been told that the serial port has output.
+    told: bool,
+    /// It waits for room in the serial port.
+    pub starving: bool,
+    /// With the board: what wakes the first thread.
+    pub wake: Option<Fd>,
+    /// With the board: how the machine ended, and on which vCPU.
+    pub end: Option<(u32, Result<End, Error>)>,
+    pub vm: Vm<'m>,
+    dirty: Option<DirtyBitmap>,
+    replay: Option<&'m mut Replay>,
+    stats: Option<Stats>,
+    pub devices: Devices<'m>,
+}
+
+impl<'m> Machine<'m> {
+    /// Turns the instruments on, for this vCPU; those of the machine, with the first.
+    #[inline(never)]
+    pub fn watch(&mut self, cpu: &mut Cpu) -> Result<(), Error> {
+        let step = self.options.wants(STEP) || self.replay.is_some();
+        self.watched = step || self.options.wants(TRACE_EXITS | STATS);
+        if cpu.number == 0 && self.options.wants(STATS) && self.replay.is_none() {
+            self.stats = Some(Stats::begin(&self.vm, &cpu.vcpu)?);
+        }
+        if cpu.number == 0 && self.options.wants(DIRTY_LOG) {
+            self.dirty = Some(DirtyBitmap::new()?);
+        }
+        if step || self.options.wants(TRACE_EXITS) {
+            cpu.vcpu.run_page().want_registers();
+        }
+        if step {
+            cpu.vcpu.single_step()?;
+            cpu.vcpu.registers(&mut cpu.before)?;
+            self.begin_step(cpu);
+        }
+        Ok(())
+    }
+
+    /// Answers an exit. Gives how the run ends, where it does.
+    fn handle(&mut self, cpu: &mut Cpu) -> Result<Option<End>, Error> {
+        let time = if self.watched { trace::time() } else { 0 };
+        let mut next = match answer(exit::decode(cpu.vcpu.run_page()), &mut self.devices) {
+            Ok(next) => next,
+            Err(errno) => return without_output(errno).map(Some),
+        };
+        if self.watched {
+            self.see(time, cpu, &mut next);
+        }
+        Ok(Some(match next {
+            Next::Enter | Next::Stepped => return Ok(None),
+            Next::Ring(layout::RING_END) => End::Done,
+            Next::Ring(value) => return self.ring(value).map(|()| None),
+            Next::Board(event) => return self.heed(event),
+            Next::Exit(status) => End::Status(status),
+            Next::Halted => End::Halted,
+            Next::Died(death) => {
+                cpu.death = Some(death);
+                End::Died
             }
-            match next {
-                Next::Enter | Next::Stepped => {}
-                Next::Ring(layout::RING_END) => return Ok(End::Done),
-                Next::Ring(value) => self.ring(value)?,
-                Next::Halted => return Ok(End::Halted),
-                Next::Died(death) => {
-                    self.death = Some(death);
-                    return Ok(End::Died);
-                }
+        }))
+    }
+
+    /// The board asks for something.
+    #[inline(never)]
+    fn heed(&mut self, event: Event) -> Result<Option<End>, Error> {
+        match event {
+            Event::None => {}
+            Event::Serial => self.serial()?,
+            Event::Off => return Ok(Some(End::Off)),
+            Event::Reset => return Ok(Some(End::Reset)),
+            Event::Line(gsi, active) => self.vm.set_line(gsi, active)?,
+            Event::Drop(gpa) => self.memory.drop_page(gpa.wrapping_sub(self.options.base)),
+        }
+        Ok(None)
+    }
+
+    /// The serial port may want an interrupt, or the first thread.
+    #[inline(never)]
+    pub fn serial(&mut self) -> Result<(), Error> {
+        let Some(Board { serial, .. }) = &self.devices.board else { return Ok(()) };
+        let (active, room) = (serial.interrupt(), serial.room() > 0);
+        if serial.waits && !self.told || self.starving && room {
+            self.told = serial.waits;
+            self.starving &= !room;
+            if let Some(wake) = &self.wake {
+                wake.ring();
             }
+        }
+        if active != core::mem::replace(&mut self.line, active) {
+            self.vm.set_line(layout::SERIAL_LINE, active)?;
+        }
+        Ok(())
+    }
+
+    /// Writes out what the serial port has sent.
+    #[inline(never)]
+    pub fn flush(&mut self) -> Result<(), Errno> {
+        self.told = false;
+        match &mut self.devices.board {
+            Some(board) => board.serial.flush(),
+            None => Ok(()),
         }
     }
 
@@ -309,14 +466,14 @@ impl<'m> Machine<'m> {
     /// Adds or removes slot 1 while the guest runs. KVM does not let a slot become read-only: it is made anew.
     fn set_window(&mut self, flags: Option<u32>) -> Result<(), Error> {
         if self.window {
-            self.vm.set_memory(1, 0, layout::WINDOW, self.memory, 0)?;
+            self.vm.set_memory(1, 0, layout::WINDOW, self.memory, 0, 0)?;
         }
         self.window = flags.is_some();
         self.devices.window_is_readonly = flags == Some(KVM_MEM_READONLY);
         match flags {
             Some(flags) => {
                 let size = layout::WINDOW_SIZE.min(self.memory.size());
-                self.vm.set_memory(1, flags, layout::WINDOW, self.memory, size)
+                self.vm.set_memory(1, flags, layout::WINDOW, self.memory, 0, size)
             }
             None => Ok(()),
         }
@@ -324,71 +481,93 @@ impl<'m> Machine<'m> {
 
     // ---- the instruments
 
-    fn view(&self) -> View<'_> {
-        View { vcpu: &self.vcpu, memory: self.memory, base: self.options.base }
+    fn view<'v>(&'v self, cpu: &'v Cpu) -> View<'v> {
+        let (base, low) = (self.options.base, self.options.low_size());
+        View { vcpu: &cpu.vcpu, memory: self.memory, base, low }
     }
 
     /// Shows an exit to the instruments that want it.
     #[inline(never)]
-    fn see(&mut self, time: u64, next: &mut Next) {
+    fn see(&mut self, time: u64, cpu: &mut Cpu, next: &mut Next) {
         let silent = self.replay.is_some();
         if let Some(stats) = &mut self.stats {
-            stats.count(self.vcpu.run_page().exit_reason());
+            stats.count(cpu.vcpu.run_page().exit_reason());
         }
         if self.options.wants(TRACE_EXITS) && !silent {
-            trace::exit(time, self.vcpu.run_page(), self.devices.reply);
+            let number = (self.options.cpus > 1).then_some(cpu.number);
+            trace::exit(time, number, cpu.vcpu.run_page(), self.devices.reply);
         }
         if (self.options.wants(STEP) || silent) && matches!(next, Next::Stepped | Next::Halted) {
-            let now = self.vcpu.run_page().registers();
+            let now = cpu.vcpu.run_page().registers();
             if !silent {
-                trace::step(&self.before, now, &self.bytes);
+                trace::step(&cpu.before, now, &cpu.bytes);
             }
             // A software backend steps over HLT as over anything.
-            if self.bytes[0] == HLT && now.regs.rip == self.before.regs.rip.wrapping_add(1) {
+            if cpu.bytes[0] == HLT && now.regs.rip == cpu.before.regs.rip.wrapping_add(1) {
                 *next = Next::Halted;
             }
-            self.before = *now;
-            self.begin_step();
+            cpu.before = *now;
+            self.begin_step(cpu);
         }
     }
 
     /// The next instruction begins, in the state `before`.
-    fn begin_step(&mut self) {
-        let address = x86::instruction(&self.before.regs, &self.before.sregs);
+    fn begin_step(&mut self, cpu: &mut Cpu) {
+        let address = x86::instruction(&cpu.before.regs, &cpu.before.sregs);
         let mut bytes = [0; 8];
-        self.len = self.view().linear(address, &mut bytes);
-        self.bytes = bytes;
+        cpu.len = self.view(cpu).linear(address, &mut bytes);
+        cpu.bytes = bytes;
         if let Some(replay) = &mut self.replay {
-            replay.at(address, &bytes, self.len);
+            replay.at(address, &bytes, cpu.len);
         }
     }
 
-    /// What there is to be told at the end.
+    /// The run has ended on this vCPU.
     #[inline(never)]
-    fn tell(&mut self, end: Result<End, Error>) -> Result<End, Error> {
+    pub fn finish(&mut self, end: Result<End, Error>, cpu: &mut Cpu) -> Result<End, Error> {
+        // What the guest said comes before what is said about it.
+        let flushed = self.flush().and(self.devices.console.flush());
+        let end = match flushed {
+            Err(errno) if end.is_ok() => without_output(errno),
+            _ => end,
+        };
+        self.tell(end, cpu)
+    }
+
+    /// What there is to be told at the end.
+    fn tell(&mut self, end: Result<End, Error>, cpu: &mut Cpu) -> Result<End, Error> {
         let program = self.options.program;
         if let Some(replay) = &self.replay {
             let died = end == Ok(End::Died);
             report::message(program, &mut |text| {
-                replay.show(text, &self.view(), &self.before, died);
+                replay.show(text, &self.view(cpu), &cpu.before, died);
             });
             return end;
         }
         self.show_dirty()?;
         self.show_stats();
         // Of a failed entry, what was set counts: what is there now, may be nobody's.
-        if self.death != Some(Death::FailEntry) {
-            self.vcpu.registers(&mut self.before)?;
+        if cpu.death != Some(Death::FailEntry) {
+            cpu.vcpu.registers(&mut cpu.before)?;
         }
-        let kvm_sync_regs { regs, sregs, .. } = &self.before;
+        let kvm_sync_regs { regs, sregs, .. } = &cpu.before;
         match end {
             Ok(End::Halted) => report::halted(program, regs, sregs),
+            Ok(End::Reset) => report::message(program, &mut |text| {
+                text.plain(match self.options.restart {
+                    true => t!("the guest reset the machine: it starts anew"),
+                    false => t!("the guest reset the machine"),
+                });
+            }),
             Ok(End::Died) | Err(Error { call: RUN, .. }) => report::message(program, &mut |text| {
-                match self.death {
-                    Some(death) => report::death::cause(text, death, self.vcpu.page()),
+                match cpu.death {
+                    Some(death) => report::death::cause(text, death, cpu.vcpu.page()),
                     None => text.plain(t!("KVM_RUN failed")),
                 }
-                report::death::state(text, &self.view(), regs, sregs, false);
+                if self.options.cpus > 1 {
+                    text.say(t!("\n  on vCPU %d"), &[], &[cpu.number.into()]);
+                }
+                report::death::state(text, &self.view(cpu), regs, sregs, false);
             }),
             _ => {}
         }
@@ -396,7 +575,7 @@ impl<'m> Machine<'m> {
     }
 
     #[inline(never)]
-    fn show_stats(&mut self) {
+    pub fn show_stats(&mut self) {
         if let Some(stats) = &mut self.stats {
             report::message(self.options.program, &mut |text| {
                 stats.show(text, self.options, self.memory, self.dirty.is_some());
@@ -407,14 +586,14 @@ impl<'m> Machine<'m> {
     fn show_dirty(&mut self) -> Result<(), Error> {
         if let Some(bitmap) = &mut self.dirty {
             self.vm.dirty_log(0, bitmap)?;
-            report::dirty(self.options.program, self.options.base, self.memory.size(), bitmap);
+            report::dirty(self.options.program, self.options.base, self.options.low_size(), bitmap);
         }
         Ok(())
     }
 }
 
 /// How a run ends whose output can't be written.
-fn without_output(errno: Errno) -> Result<End, Error> {
+pub fn without_output(errno: Errno) -> Result<End, Error> {
     match (errno.0, signal::caught()) {
         (libc::EPIPE, _) => Ok(End::OutputClosed),
         (libc::EINTR, Some(signal)) => Ok(End::Stopped(signal)),

@@ -120,6 +120,50 @@ impl<'a> Memory<'a> {
         unsafe { fd::copy(bytes.as_ptr().cast(), self.at(offset), bytes.len()) }
     }
 
+    /// Copies any number of bytes to `offset` in RAM, all or some of them.
+    #[inline(never)]
+    pub fn write_all(&self, mut offset: u64, bytes: &[u8]) -> Result<(), Error> {
+        for page in bytes.chunks(layout::PAGE_SIZE as usize) {
+            self.write(offset, page)?;
+            offset += page.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// pread(2) of `size` bytes of `file`, from `from` on, straight to `offset` in RAM. ENODATA where the file ends
+    /// before, EFAULT where RAM does.
+    #[inline(never)]
+    pub fn read_file(
+        &self,
+        call: Call,
+        file: &Fd,
+        mut from: u64,
+        mut offset: u64,
+        mut size: u64,
+    ) -> Result<(), Error> {
+        self.check(offset, size as usize).map_err(|error| call.error(error.errno.0))?;
+        while size > 0 {
+            // SAFETY: the bytes from `offset` on are inside the mapping; only the guest ever looks at them.
+            let count = unsafe { file.pread(call, self.at(offset), size as usize, from) }? as u64;
+            if count == 0 {
+                return Err(call.error(libc::ENODATA));
+            }
+            from += count;
+            offset += count;
+            size -= count.min(size);
+        }
+        Ok(())
+    }
+
+    /// Takes the host's mapping of a page away and gives it back: what KVM has mapped of it is dropped, and comes back by
+    /// a fault. Its contents stay.
+    pub fn drop_page(&self, offset: u64) {
+        if self.check(offset, 1).is_ok() {
+            let size = self.page_size.max(layout::PAGE_SIZE);
+            self.mapping.protect_again(offset & !(size - 1), size);
+        }
+    }
+
     fn check(&self, offset: u64, len: usize) -> Result<(), Error> {
         match self.size().checked_sub(len as u64) {
             Some(last) if offset <= last => Ok(()),

@@ -1,5 +1,8 @@
 //! Signals: SIGINT, SIGTERM and SIGHUP stop the guest wherever it is; SIGUSR1 asks for statistics.
 //!
+//! With the board, each vCPU is a thread, and the first thread attends to the rest: it alone gets these signals, and
+//! when the machine is to end it tells the others, by [`stop_all`] and by a signal of our own, [`KICK`].
+//!
 //! There are two kinds of places where the program sleeps, and in each a signal could come in the gap
 //! between "was there one?" and falling asleep:
 //! - in `KVM_RUN`. The handler sets `kvm_run.immediate_exit`, which makes a `KVM_RUN` that begins
@@ -9,21 +12,61 @@
 //!   instant as it begins to wait.
 
 use crate::errno::Errno;
-use crate::syscall;
+use crate::{syscall, terminal};
 use core::ffi::{c_int, c_short, c_ulong};
 use core::mem::MaybeUninit;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering::SeqCst};
 use core::time::Duration;
 
-/// The signals that are caught, as the kernel has a set: bit N-1 is signal N.
-const CAUGHT_HERE: u64 = 1 << (libc::SIGINT - 1)
+/// Brings a thread out of `KVM_RUN` or a wait: a real-time signal that no C library uses for its own.
+pub const KICK: c_int = 40;
+
+/// The signals that can be caught here, as the kernel has a set: bit N-1 is signal N.
+const CAUGHT_HERE: u64 = set_of(&ENDING)
+    | 1 << (libc::SIGINT - 1)
     | 1 << (libc::SIGTERM - 1)
     | 1 << (libc::SIGHUP - 1)
-    | 1 << (libc::SIGUSR1 - 1);
+    | 1 << (libc::SIGUSR1 - 1)
+    | 1 << (KICK - 1);
+
+/// Others that would end the program: with a terminal to be given back, they are caught too.
+const ENDING: [c_int; 9] = [
+    libc::SIGQUIT,
+    libc::SIGUSR2,
+    libc::SIGALRM,
+    libc::SIGVTALRM,
+    libc::SIGPROF,
+    libc::SIGXCPU,
+    libc::SIGIO,
+    libc::SIGPWR,
+    libc::SIGSTKFLT,
+];
+
+/// Those that say that the program itself is broken.
+const CRASHING: [c_int; 7] = [
+    libc::SIGSEGV,
+    libc::SIGBUS,
+    libc::SIGILL,
+    libc::SIGFPE,
+    libc::SIGABRT,
+    libc::SIGTRAP,
+    libc::SIGSYS,
+];
+
+const fn set_of(signals: &[c_int]) -> u64 {
+    let (mut set, mut at) = (0, 0);
+    while at < signals.len() {
+        set |= 1 << (signals[at] - 1);
+        at += 1;
+    }
+    set
+}
 
 /// The first stopping signal that came; 0 for none.
 static CAUGHT: AtomicI32 = AtomicI32::new(0);
+/// All threads but the first are to end.
+static STOPPED: AtomicBool = AtomicBool::new(false);
 /// SIGUSR1 came.
 static ASKED: AtomicBool = AtomicBool::new(false);
 /// `kvm_run.immediate_exit` of the vCPU, while there is one.
@@ -36,6 +79,20 @@ extern "C" fn stop(signal: c_int) {
         let _ = CAUGHT.compare_exchange(0, signal, SeqCst, SeqCst);
     }
     set_immediate_exit(1);
+}
+
+/// [`KICK`] does what it is for by coming.
+extern "C" fn come(_: c_int) {}
+
+/// Gives the terminal back, and dies of the signal as if it had not been caught.
+extern "C" fn crash(signal: c_int) {
+    terminal::give_back();
+    set(signal, libc::SIG_DFL);
+    // SAFETY: takes no memory. It is delivered when this handler returns.
+    let _ = unsafe {
+        let process = syscall!(libc::SYS_getpid).unwrap_or(0);
+        syscall!(libc::SYS_kill, process, signal)
+    };
 }
 
 fn set_immediate_exit(value: u8) {
@@ -62,6 +119,61 @@ pub fn install(asking: bool) {
     }
     set(libc::SIGPIPE, libc::SIG_IGN);
     set(libc::SIGXFSZ, libc::SIG_IGN);
+}
+
+/// Likewise for a machine of several threads, which has the terminal: whatever can be caught. SIGUSR1 too, where nobody is
+/// `asking`.
+pub fn install_all(asking: bool) {
+    let stop = stop as extern "C" fn(c_int) as usize;
+    for signal in ENDING {
+        set(signal, stop);
+    }
+    if !asking {
+        set(libc::SIGUSR1, end as extern "C" fn(c_int) as usize);
+    }
+    set(KICK, come as extern "C" fn(c_int) as usize);
+    for signal in CRASHING {
+        set(signal, crash as extern "C" fn(c_int) as usize);
+    }
+}
+
+/// For SIGUSR1, where it asks nothing: it ends the program, as it would uncaught.
+extern "C" fn end(signal: c_int) {
+    let _ = CAUGHT.compare_exchange(0, signal, SeqCst, SeqCst);
+}
+
+/// Tells all threads but the first to end, or that they may begin.
+pub fn stop_all(stop: bool) {
+    STOPPED.store(stop, SeqCst);
+}
+
+/// Whether they are to end.
+pub fn stopped() -> bool {
+    STOPPED.load(SeqCst)
+}
+
+/// Makes threads that are started within `start` leave all signals but [`KICK`] to this one.
+pub fn alone<T>(start: impl FnOnce() -> T) -> T {
+    let before = mask(libc::SIG_BLOCK, CAUGHT_HERE & !(1 << (KICK - 1)));
+    let result = start();
+    mask(libc::SIG_SETMASK, before);
+    result
+}
+
+/// Waits until one of these is ready, or for some nanoseconds at most, or until a signal comes that is one of ours. Gives how
+/// many are ready.
+pub fn attend(fds: &mut [libc::pollfd], nanoseconds: Option<u64>) -> usize {
+    let before = mask(libc::SIG_BLOCK, CAUGHT_HERE);
+    let hurry = caught().is_some() || ASKED.load(SeqCst);
+    let nanoseconds = if hurry { Some(0) } else { nanoseconds };
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: nanoseconds.unwrap_or(0) as i64 };
+    let limit = if nanoseconds.is_some() { &raw mut time } else { null_mut() };
+    let (size, mask_at) = (size_of_val(&before), &raw const before);
+    // SAFETY: the kernel writes which are ready, and what time is left. The mask is read.
+    let ready =
+        unsafe { syscall!(libc::SYS_ppoll, fds.as_mut_ptr(), fds.len(), limit, mask_at, size) };
+    mask(libc::SIG_SETMASK, before);
+    ready.unwrap_or(0)
 }
 
 /// rt_sigaction(2), the kernel's own: the C library's costs 750 bytes. Calls are not restarted.
@@ -142,18 +254,22 @@ fn wait(fds: *mut libc::pollfd, count: usize, time: *mut libc::timespec) -> Resu
     let before = mask(libc::SIG_BLOCK, CAUGHT_HERE);
     let asleep = count == 0;
     let ready = loop {
-        let hurry = caught().is_some() || asleep && ASKED.load(SeqCst);
+        let hurry = caught().is_some() || stopped() || asleep && ASKED.load(SeqCst);
         let time = if hurry { &raw mut at_once } else { time };
         let (size, before) = (size_of_val(&before), &raw const before);
         // SAFETY: `fds` and `time` are valid or null; the kernel writes to both, what is ready and what
         // time is left. The mask is read.
         let ready = unsafe { syscall!(libc::SYS_ppoll, fds, count, time, before, size) };
-        if ready.is_ok() || asleep || caught().is_some() {
+        if ready != Err(Errno(libc::EINTR)) || asleep || caught().is_some() || stopped() {
             break ready;
         }
     };
     mask(libc::SIG_SETMASK, before);
-    if !matches!(ready, Ok(1..)) && caught().is_some() { Err(Errno(libc::EINTR)) } else { Ok(()) }
+    if !matches!(ready, Ok(1..)) && (caught().is_some() || stopped()) {
+        Err(Errno(libc::EINTR))
+    } else {
+        Ok(())
+    }
 }
 
 /// rt_sigprocmask(2) with the kernel's own kind of set; returns what was blocked before.

@@ -3,17 +3,21 @@
 use crate::error::{Call, Error};
 use crate::fd::{Argument, Fd, Mapping, address};
 use crate::kvm::{Cpuid, Kvm};
+use crate::layout;
 use crate::memory::Memory;
 use crate::signal;
+use crate::sys::cap::KVM_CAP_TSC_DEADLINE_TIMER;
 use crate::sys::debug::*;
 use crate::sys::ioctl;
+use crate::sys::irqchip::*;
 use crate::sys::regs::{kvm_regs, kvm_sregs};
 use crate::sys::run::*;
 use core::ffi::c_int;
 use core::marker::PhantomData;
 use core::ptr::null_mut;
+use core::sync::atomic::Ordering::SeqCst;
 
-/// A virtual processor; `'m` as for [`crate::vm::Vm`]. A signal that ends the program interrupts it.
+/// A virtual processor; `'m` as for [`crate::vm::Vm`].
 pub struct Vcpu<'m> {
     fd: Fd,
     run: RunPage,
@@ -23,9 +27,13 @@ pub struct Vcpu<'m> {
 impl Vcpu<'_> {
     pub(crate) fn new(fd: Fd, mmap_size: usize) -> Result<Self, Error> {
         let run = RunPage::map(fd.raw(), libc::MAP_SHARED, mmap_size)?;
-        // SAFETY: the page stays mapped for as long as this value lives; `drop` takes it back first.
-        unsafe { signal::interrupt_at(run.immediate_exit()) };
         Ok(Vcpu { fd, run, memory: PhantomData })
+    }
+
+    /// From now on a signal that ends the program interrupts this vCPU, which this thread runs, and no other.
+    pub fn heed_signals(&self) {
+        // SAFETY: the page stays mapped for as long as this value lives; `drop` takes it back first.
+        unsafe { signal::interrupt_at(self.run.immediate_exit()) };
     }
 
     /// `KVM_RUN`: enters the guest and comes back with a reason in the run page. EINTR where a
@@ -79,13 +87,61 @@ impl Vcpu<'_> {
         unsafe { self.fd.ioctl(ioctl::KVM_SET_SREGS, Argument::Sregs(sregs, before)) }.map(drop)
     }
 
-    /// `KVM_SET_CPUID2`: from now on the guest's CPUID says what the host's KVM supports.
+    /// `KVM_SET_CPUID2`: from now on the guest's CPUID says what the host's KVM supports; with the board, that it
+    /// is processor `number` of `cpus`.
     #[inline(never)]
-    pub fn set_cpuid(&self, kvm: &Kvm) -> Result<(), Error> {
+    pub fn set_cpuid(&self, kvm: &Kvm, board: Option<(u32, u32)>) -> Result<(), Error> {
         let mut cpuid = Cpuid::default();
         kvm.supported_cpuid(&mut cpuid)?;
+        if let Some((number, cpus)) = board {
+            cpuid.place(number, cpus, kvm.check_extension(KVM_CAP_TSC_DEADLINE_TIMER)? != 0);
+        }
         // SAFETY: the kernel reads the header and as many entries as it says, which it has written itself.
         unsafe { self.fd.ioctl(ioctl::KVM_SET_CPUID2, Argument::Cpuid(&cpuid.header)) }.map(drop)
+    }
+
+    /// What firmware would leave in a processor. Of the first one, LINT0 takes what the 8259s send, and LINT1 is the NMI: SDM
+    /// volume 3, 11.5.1. All have fast string copies on, and memory that is written back where no range says otherwise (12.11.2.1).
+    #[inline(never)]
+    pub fn set_up(&self, first: bool) -> Result<(), Error> {
+        const LVT_LINT0: usize = 0x350;
+        const LVT_LINT1: usize = 0x360;
+        const DELIVER_EXTINT: u8 = 7;
+        const DELIVER_NMI: u8 = 4;
+        const MSR_IA32_MISC_ENABLE: u32 = 0x1a0;
+        const FAST_STRING: u64 = 1 << 0;
+        const MSR_MTRR_DEF_TYPE: u32 = 0x2ff;
+        const ENABLE_WRITE_BACK: u64 = 1 << 11 | 6;
+        if first {
+            let mut lapic = kvm_lapic_state { regs: [0; 1024] };
+            let out = Argument::Out(address(&raw mut lapic));
+            // SAFETY: the kernel fills it.
+            unsafe { self.fd.ioctl(ioctl::KVM_GET_LAPIC, out) }?;
+            for (register, delivery) in [(LVT_LINT0, DELIVER_EXTINT), (LVT_LINT1, DELIVER_NMI)] {
+                // Bits 10:8 say how; all others are 0: at once, edge, not masked.
+                lapic.regs[register..register + 4].copy_from_slice(&[0, delivery, 0, 0]);
+            }
+            // SAFETY: the kernel reads it.
+            unsafe {
+                self.fd.ioctl(ioctl::KVM_SET_LAPIC, Argument::Out(address(&raw const lapic)))
+            }?;
+        }
+        #[repr(C)]
+        struct Values {
+            header: kvm_msrs,
+            entries: [kvm_msr_entry; 2],
+        }
+        let entry = |index, data| kvm_msr_entry { index, reserved: 0, data };
+        let values = Values {
+            header: kvm_msrs { nmsrs: 2, ..Default::default() },
+            entries: [
+                entry(MSR_IA32_MISC_ENABLE, FAST_STRING),
+                entry(MSR_MTRR_DEF_TYPE, ENABLE_WRITE_BACK),
+            ],
+        };
+        let argument = Argument::Entries(values.header.nmsrs, address(&raw const values));
+        // SAFETY: the kernel reads the header and as many entries as it says. An MSR that it does not know, it leaves out.
+        unsafe { self.fd.ioctl(ioctl::KVM_SET_MSRS, argument) }.map(drop)
     }
 
     /// `KVM_SET_GUEST_DEBUG`: from now on `KVM_EXIT_DEBUG` follows each instruction.
@@ -115,7 +171,7 @@ impl Vcpu<'_> {
 
 impl Drop for Vcpu<'_> {
     fn drop(&mut self) {
-        // The handler must not write to a page that is about to be unmapped.
+        // The handler must not write to a page that is about to be unmapped; whose it is, is all the same then.
         // SAFETY: null is no byte.
         unsafe { signal::interrupt_at(null_mut()) };
     }
@@ -141,6 +197,7 @@ impl RunPage {
         self.0.start().cast()
     }
 
+    /// `immediate_exit`, which other threads may write too.
     fn immediate_exit(&self) -> *mut u8 {
         // SAFETY: inside the mapping.
         unsafe { &raw mut (*self.start()).immediate_exit }
@@ -150,6 +207,40 @@ impl RunPage {
     fn exit(&self) -> *mut kvm_run_exit {
         // SAFETY: inside the mapping.
         unsafe { &raw mut (*self.start()).exit }
+    }
+
+    /// Makes the next `KVM_RUN`, or the one that is going on and gets a signal, return EINTR.
+    pub fn interrupt(&self) {
+        // SAFETY: inside the mapping; the kernel's own access to this byte is a plain read.
+        unsafe { self.immediate_exit().write_volatile(1) };
+    }
+
+    /// Takes the next write out of the ring of coalesced ones.
+    pub fn coalesced(&mut self) -> Option<kvm_coalesced_mmio> {
+        const PAGE: usize = layout::PAGE_SIZE as usize;
+        let start = KVM_COALESCED_MMIO_PAGE_OFFSET * PAGE;
+        if self.0.size() < start + PAGE {
+            return None;
+        }
+        const HEADER: usize = size_of::<kvm_coalesced_mmio_ring>();
+        const ENTRIES: u32 = ((PAGE - HEADER) / size_of::<kvm_coalesced_mmio>()) as u32;
+        // SAFETY: inside the mapping, which this value owns.
+        let ring = unsafe { self.start().byte_add(start).cast::<kvm_coalesced_mmio_ring>() };
+        // SAFETY: likewise. Other vCPUs' threads are in the kernel when they fill it, or hold the lock that we hold; the
+        // kernel moves `last`, behind the entry that it has written.
+        unsafe {
+            let first = (&raw const (*ring).first).read_volatile();
+            let last = (&raw const (*ring).last).read_volatile();
+            if first == last || first >= ENTRIES {
+                return None;
+            }
+            core::sync::atomic::fence(SeqCst);
+            let entries = ring.byte_add(HEADER).cast::<kvm_coalesced_mmio>();
+            let entry = entries.add(first as usize).read_volatile();
+            core::sync::atomic::fence(SeqCst);
+            (&raw mut (*ring).first).write_volatile((first + 1) % ENTRIES);
+            Some(entry)
+        }
     }
 
     /// From now on each exit brings the registers along: KVM leaves them in the page.

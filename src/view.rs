@@ -1,6 +1,7 @@
 //! Guest memory as the instruments see it: by guest-physical address, and by the linear address that the guest
 //! itself uses.
 
+use crate::layout::HIGH;
 use crate::memory::Memory;
 use crate::sys::regs::kvm_sregs;
 use crate::vcpu::Vcpu;
@@ -10,10 +11,12 @@ use crate::x86::{CR4_PSE, PTE_ADDRESS, PTE_P, PTE_PS};
 pub struct View<'a> {
     /// Asked by `KVM_TRANSLATE` for what a linear address means.
     pub vcpu: &'a Vcpu<'a>,
-    /// Slot 0.
+    /// Slot 0, and what is above 4 GiB.
     pub memory: &'a Memory<'a>,
     /// Where slot 0 begins.
     pub base: u64,
+    /// Its size.
+    pub low: u64,
 }
 
 /// How a linear address is translated: by levels of so many tables.
@@ -47,7 +50,12 @@ impl Paging {
 impl View<'_> {
     /// Copies from a guest-physical address; `false` where not all of that is RAM.
     pub fn physical(&self, address: u64, bytes: &mut [u8]) -> bool {
-        address >= self.base && self.memory.read(address - self.base, bytes).is_ok()
+        let offset = match address.checked_sub(self.base) {
+            Some(offset) if offset < self.low => offset,
+            _ if address >= HIGH => self.low + (address - HIGH),
+            _ => return false,
+        };
+        self.memory.read(offset, bytes).is_ok()
     }
 
     /// Copies from a linear address, by the vCPU's own translation, as many of the bytes as there are: from

@@ -136,11 +136,11 @@ fn segment(selector: u16) -> kvm_segment {
     }
 }
 
-/// Writes the tables into RAM that begins at `base`; see [`layout::TABLES`].
+/// Writes the tables into RAM that begins at `base` and has `size` bytes below 4 GiB; see [`layout::TABLES`].
 #[inline(never)]
-pub fn write_tables(memory: &Memory, base: u64) -> Result<(), Error> {
+pub fn write_tables(memory: &Memory, base: u64, size: u64) -> Result<(), Error> {
     const NEXT: u64 = PTE_P | PTE_RW | PTE_US;
-    let place = layout::tables(memory.size());
+    let place = layout::tables(size);
     let tables = base + place;
     let mut page = [0u64; 512];
     for number in 0..layout::TABLES / PAGE_SIZE {
@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn the_tables_map_four_gibibytes_to_themselves() {
         let memory = Memory::map(Backing::Anonymous, RAM).unwrap();
-        write_tables(&memory, 0).unwrap();
+        write_tables(&memory, 0, RAM).unwrap();
         let entry = |table: u64, index: u64| {
             let mut bytes = [0; 8];
             memory.read((table & PTE_ADDRESS) + index * 8, &mut bytes).unwrap();

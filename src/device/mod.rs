@@ -1,4 +1,6 @@
 //! What answers a port. Where nothing does, a PC's bus floats: reads give ones, writes are lost.
 
+pub mod board;
 pub mod console;
 pub mod lesson;
+pub mod serial;

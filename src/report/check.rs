@@ -1,6 +1,7 @@
 //! `--check`: the host, examined, a finding a line.
 
 use super::failure;
+use crate::boot::files::Files;
 use crate::boot::flat::Image;
 use crate::cli::Options;
 use crate::error::{Call, Error};
@@ -60,8 +61,16 @@ fn examine(text: &mut Text, options: &Options, try_vcpu: TryVcpu) -> bool {
     {
         owner(text, path);
     }
-    let image = Image::open(options.image, options.image_room()).map(drop);
-    finding(text, options.image.to_bytes(), image);
+    let image = match options.kernel.map(|path| Files::open(options, path)) {
+        Some(Ok(Ok(Some(_)))) => Ok(()),
+        Some(Ok(Err(refused))) => {
+            super::refused(options, refused);
+            Err(Call::READ_KERNEL.error(libc::ENOEXEC))
+        }
+        Some(Err(error)) => Err(error),
+        None | Some(Ok(Ok(None))) => Image::open(options.image(), options.image_room()).map(drop),
+    };
+    finding(text, options.image().to_bytes(), image);
     good &= limits(text, options.memory) || options.backing == Backing::Anonymous;
     text.plain(if good { t!("It would start.\n") } else { t!("It would not start.\n") });
     good

@@ -8,6 +8,7 @@ mod registers;
 pub mod stats;
 pub mod trace;
 
+use crate::boot::kernel::Refused;
 use crate::cli::{Blame, Command, DEFAULT_BACKING, DEFAULT_IMAGE, Options, Wrong};
 use crate::errno::Errno;
 use crate::error::{Call, Error};
@@ -41,6 +42,14 @@ pub enum End {
     Done,
     /// Likewise: such a machine would not start.
     Unfit,
+    /// The guest switched its machine off.
+    Off,
+    /// The guest reset its machine.
+    Reset,
+    /// The guest asked for this status: [`crate::layout::TEST_EXIT`].
+    Status(u8),
+    /// The user left: Ctrl-A X.
+    Left,
 }
 
 /// What the user should know although the guest goes on.
@@ -74,7 +83,8 @@ pub const GUEST_DIED: i32 = 3;
 const HELP: Prose<3, 0> = t!("\
 Usage: %s [OPTIONS] [IMAGE]
 Runs IMAGE (default %s) in a KVM virtual machine:
-one vCPU, RAM in huge pages, port 0x10 on standard output.
+one vCPU, RAM in huge pages, port 0x10 on standard output. Or a kernel, on a
+small PC's board with its serial port on this terminal; Ctrl-A X leaves it.
 
 The machine:
   -m, --memory SIZE    RAM, default 16M; a multiple of the backing's page size
@@ -87,6 +97,13 @@ The machine:
       --mode MODE      the vCPU starts in real (default), protected, long or user mode
       --set REG=VALUE  and with this register: rax=1, cr4=0x20, cs.type=3
       --pause SECONDS  the pause after a newline (default 6; decimals; 0 for none)
+A kernel (--memory is 256M then, --pause 0):
+      --kernel FILE    a bzImage, an ELF vmlinux, a Multiboot kernel; else as IMAGE
+      --initrd FILE    for Linux, or a Multiboot module; up to four
+      --append STRING  its command line (Linux: default console=ttyS0)
+      --cpus N         vCPUs, a thread each (default 1)
+      --reset=restart  a reset starts it anew (default: end)
+      --irqchip        the board also for IMAGE: interrupt controllers, timer, devices
 What it does, on standard error:
       --trace[=calls,exits]  each call, each exit
       --step           each instruction
@@ -98,8 +115,9 @@ Instead of running:
   -h, --help   -V, --version
 
 SIZE, GPA and VALUE: decimal, or hexadecimal with 0x; K, M, G for KiB, MiB, GiB.
-Exit status: 0 the guest halted; 1 the host or the program failed;
-2 the command line; 3 the guest died; 128+N signal N.
+Exit status: 0 the guest halted, or switched its machine off, or reset it;
+1 the host or the program failed; 2 the command line; 3 the guest died;
+128+N signal N; (V << 1) | 1 a kernel wrote V to port 0xf4.
 ");
 
 /// Prints what `--help` or `--version` asks for.
@@ -191,7 +209,8 @@ pub fn status(end: End) -> i32 {
     match end {
         End::OutputClosed => 128 + libc::SIGPIPE,
         End::Stopped(signal) => 128 + signal,
-        End::Halted | End::Done => HALTED,
+        End::Halted | End::Done | End::Off | End::Reset | End::Left => HALTED,
+        End::Status(status) => status.into(),
         End::Unfit => FAILED,
         End::Died => GUEST_DIED,
     }
@@ -210,6 +229,31 @@ pub fn halted(program: &CStr, regs: &kvm_regs, sregs: &kvm_sregs) {
             0 => t!("no interrupt could wake it"),
             _ => t!("an interrupt could wake it, but nothing here sends one"),
         });
+    });
+}
+
+/// What is wrong with a kernel, in the order of [`What`].
+const REFUSALS: Lines<1, 1> = lines!(
+    "%s: ENOEXEC: truncated: %d bytes are missing",
+    "%s: E2BIG: RAM has %d bytes too few for it; raise --memory",
+    "%s: ENOEXEC: it is to be loaded at %x, where no RAM is free",
+    "%s: ENOEXEC: two of its parts are to be loaded at %x",
+    "%s: ENOEXEC: its first instruction, %x, is in no part that is loaded",
+    "%s: ENOEXEC: %d segments",
+    "%s: ENOEXEC: an ELF file, but no program for x86 (machine %d)",
+    "%s: ENOEXEC: Linux' boot protocol %x is older than 0x20c (Linux 3.8)",
+    "%s: ENOEXEC: a Linux kernel of 32 bits; one of 64 bits is needed",
+    "%s: ENOEXEC: a header that contradicts itself",
+    "%s: ENOEXEC: Multiboot flags %x ask for what there is not",
+    "%s: E2BIG: the initrd or the modules have %d bytes more than RAM has room for; raise --memory",
+    "%s: E2BIG: the command line has %d bytes more than there is room for",
+);
+
+/// Tells why a kernel can't be run.
+pub fn refused(options: &Options, Refused(what, number): Refused) {
+    let line = REFUSALS.get(what as usize);
+    message(options.program, &mut |text| {
+        text.say(line, &[options.image().to_bytes()], &[number]);
     });
 }
 
@@ -249,8 +293,12 @@ const WRONG: Lines<2, 3> = lines!(
     "%s %x: EFAULT: outside RAM, which is %x to %x",
     "%s %s: EINVAL: no such mode: real, protected, long or user",
     "%s %s: EINVAL: not a register and a value that fits, such as rax=1, cr4=0x20, cs.type=3",
-    "%s %s: E2BIG: more than eight",
+    "%s %s: E2BIG: too many: --set can be given eight times, --initrd four",
     "%s %s: EINVAL: nothing to trace: calls, exits or calls,exits",
+    "%s %s: EINVAL: end or restart",
+    "%s %s: E2BIG: at most %d, and what KVM_CAP_MAX_VCPUS says",
+    "%s: there is no --kernel that would take it",
+    "--base %x: EINVAL: a kernel's RAM begins at 0",
 );
 
 /// Tells what went wrong with the machine, and gives the exit status.
@@ -267,7 +315,15 @@ pub fn error(options: &Options, error: Error) -> i32 {
 fn failure(text: &mut Text, options: &Options, Error { call, errno }: Error) {
     let object = match call {
         Call::MAP_RUN => b"kvm_run",
-        Call::OPEN_IMAGE | Call::STAT_IMAGE | Call::READ_IMAGE => options.image.to_bytes(),
+        Call::OPEN_IMAGE
+        | Call::STAT_IMAGE
+        | Call::READ_IMAGE
+        | Call::OPEN_KERNEL
+        | Call::STAT_KERNEL
+        | Call::READ_KERNEL => options.image().to_bytes(),
+        Call::OPEN_INITRD | Call::STAT_INITRD | Call::READ_INITRD => b"--initrd",
+        Call::CLONE => b"a vCPU's thread",
+        Call::EVENTFD => b"an event",
         Call::OPEN_BACKING
         | Call::STAT_BACKING
         | Call::STATFS_BACKING
@@ -355,6 +411,22 @@ remedies! {
     Call::ioctl(ioctl::KVM_CREATE_VM), EBUSY => ": another hypervisor has the processor"
     Call::ioctl(ioctl::KVM_GET_VCPU_MMAP_SIZE), ERANGE => ": too small for struct kvm_run"
     Call::OPEN_IMAGE, ENOENT => ": no such image; `make install` brings one"
+    Call::OPEN_KERNEL, ENOENT => ": no such kernel"
+    Call::OPEN_INITRD, ENOENT => ": no such file"
+    Call::OPEN_KERNEL, EACCES | EPERM => ": you may not read it: chmod +r"
+    Call::OPEN_INITRD, EACCES | EPERM => ": you may not read it: chmod +r"
+    Call::OPEN_KERNEL, EISDIR => ": a directory; name a file in it"
+    Call::OPEN_INITRD, EISDIR => ": a directory; name a file in it"
+    Call::OPEN_KERNEL, ESPIPE => ": a kernel must be a file"
+    Call::OPEN_INITRD, ESPIPE => ": it must be a file"
+    Call::READ_KERNEL, ENODATA => ": it has become shorter meanwhile"
+    Call::READ_KERNEL, EFAULT => ": the backing has no page for it: a limit of the hugetlb cgroup?"
+    Call::READ_INITRD, ENODATA => ": it has become shorter meanwhile"
+    Call::READ_INITRD, EFAULT => ": the backing has no page for it: a limit of the hugetlb cgroup?"
+    Call::CLONE, EAGAIN => ": this user may have no more threads: ulimit -u"
+    Call::ioctl(ioctl::KVM_CREATE_VCPU), E2BIG => ": --cpus is more than KVM_CAP_MAX_VCPUS; --check says how many"
+    Call::ioctl(ioctl::KVM_CREATE_VCPU), EMFILE => ": raise ulimit -n"
+    Call::ioctl(ioctl::KVM_CREATE_IRQCHIP), ENOTTY => ": this KVM has no interrupt controllers of its own; a kernel needs them"
     Call::OPEN_IMAGE, EACCES => ": you may not read it: chmod +r"
     Call::OPEN_IMAGE, EISDIR => ": a directory; name a file in it"
     Call::OPEN_BACKING, EISDIR => ": a directory; name a file in it"

@@ -101,6 +101,39 @@ fn about(text: &mut Text, argument: &Argument) {
         }
         Argument::Debug(debug) => text.bits(debug.control.into(), b"ENABLE SINGLESTEP"),
         Argument::Cpuid(cpuid) => text.say(t!("%d entries"), &[], &[cpuid.nent.into()]),
+        Argument::Entries(count, _) => text.say(t!("%d entries"), &[], &[count.into()]),
+        Argument::Line(line) => {
+            text.say(t!("GSI %d, level %d"), &[], &[line.irq.into(), line.level.into()]);
+        }
+        Argument::IoEvent(event) => {
+            let numbers = [
+                event.fd as u64,
+                event.addr,
+                event.len.into(),
+                event.datamatch,
+                event.flags.into(),
+            ];
+            text.say(t!("fd %d, at %x, len %d, value %x, flags %d"), &[], &numbers);
+            text.bits(event.flags.into(), b"DATAMATCH PIO DEASSIGN");
+        }
+        Argument::IrqEvent(event) => {
+            text.say(
+                t!("fd %d, GSI %d, flags %d"),
+                &[],
+                &[event.fd.into(), event.gsi.into(), event.flags.into()],
+            );
+            text.bits(event.flags.into(), b"DEASSIGN RESAMPLE");
+        }
+        Argument::Message(message) => {
+            text.say(
+                t!("address %x, data %x"),
+                &[],
+                &[message.address_lo.into(), message.data.into()],
+            );
+        }
+        Argument::Zone(zone) => {
+            text.say(t!("at %x, %z"), &[], &[zone.addr, zone.size.into()]);
+        }
     }
 }
 
@@ -128,6 +161,8 @@ pub enum Reply {
     Hypercall,
     /// The lessons' MSR.
     Msr,
+    /// The board's.
+    Board,
     /// A #GP in the guest.
     Fault,
     /// The end of the run.
@@ -144,16 +179,21 @@ const REPLIES: Lines<0, 0> = lines!(
     " -> doorbell",
     " -> answered",
     " -> the lessons' MSR",
+    " -> the board",
     " -> #GP in the guest",
     " -> the run ends",
 );
 
-/// Shows an exit after it was answered: its number and name, where, its data, and the answer.
-pub fn exit(time: u64, page: &mut RunPage, reply: Reply) {
+/// Shows an exit after it was answered: of which vCPU, if there are several, its number and name, where, its
+/// data, and the answer.
+pub fn exit(time: u64, cpu: Option<u32>, page: &mut RunPage, reply: Reply) {
     line(time, &mut |text| {
         let number = page.exit_reason();
         let words = [super::name(number)];
         let rip = page.registers().regs.rip;
+        if let Some(cpu) = cpu {
+            text.say(t!("vCPU %d "), &[], &[cpu.into()]);
+        }
         text.say(t!("exit %d KVM_EXIT_%s, rip %x"), &words, &[number.into(), rip]);
         match exit::decode(page) {
             Exit::Port { write, port, size, data } => {

@@ -25,3 +25,6 @@ pub struct kvm_cpuid_entry2 {
     pub edx: u32,
     pub padding: [u32; 3],
 }
+
+/// In `flags`: the entry is for one value of ECX. The spelling is the kernel's.
+pub const KVM_CPUID_FLAG_SIGNIFCANT_INDEX: u32 = 1 << 0;

@@ -8,6 +8,7 @@
 use super::cap::kvm_enable_cap;
 use super::cpuid::kvm_cpuid2;
 use super::debug::{kvm_guest_debug, kvm_translation};
+use super::irqchip::*;
 use super::memory::{kvm_dirty_log, kvm_userspace_memory_region};
 use super::regs::{kvm_regs, kvm_sregs};
 use crate::words;
@@ -60,6 +61,8 @@ names! {
     KVM_SET_USER_MEMORY_REGION KVM_GET_VCPU_MMAP_SIZE KVM_CREATE_VCPU KVM_GET_SREGS KVM_SET_SREGS
     KVM_SET_REGS KVM_RUN KVM_GET_REGS KVM_CHECK_EXTENSION KVM_GET_SUPPORTED_CPUID KVM_SET_CPUID2
     KVM_ENABLE_CAP KVM_SET_GUEST_DEBUG KVM_TRANSLATE KVM_GET_DIRTY_LOG KVM_GET_STATS_FD
+    KVM_CREATE_IRQCHIP KVM_CREATE_PIT2 KVM_SET_GSI_ROUTING KVM_IRQ_LINE KVM_SIGNAL_MSI KVM_IRQFD KVM_IOEVENTFD
+    KVM_REGISTER_COALESCED_MMIO KVM_GET_LAPIC KVM_SET_LAPIC KVM_SET_MSRS
 }
 
 // Where this program has no use for a structure, its size stands as a number and its name in the
@@ -124,7 +127,7 @@ requests! {
     /// 4.24, IRQCHIP. PIC, IOAPIC and a local APIC for each vCPU, all in the kernel.
     KVM_CREATE_IRQCHIP = _IO(0x60);
     /// 4.25, IRQCHIP. `kvm_irq_level`: sets an interrupt line.
-    KVM_IRQ_LINE = _IOW(0x61, 8);
+    KVM_IRQ_LINE = _IOW(0x61, size_of::<kvm_irq_level>());
     /// 4.26, IRQCHIP. `kvm_irqchip`: one controller's state.
     KVM_GET_IRQCHIP = _IOWR(0x62, 520);
     /// 4.27, IRQCHIP. The reverse; its number says "read" although it writes.
@@ -138,13 +141,13 @@ requests! {
     /// IRQ_INJECT_STATUS. Like `KVM_IRQ_LINE`, and says whether the interrupt was taken.
     KVM_IRQ_LINE_STATUS = _IOWR(0x67, 8);
     /// 4.116, COALESCED_MMIO, COALESCED_PIO. `kvm_coalesced_mmio_zone`: writes go to a ring.
-    KVM_REGISTER_COALESCED_MMIO = _IOW(0x67, 16);
+    KVM_REGISTER_COALESCED_MMIO = _IOW(0x67, size_of::<kvm_coalesced_mmio_zone>());
     /// 4.116. The reverse.
     KVM_UNREGISTER_COALESCED_MMIO = _IOW(0x68, 16);
     /// `kvm_assigned_pci_dev`. Device assignment before VFIO, gone since Linux 4.12.
     KVM_ASSIGN_PCI_DEVICE = _IOR(0x69, 64);
     /// 4.52, IRQ_ROUTING. `kvm_irq_routing`: which pin or message each GSI is.
-    KVM_SET_GSI_ROUTING = _IOW(0x6a, 8);
+    KVM_SET_GSI_ROUTING = _IOW(0x6a, size_of::<kvm_irq_routing>());
     /// `kvm_assigned_irq`. Gone.
     KVM_ASSIGN_DEV_IRQ = _IOW(0x70, 64);
     /// 4.99, REINJECT_CONTROL. `kvm_reinject_control` passed by address, encoded without size.
@@ -158,13 +161,13 @@ requests! {
     /// `kvm_assigned_irq`. Gone.
     KVM_DEASSIGN_DEV_IRQ = _IOW(0x75, 64);
     /// 4.75, IRQFD. `kvm_irqfd`: an eventfd that raises a GSI.
-    KVM_IRQFD = _IOW(0x76, 32);
+    KVM_IRQFD = _IOW(0x76, size_of::<kvm_irqfd>());
     /// 4.71, PIT2. `kvm_pit_config`: the interval timer, in the kernel.
-    KVM_CREATE_PIT2 = _IOW(0x77, 64);
+    KVM_CREATE_PIT2 = _IOW(0x77, size_of::<kvm_pit_config>());
     /// 4.41, SET_BOOT_CPU_ID. Which vCPU boots; before the first vCPU.
     KVM_SET_BOOT_CPU_ID = _IO(0x78);
     /// 4.59, IOEVENTFD. `kvm_ioeventfd`: an eventfd that a write to a port or address signals.
-    KVM_IOEVENTFD = _IOW(0x79, 64);
+    KVM_IOEVENTFD = _IOW(0x79, size_of::<kvm_ioeventfd>());
     /// 4.28, XEN_HVM. `kvm_xen_hvm_config`: the hypercall page.
     KVM_XEN_HVM_CONFIG = _IOW(0x7a, 56);
     /// 4.30, ADJUST_CLOCK. `kvm_clock_data`: the paravirtual clock.
@@ -178,7 +181,7 @@ requests! {
     /// `kvm_assigned_pci_dev`. Gone.
     KVM_ASSIGN_SET_INTX_MASK = _IOW(0xa4, 64);
     /// 4.71, SIGNAL_MSI. `kvm_msi`: sends a message interrupt.
-    KVM_SIGNAL_MSI = _IOW(0xa5, 32);
+    KVM_SIGNAL_MSI = _IOW(0xa5, size_of::<kvm_msi>());
     /// 4.120, PMU_EVENT_FILTER, Linux 5.3. `kvm_pmu_event_filter`.
     KVM_SET_PMU_EVENT_FILTER = _IOW(0xb2, 32);
     /// 4.113, HYPERV_EVENTFD, Linux 4.17. `kvm_hyperv_eventfd`.
@@ -222,7 +225,7 @@ requests! {
     /// 4.18. `kvm_msrs`: reads the MSRs that it lists; returns how many it could.
     KVM_GET_MSRS = _IOWR(0x88, 8);
     /// 4.19. Writes them; returns how many it could.
-    KVM_SET_MSRS = _IOW(0x89, 8);
+    KVM_SET_MSRS = _IOW(0x89, size_of::<kvm_msrs>());
     /// 4.20. `kvm_cpuid`, without sub-leaves; see `KVM_SET_CPUID2`.
     KVM_SET_CPUID = _IOW(0x8a, 8);
     /// 4.21. `kvm_signal_mask`: the signals blocked while in `KVM_RUN`.
@@ -232,9 +235,9 @@ requests! {
     /// 4.23.
     KVM_SET_FPU = _IOW(0x8d, 416);
     /// 4.57, IRQCHIP. `kvm_lapic_state`: the local APIC's registers.
-    KVM_GET_LAPIC = _IOR(0x8e, 1024);
+    KVM_GET_LAPIC = _IOR(0x8e, size_of::<kvm_lapic_state>());
     /// 4.58, IRQCHIP.
-    KVM_SET_LAPIC = _IOW(0x8f, 1024);
+    KVM_SET_LAPIC = _IOW(0x8f, size_of::<kvm_lapic_state>());
     /// 4.20, EXT_CPUID. `kvm_cpuid2`: what CPUID says in the guest.
     KVM_SET_CPUID2 = _IOW(0x90, size_of::<kvm_cpuid2>());
     /// 4.20, EXT_CPUID.

@@ -9,6 +9,7 @@
 //! - [`exit`]: why `KVM_RUN` came back
 //! - [`run`]: the page that user space and KVM share for a vCPU
 //! - [`regs`]: registers and segments
+//! - [`irqchip`]: interrupt controllers in the kernel, and events that it carries
 //! - [`cpuid`]: what the guest's CPUID says
 //! - [`memory`]: slots of guest memory, and which of their pages were written
 //! - [`cap`]: what a kernel can do
@@ -23,6 +24,7 @@ pub mod cpuid;
 pub mod debug;
 pub mod exit;
 pub mod ioctl;
+pub mod irqchip;
 pub mod memory;
 pub mod regs;
 pub mod run;

@@ -1,0 +1,248 @@
+//! A machine with a board: interrupt controllers in the kernel, several vCPUs, a serial port.
+//!
+//! ```text
+//!   first thread: attend            a thread each: vcpu
+//!   ┌──────────────────────┐       ┌──────────────────────┐
+//!   │ standard input ──────┼─▶ the │ KVM_RUN              │
+//!   │ standard output ◀────┼─ lock ┼▶ answer, under the   │
+//!   │ signals, the end     │◀ wake ┼─ lock                │
+//!   └──────────────────────┘       └──────────────────────┘
+//! ```
+//!
+//! The first thread gets all signals, and all input, and writes out what the serial port sends when the guest has been quiet
+//! for a moment. Whichever vCPU comes to an end leaves a note of it and wakes the first thread, which then tells the
+//! others to stop, waits until they have, and tells how it went.
+
+use crate::answer::Devices;
+use crate::cli::{Options, STATS};
+use crate::device::board::Board;
+use crate::error::{Call, Error};
+use crate::fd::{self, Buffer, Fd};
+use crate::kvm::Kvm;
+use crate::layout;
+use crate::machine::{Cpu, Machine, other_vcpu, without_output};
+use crate::report::End;
+use crate::signal;
+use crate::sys::cap::KVM_CAP_MAX_VCPUS;
+use crate::sys::ioctl;
+use crate::sys::run::kvm_sync_regs;
+use crate::terminal::{Key, Keys, Terminal};
+use crate::thread::{Lock, Row, Thread};
+use crate::vm::Vm;
+use core::cell::UnsafeCell;
+
+/// The interrupt controllers and the timer; the lines as a PC has them.
+#[inline(never)]
+pub fn interrupts(vm: &Vm) -> Result<(), Error> {
+    vm.create_irqchip()?;
+    vm.set_routing(None)?;
+    vm.create_pit()
+}
+
+/// Whether KVM has as many vCPUs: E2BIG.
+pub fn enough_cpus(options: &Options, kvm: &Kvm) -> Result<(), Error> {
+    match options.cpus {
+        2.. if options.cpus > kvm.check_extension(KVM_CAP_MAX_VCPUS)? as u32 => {
+            Err(Call::ioctl(ioctl::KVM_CREATE_VCPU).error(libc::E2BIG))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A vCPU, and the thread that runs it.
+struct Runner<'m> {
+    thread: Thread,
+    shared: *const Lock<Machine<'m>>,
+    /// The thread's, from its start to its end.
+    cpu: UnsafeCell<Cpu<'m>>,
+}
+
+/// What a vCPU's thread does.
+extern "C" fn vcpu(runner: *const ()) {
+    // SAFETY: `run` keeps the runners and what is shared until the threads have ended.
+    let (shared, cpu) = unsafe {
+        let runner = &*runner.cast::<Runner>();
+        (&*runner.shared, &mut *runner.cpu.get())
+    };
+    let end = loop {
+        // Whoever sets this sets immediate_exit afterwards, and then sends a signal.
+        if signal::stopped() {
+            return;
+        }
+        match cpu.enter(shared) {
+            Ok(None) => {}
+            Ok(Some(end)) => break Ok(end),
+            Err(error) => break Err(error),
+        }
+    };
+    let mut machine = shared.lock();
+    // The first end counts.
+    if machine.end.is_none() {
+        machine.end = Some((cpu.number, end));
+    }
+    if let Some(wake) = &machine.wake {
+        wake.ring();
+    }
+}
+
+/// Runs a machine to its end: makes the other vCPUs and all threads, attends to them, and stops them in order.
+#[inline(never)]
+pub fn run<'m>(
+    mut machine: Machine<'m>,
+    first: Cpu<'m>,
+    kvm: &Kvm,
+    has_kernel: bool,
+) -> Result<End, Error> {
+    let options = machine.options;
+    enough_cpus(options, kvm)?;
+    set_devices(&mut machine.devices, has_kernel)?;
+    machine.wake = Some(Fd::event()?);
+    let shared = Lock::new(machine);
+    let mut runners = Row::new(options.cpus as usize)?;
+    let mut cpu = first;
+    loop {
+        let mut machine = shared.lock();
+        machine.watch(&mut cpu)?;
+        let next = cpu.number + 1;
+        let (thread, cell) = (Thread::none(), UnsafeCell::new(cpu));
+        runners.push(Runner { thread, shared: &raw const shared, cpu: cell });
+        if next == options.cpus {
+            break;
+        }
+        let vcpu = other_vcpu(options, kvm, &machine.vm, next)?;
+        cpu = Cpu::new(next, vcpu, &kvm_sync_regs::default());
+    }
+
+    signal::install_all(options.wants(STATS));
+    let terminal = has_kernel.then(Terminal::take);
+    signal::stop_all(false);
+    // SAFETY: each once; `stop` waits for all, below, before any of this goes.
+    let started = signal::alone(|| {
+        runners.iter().try_for_each(|runner| unsafe {
+            runner.thread.start(vcpu, (&raw const *runner).cast())
+        })
+    });
+    let attended = started.and_then(|()| attend(&shared));
+    stop(&runners);
+    drop(terminal);
+
+    let mut machine = shared.lock();
+    let (number, end) = match (attended, machine.end.take()) {
+        (Ok(None), Some(end)) => end,
+        (Ok(None), None) => (0, Ok(End::Left)),
+        (Ok(Some(end)), _) => (0, Ok(end)),
+        (Err(error), _) => (0, Err(error)),
+    };
+    match runners.get(number as usize) {
+        // SAFETY: its thread has ended.
+        Some(runner) => machine.finish(end, unsafe { &mut *runner.cpu.get() }),
+        None => end,
+    }
+}
+
+/// The board's devices, after power-on.
+#[inline(never)]
+fn set_devices(devices: &mut Devices, has_kernel: bool) -> Result<(), Error> {
+    let scratch = Buffer::new(layout::TEST_MEMORY_SIZE as usize)?;
+    devices.set_board(Board::new(libc::STDOUT_FILENO, Some(scratch)), has_kernel);
+    Ok(())
+}
+
+/// Makes all vCPUs leave the guest, and waits until their threads have ended.
+fn stop(runners: &[Runner]) {
+    signal::stop_all(true);
+    for runner in runners {
+        // SAFETY: a shared reference, to a byte that is written as a whole.
+        unsafe { (*runner.cpu.get()).vcpu.page().interrupt() };
+        runner.thread.signal(signal::KICK);
+    }
+    for runner in runners {
+        runner.thread.join();
+    }
+}
+
+/// How long the serial port's output may gather, in nanoseconds: a moment for a reader, and for a guest time to say more.
+const MOMENT: u64 = 2_000_000;
+
+/// Attends to input, output and signals until the machine is to end. `None`: a vCPU has ended it.
+#[inline(never)]
+fn attend(shared: &Lock<Machine>) -> Result<Option<End>, Error> {
+    let mut keys = Keys::default();
+    let mut open = true;
+    let mut since = None;
+    loop {
+        while signal::asked() {
+            shared.lock().show_stats();
+        }
+        if let Some(signal) = signal::caught() {
+            return Ok(Some(End::Stopped(signal)));
+        }
+        let mut machine = shared.lock();
+        if machine.end.is_some() {
+            return Ok(None);
+        }
+        let (room, waits) = match &machine.devices.board {
+            Some(board) => (board.serial.room(), board.serial.waits),
+            None => (0, false),
+        };
+        let now = if waits { fd::now() } else { 0 };
+        let left = match (waits, since) {
+            (false, _) => {
+                since = None;
+                None
+            }
+            (true, None) => {
+                since = Some(now);
+                Some(MOMENT)
+            }
+            (true, Some(since)) => Some(MOMENT.saturating_sub(now.saturating_sub(since))),
+        };
+        if left == Some(0) {
+            since = None;
+            if let Err(errno) = machine.flush() {
+                return without_output(errno).map(Some);
+            }
+            continue;
+        }
+        machine.starving = room == 0;
+        let wake = machine.wake.as_ref().map_or(-1, Fd::raw);
+        drop(machine);
+
+        let look = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+        // A negative number is none.
+        let input = if room > 0 && open { libc::STDIN_FILENO } else { -1 };
+        let mut fds = [look(wake), look(input)];
+        signal::attend(&mut fds, left);
+        if fds[0].revents != 0 {
+            if let Some(wake) = &shared.lock().wake {
+                wake.count();
+            }
+        }
+        if fds[1].revents != 0 {
+            let mut bytes = [0; 16];
+            let bytes = bytes.get_mut(..room).unwrap_or_default();
+            match fd::read_now(libc::STDIN_FILENO, bytes) {
+                Ok(0) => open = false,
+                Ok(count) => {
+                    for &byte in bytes.get(..count).unwrap_or_default() {
+                        match keys.look(byte) {
+                            Key::Byte(byte) => receive(&mut shared.lock(), byte)?,
+                            Key::Nothing => {}
+                            Key::Leave => return Ok(Some(End::Left)),
+                        }
+                    }
+                }
+                // Nothing there after all; or nothing that can be read.
+                Err(errno) => open = matches!(errno.0, libc::EAGAIN | libc::EINTR),
+            }
+        }
+    }
+}
+
+/// The serial port receives a byte.
+fn receive(machine: &mut Machine, byte: u8) -> Result<(), Error> {
+    if let Some(board) = &mut machine.devices.board {
+        board.serial.receive(byte);
+    }
+    machine.serial()
+}

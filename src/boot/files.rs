@@ -1,0 +1,121 @@
+//! The files of a kernel: opened and looked at before anything is changed, and read straight into RAM.
+
+use crate::boot::kernel::{self, Plan, Protocol, Refused};
+use crate::boot::mode::{self, Mode};
+use crate::boot::{acpi, linux, multiboot};
+use crate::cli::{INITRDS, Options};
+use crate::error::{Call, Error};
+use crate::fd::Fd;
+use crate::layout::{LINUX_GDT, MULTIBOOT_INFO, ZERO_PAGE};
+use crate::memory::Memory;
+use crate::sys::regs::{kvm_regs, kvm_sregs};
+use core::ffi::CStr;
+
+/// A kernel, its initrds or modules, and what is to be done with them.
+pub struct Files {
+    kernel: Fd,
+    initrds: [Option<Fd>; INITRDS],
+    sizes: [u64; INITRDS],
+    /// Where the first initrd goes.
+    first: u64,
+    pub plan: Plan,
+}
+
+/// Opens a file that is to be read from any place in it. Gives its size too.
+fn open(open: Call, stat: Call, path: &CStr) -> Result<(Fd, u64), Error> {
+    let file = Fd::open(open, path, libc::O_RDONLY | libc::O_NONBLOCK, 0)?;
+    let status = file.stat(stat)?;
+    match status.st_mode & libc::S_IFMT {
+        libc::S_IFREG => Ok((file, status.st_size as u64)),
+        libc::S_IFDIR => Err(open.error(libc::EISDIR)),
+        _ => Err(open.error(libc::ESPIPE)),
+    }
+}
+
+impl Files {
+    /// Opens a kernel and what goes with it, and plans; `None` where it is a flat image. The inner error is a kernel
+    /// that can't be, in this RAM.
+    #[inline(never)]
+    pub fn open(options: &Options, path: &CStr) -> Result<Result<Option<Files>, Refused>, Error> {
+        let (kernel, size) = open(Call::OPEN_KERNEL, Call::STAT_KERNEL, path)?;
+        let mut read = |offset, bytes: &mut [u8]| {
+            let len = bytes.len();
+            kernel.read_from(offset, bytes) == Ok(len)
+        };
+        let plan = match kernel::plan(size, &mut read, options.low_end()) {
+            Ok(plan) if plan.protocol == Protocol::Flat => return Ok(Ok(None)),
+            Ok(plan) => plan,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let (mut initrds, mut sizes) = ([const { None }; INITRDS], [0; INITRDS]);
+        for (number, path) in options.initrds() {
+            let (file, size) = open(Call::OPEN_INITRD, Call::STAT_INITRD, path)?;
+            if let (Some(initrd), Some(place)) = (initrds.get_mut(number), sizes.get_mut(number)) {
+                (*initrd, *place) = (Some(file), size);
+            }
+        }
+        let line = options.command_line(plan.protocol).len() as u64;
+        if line > plan.command_line {
+            let by = line - plan.command_line;
+            return Ok(Err(Refused(kernel::What::CommandLine, by)));
+        }
+        let first = match plan.place(sizes.get(..options.initrds().count()).unwrap_or_default()) {
+            Ok(first) => first,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        Ok(Ok(Some(Files { kernel, initrds, sizes, first, plan })))
+    }
+
+    /// Puts all into RAM: the pieces, the initrds, what the protocol says of them, and ACPI's tables.
+    #[inline(never)]
+    pub fn load(&self, options: &Options, memory: &Memory) -> Result<Result<(), Refused>, Error> {
+        for piece in self.plan.pieces() {
+            memory.read_file(Call::READ_KERNEL, &self.kernel, piece.from, piece.to, piece.size)?;
+        }
+        let mut modules = [(0, 0, &b""[..]); INITRDS];
+        let mut end = self.first;
+        for (number, path) in options.initrds() {
+            let size = self.sizes.get(number).copied().unwrap_or(0);
+            let at = self.plan.next(end);
+            if let Some(Some(file)) = self.initrds.get(number) {
+                memory.read_file(Call::READ_INITRD, file, 0, at, size)?;
+            }
+            if let Some(module) = modules.get_mut(number) {
+                *module = (at, size, path.to_bytes());
+            }
+            end = at + size;
+        }
+        acpi::write(memory, options.cpus)?;
+        let ram = [options.low_size(), options.memory - options.low_size()];
+        let line = options.command_line(self.plan.protocol);
+        if self.plan.protocol == Protocol::Linux {
+            let initrd = (self.first, end - self.first);
+            return linux::write(&self.plan, memory, ram, initrd, line).map(Ok);
+        }
+        let modules = modules.get(..options.initrds().count()).unwrap_or_default();
+        let name = options.kernel.unwrap_or_default().to_bytes();
+        multiboot::write(memory, ram, modules, name, line)
+    }
+
+    /// The mode in which the kernel starts.
+    pub fn mode(&self) -> Mode {
+        if self.plan.protocol == Protocol::Linux { Mode::Long } else { Mode::Protected }
+    }
+
+    /// The registers with which it starts.
+    #[inline(never)]
+    pub fn registers(&self, options: &Options, sregs: &mut kvm_sregs) -> kvm_regs {
+        let regs = mode::registers(self.mode(), self.plan.entry, options.low_end(), sregs);
+        if self.plan.protocol == Protocol::Multiboot {
+            return kvm_regs { rax: multiboot::MAGIC, rbx: MULTIBOOT_INFO, ..regs };
+        }
+        // "64-bit Boot Protocol": __BOOT_CS is 0x10, __BOOT_DS is 0x18; RSI has the zero page.
+        sregs.gdt.base = LINUX_GDT;
+        sregs.gdt.limit = 4 * 8 - 1;
+        sregs.cs.selector = 0x10;
+        for segment in [&mut sregs.ds, &mut sregs.es, &mut sregs.fs, &mut sregs.gs, &mut sregs.ss] {
+            segment.selector = 0x18;
+        }
+        kvm_regs { rsi: ZERO_PAGE, ..regs }
+    }
+}

@@ -1,0 +1,175 @@
+//! Linux: a bzImage, or the vmlinux that is in it, entered in 64-bit mode. `Documentation/arch/x86/boot.rst` (until 6.5
+//! `Documentation/x86/boot.rst`), "The Real-Mode Kernel Header" and "64-bit Boot Protocol"; `zero-page.rst` beside it.
+//!
+//! The real-mode half of a bzImage, which would ask the BIOS for all this, is left out: we fill its answers in.
+
+use crate::boot::kernel::{Piece, Plan, Protocol, Read, Refused, What, map, number, put};
+use crate::error::Error;
+use crate::layout::*;
+use crate::memory::Memory;
+
+/// The first bytes of the file, as far as `struct setup_header` can reach.
+pub type Header = HeaderBytes;
+const HEADER: usize = 0x290;
+
+/// Bytes that a derived `Default` has no length for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeaderBytes([u8; HEADER]);
+
+impl Default for HeaderBytes {
+    fn default() -> Self {
+        HeaderBytes([0; HEADER])
+    }
+}
+
+// Offsets in the file, and in the zero page.
+const ACPI_RSDP_ADDR: usize = 0x070;
+const E820_ENTRIES: usize = 0x1e8;
+const SETUP_SECTS: usize = 0x1f1;
+const SYSSIZE: usize = 0x1f4;
+const BOOT_FLAG: usize = 0x1fe;
+/// The distance from behind this byte to the header's end.
+const HEADER_LENGTH: usize = 0x201;
+const MAGIC: usize = 0x202;
+const VERSION: usize = 0x206;
+const TYPE_OF_LOADER: usize = 0x210;
+const LOADFLAGS: usize = 0x211;
+const RAMDISK_IMAGE: usize = 0x218;
+const RAMDISK_SIZE: usize = 0x21c;
+const CMD_LINE_PTR: usize = 0x228;
+const INITRD_ADDR_MAX: usize = 0x22c;
+const KERNEL_ALIGNMENT: usize = 0x230;
+const RELOCATABLE_KERNEL: usize = 0x234;
+const XLOADFLAGS: usize = 0x236;
+const CMDLINE_SIZE: usize = 0x238;
+const PREF_ADDRESS: usize = 0x258;
+const INIT_SIZE: usize = 0x260;
+const E820_TABLE: usize = 0x2d0;
+
+/// `boot_flag`.
+const FLAG: u64 = 0xaa55;
+/// `header`: "HdrS".
+const HDRS: u64 = 0x5372_6448;
+/// The first that tells of a 64-bit entry: 2.12, Linux 3.8.
+const OLDEST: u64 = 0x020c;
+/// `loadflags`: the kernel goes to 1 MiB or above.
+const LOADED_HIGH: u64 = 1 << 0;
+/// `xloadflags`: it has an entry for 64-bit mode, 0x200 behind where it was loaded.
+const XLF_KERNEL_64: u64 = 1 << 0;
+const ENTRY_64: u64 = 0x200;
+/// A loader without a number of its own.
+const UNDEFINED_LOADER: u64 = 0xff;
+
+/// Plans a bzImage; `false` where the file is none.
+#[inline(never)]
+pub fn plan(plan: &mut Plan, size: u64, read: Read) -> Result<bool, Refused> {
+    let bytes = &mut plan.header.0;
+    if !read(0, bytes) || number(bytes, MAGIC, 4) != HDRS || number(bytes, BOOT_FLAG, 2) != FLAG {
+        bytes.fill(0);
+        return Ok(false);
+    }
+    let [version, flags] = [VERSION, XLOADFLAGS].map(|at| number(bytes, at, 2));
+    if version < OLDEST {
+        return Err(Refused(What::OldLinux, version));
+    }
+    if flags & XLF_KERNEL_64 == 0 {
+        return Err(Refused(What::Linux32, 0));
+    }
+    // 0 means 4, and the boot sector comes first.
+    let sectors = match number(bytes, SETUP_SECTS, 1) {
+        0 => 4,
+        sectors => sectors,
+    };
+    let from = (sectors + 1) * 512;
+    let [paragraphs, init_size, alignment] =
+        [SYSSIZE, INIT_SIZE, KERNEL_ALIGNMENT].map(|at| number(bytes, at, 4));
+    let missing = (from + paragraphs * 16).saturating_sub(size);
+    // The last paragraph need not be whole.
+    if missing >= 16 || size <= from {
+        return Err(Refused(What::Truncated, missing.max(1)));
+    }
+    if !alignment.is_power_of_two() || number(bytes, LOADFLAGS, 1) & LOADED_HIGH == 0 {
+        return Err(Refused(What::BadHeader, 0));
+    }
+
+    // Where it wants to be; or, if RAM ends before, as low as it may.
+    let (size, preferred) = (size - from, number(bytes, PREF_ADDRESS, 8));
+    let room = init_size.max(size);
+    let fits = |at: u64| at.saturating_add(room) <= plan.initrd_limit;
+    let relocatable = number(bytes, RELOCATABLE_KERNEL, 1) != 0;
+    let lowest = MIB.next_multiple_of(alignment);
+    let to = if !fits(preferred) && relocatable && lowest < preferred { lowest } else { preferred };
+
+    plan.protocol = Protocol::Linux;
+    plan.entry = to.saturating_add(ENTRY_64);
+    // An older kernel says nothing, and means 255.
+    plan.command_line = match number(bytes, CMDLINE_SIZE, 4) {
+        0 => 255,
+        size => size.min(MULTIBOOT_INFO - COMMAND_LINE - 1),
+    };
+    plan.initrd_limit = plan.initrd_limit.min(number(bytes, INITRD_ADDR_MAX, 4) + 1);
+    plan.add(Piece { from, size, to, room })?;
+    Ok(true)
+}
+
+/// Completes the plan of a vmlinux, whose ELF header has told the rest: its entry takes what a bzImage's code would hand
+/// on.
+pub fn of_elf(plan: &mut Plan) {
+    plan.protocol = Protocol::Linux;
+    plan.command_line = MULTIBOOT_INFO - COMMAND_LINE - 1;
+    let header = &mut plan.header.0;
+    for (at, value, size) in [
+        (BOOT_FLAG, FLAG, 2),
+        (HEADER_LENGTH, (HEADER - MAGIC) as u64, 1),
+        (MAGIC, HDRS, 4),
+        (VERSION, OLDEST, 2),
+        (LOADFLAGS, LOADED_HIGH, 1),
+        (KERNEL_ALIGNMENT, 2 << 20, 4),
+        (INITRD_ADDR_MAX, HOLE - 1, 4),
+    ] {
+        put(header, at, value, size);
+    }
+}
+
+/// Writes the zero page, the command line, and the GDT. `low` and `high` are the sizes of RAM below and above the
+/// hole; `initrd` its place and its size.
+#[inline(never)]
+pub fn write(
+    plan: &Plan,
+    memory: &Memory,
+    [low, high]: [u64; 2],
+    (at, size): (u64, u64),
+    command_line: &[u8],
+) -> Result<(), Error> {
+    let mut page = [0; PAGE_SIZE as usize];
+    let header = &plan.header.0;
+    let end = (MAGIC + number(header, HEADER_LENGTH, 1) as usize).min(HEADER);
+    if let (Some(to), Some(from)) = (page.get_mut(SETUP_SECTS..end), header.get(SETUP_SECTS..end)) {
+        to.copy_from_slice(from);
+    }
+    let mut entries = 0;
+    for (start, length, usable) in map(low, high) {
+        if length > 0 {
+            let entry = E820_TABLE + 20 * entries;
+            put(&mut page, entry, start, 8);
+            put(&mut page, entry + 8, length, 8);
+            put(&mut page, entry + 16, if usable { 1 } else { 2 }, 4);
+            entries += 1;
+        }
+    }
+    for (at, value, size) in [
+        (E820_ENTRIES, entries as u64, 1),
+        (ACPI_RSDP_ADDR, ACPI, 8),
+        (TYPE_OF_LOADER, UNDEFINED_LOADER, 1),
+        (RAMDISK_IMAGE, if size > 0 { at } else { 0 }, 4),
+        (RAMDISK_SIZE, size, 4),
+        (CMD_LINE_PTR, COMMAND_LINE, 4),
+    ] {
+        put(&mut page, at, value, size);
+    }
+    memory.write(ZERO_PAGE, &page)?;
+    memory.write_all(COMMAND_LINE, command_line)?;
+    // Behind it RAM is zero: the line's end. Two empty descriptors, then 64-bit code and flat data.
+    let gdt = [0, 0, 0x00af_9b00_0000_ffff, 0x00cf_9300_0000_ffff_u64].map(u64::to_le_bytes);
+    memory.write(LINUX_GDT, gdt.as_flattened())
+}

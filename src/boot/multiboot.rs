@@ -1,0 +1,159 @@
+//! Multiboot, version 0.6.96: kernels that a header within the file's first 8 KiB describes, entered in 32-bit
+//! protected mode without paging. The numbers of its sections are those of the specification.
+
+use crate::boot::elf;
+use crate::boot::kernel::{Piece, Plan, Protocol, Read, Refused, What, map, number, put};
+use crate::error::Error;
+use crate::layout::*;
+use crate::memory::Memory;
+
+/// 3.1.2: the header's magic number.
+const HEADER_MAGIC: u64 = 0x1bad_b002;
+/// 3.2: what EAX holds when the kernel starts.
+pub const MAGIC: u64 = 0x2bad_b002;
+/// How much of the file is searched.
+const SEARCHED: usize = 8192;
+/// Flags of the header: requirements that we know (pages for modules, memory, and the screen, of which we say nothing),
+/// and that the header has addresses.
+const KNOWN: u64 = 0x7;
+const REQUIRED: u64 = 0xffff;
+const ADDRESSES: u64 = 1 << 16;
+
+// 3.3: flags of the information, and what they stand for: memory, command line, modules, memory map, loader's name.
+const FLAGS: u64 = 1 << 0 | 1 << 2 | 1 << 3 | 1 << 6 | 1 << 9;
+const INFO: usize = 88;
+const MEM_LOWER: usize = 4;
+const MEM_UPPER: usize = 8;
+const CMDLINE: usize = 16;
+const MODS_COUNT: usize = 20;
+const MODS_ADDR: usize = 24;
+const MMAP_LENGTH: usize = 44;
+const MMAP_ADDR: usize = 48;
+const BOOT_LOADER_NAME: usize = 64;
+const MODULE: usize = 16;
+const RANGE: usize = 24;
+
+/// Plans a Multiboot kernel; `false` where the file is none.
+#[inline(never)]
+pub fn plan(plan: &mut Plan, size: u64, read: Read) -> Result<bool, Refused> {
+    let mut header = [0; 32];
+    let Some(at) = find(&mut header, size, read) else { return Ok(false) };
+    let word = |index: usize| number(&header, 4 * index, 4);
+    let flags = word(1);
+    if flags & REQUIRED & !KNOWN != 0 {
+        return Err(Refused(What::Wants, flags));
+    }
+    if flags & ADDRESSES != 0 {
+        // 3.1.3.
+        let [place, load, load_end, bss_end, entry] = [3, 4, 5, 6, 7].map(word);
+        let from = at.checked_sub(place.wrapping_sub(load));
+        let from = from.filter(|_| load <= place).ok_or(Refused(What::BadHeader, 0))?;
+        let size = match load_end {
+            0 => size - from,
+            end => end.checked_sub(load).ok_or(Refused(What::BadHeader, 0))?,
+        };
+        plan.add(Piece { from, size, to: load, room: bss_end.saturating_sub(load) })?;
+        plan.entry = entry;
+    } else {
+        let mut class = [0; 5];
+        // Of 64 bits it is no Multiboot kernel but by its addresses; Linux may have such bytes by chance.
+        if !read(0, &mut class) || class != *b"\x7fELF\x01" {
+            return Ok(false);
+        }
+        elf::pieces(plan, size, read)?;
+    }
+    plan.protocol = Protocol::Multiboot;
+    // What is left of the page shows when it is written.
+    plan.command_line = PAGE_SIZE;
+    Ok(true)
+}
+
+/// 3.1.1: the header, at a multiple of four. Gives where.
+#[inline(never)]
+fn find(header: &mut [u8; 32], size: u64, read: Read) -> Option<u64> {
+    let mut bytes = [0; SEARCHED];
+    let len = (size as usize).min(SEARCHED);
+    let bytes = bytes.get_mut(..len).filter(|_| size >= 12)?;
+    if !read(0, bytes) {
+        return None;
+    }
+    let at = (0..len).step_by(4).find(|&at| {
+        let [magic, flags, sum] = [0, 4, 8].map(|field| number(bytes, at + field, 4));
+        magic == HEADER_MAGIC && (magic + flags + sum) & 0xffff_ffff == 0
+    })?;
+    let rest = bytes.get(at..)?;
+    let len = rest.len().min(32);
+    header.get_mut(..len)?.copy_from_slice(rest.get(..len)?);
+    Some(at as u64)
+}
+
+/// A module: where it lies, and its name.
+pub type Module<'a> = (u64, u64, &'a [u8]);
+
+/// Writes the page of information. Refused where it does not fit.
+#[inline(never)]
+pub fn write(
+    memory: &Memory,
+    [low, high]: [u64; 2],
+    modules: &[Module],
+    kernel: &[u8],
+    command_line: &[u8],
+) -> Result<Result<(), Refused>, Error> {
+    let mut page = [0; PAGE_SIZE as usize];
+    let mut len = INFO;
+    let address = |at: usize| MULTIBOOT_INFO + at as u64;
+    let ranges = map(low, high);
+    let map_at = len;
+    for (start, length, usable) in ranges {
+        if length > 0 {
+            put(&mut page, len, 20, 4);
+            put(&mut page, len + 4, start, 8);
+            put(&mut page, len + 12, length, 8);
+            put(&mut page, len + 20, if usable { 1 } else { 2 }, 4);
+            len += RANGE;
+        }
+    }
+    let (map_len, modules_at) = (len - map_at, len);
+    len += MODULE * modules.len();
+    let mut text = |parts: [&[u8]; 3]| {
+        let at = len;
+        for part in parts {
+            // What is behind the page's end only counts.
+            if let Some(place) = page.get_mut(len..len + part.len()) {
+                place.copy_from_slice(part);
+            }
+            len += part.len();
+        }
+        len += 1;
+        address(at)
+    };
+    let line = text([kernel, b" ", command_line]);
+    let name = text([b"KOB-2M", b"", b""]);
+    let mut names = [0; 4];
+    for (place, module) in names.iter_mut().zip(modules) {
+        *place = text([module.2, b"", b""]);
+    }
+    if len > page.len() {
+        return Ok(Err(Refused(What::CommandLine, (len - page.len()) as u64)));
+    }
+    for (index, (&(at, size, _), name)) in modules.iter().zip(names).enumerate() {
+        let entry = modules_at + MODULE * index;
+        put(&mut page, entry, at, 4);
+        put(&mut page, entry + 4, at + size, 4);
+        put(&mut page, entry + 8, name, 4);
+    }
+    for (at, value) in [
+        (0, FLAGS),
+        (MEM_LOWER, LOW_END >> 10),
+        (MEM_UPPER, low.saturating_sub(MIB) >> 10),
+        (CMDLINE, line),
+        (MODS_COUNT, modules.len() as u64),
+        (MODS_ADDR, address(modules_at)),
+        (MMAP_LENGTH, map_len as u64),
+        (MMAP_ADDR, address(map_at)),
+        (BOOT_LOADER_NAME, name),
+    ] {
+        put(&mut page, at, value, 4);
+    }
+    memory.write(MULTIBOOT_INFO, &page).map(Ok)
+}

@@ -1,0 +1,199 @@
+//! Interrupts and events that the kernel carries: the interrupt controllers and the timer in the kernel, routing,
+//! eventfds that raise interrupts or take writes, and the ring of coalesced writes. api.rst 4.24 to 4.77.
+
+/// `KVM_CREATE_PIT2`: api.rst 4.71.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct kvm_pit_config {
+    /// 0, or [`KVM_PIT_SPEAKER_DUMMY`].
+    pub flags: u32,
+    pub pad: [u32; 15],
+}
+
+/// The kernel answers port 0x61, the speaker's, too.
+pub const KVM_PIT_SPEAKER_DUMMY: u32 = 1;
+
+/// `KVM_IRQ_LINE`: api.rst 4.25. Sets the level of an interrupt line.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct kvm_irq_level {
+    /// The GSI. In C a union with `status`.
+    pub irq: u32,
+    /// 1: active.
+    pub level: u32,
+}
+
+/// In a routing entry: a pin of an interrupt controller in the kernel.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct kvm_irq_routing_irqchip {
+    /// One of `KVM_IRQCHIP_*`.
+    pub irqchip: u32,
+    pub pin: u32,
+}
+
+/// In a routing entry: a message, as a PCI device would write it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct kvm_irq_routing_msi {
+    pub address_lo: u32,
+    pub address_hi: u32,
+    pub data: u32,
+    /// In C a union with `devid`; 0 on x86.
+    pub pad: u32,
+}
+
+/// What a GSI leads to.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub union kvm_irq_routing_entry_u {
+    pub irqchip: kvm_irq_routing_irqchip,
+    pub msi: kvm_irq_routing_msi,
+    pub pad: [u32; 8],
+}
+
+/// A line of the routing table: api.rst 4.52.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct kvm_irq_routing_entry {
+    pub gsi: u32,
+    /// One of `KVM_IRQ_ROUTING_*`.
+    pub r#type: u32,
+    pub flags: u32,
+    pub pad: u32,
+    pub u: kvm_irq_routing_entry_u,
+}
+
+/// `KVM_SET_GSI_ROUTING`: api.rst 4.52. Replaces the whole table; `nr` entries lie behind.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct kvm_irq_routing {
+    pub nr: u32,
+    pub flags: u32,
+    pub entries: [kvm_irq_routing_entry; 0],
+}
+
+/// The interrupt controller of ISA interrupts 0 to 7.
+pub const KVM_IRQCHIP_PIC_MASTER: u32 = 0;
+/// Of 8 to 15.
+pub const KVM_IRQCHIP_PIC_SLAVE: u32 = 1;
+/// The I/O APIC.
+pub const KVM_IRQCHIP_IOAPIC: u32 = 2;
+/// In `kvm_irq_routing_entry::type`: a pin.
+pub const KVM_IRQ_ROUTING_IRQCHIP: u32 = 1;
+/// A message.
+pub const KVM_IRQ_ROUTING_MSI: u32 = 2;
+
+/// `KVM_IRQFD`: api.rst 4.75. A write to the eventfd raises the GSI.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct kvm_irqfd {
+    pub fd: u32,
+    pub gsi: u32,
+    /// An OR of `KVM_IRQFD_FLAG_*`.
+    pub flags: u32,
+    /// Signalled when the guest has acknowledged the interrupt, with `KVM_IRQFD_FLAG_RESAMPLE`.
+    pub resamplefd: u32,
+    pub pad: [u8; 16],
+}
+
+/// Takes the binding away.
+pub const KVM_IRQFD_FLAG_DEASSIGN: u32 = 1 << 0;
+/// The line is a level: it stays active until it is acknowledged.
+pub const KVM_IRQFD_FLAG_RESAMPLE: u32 = 1 << 1;
+
+/// `KVM_IOEVENTFD`: api.rst 4.59. A write to the place signals the eventfd, and the guest goes on.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct kvm_ioeventfd {
+    /// The value that counts, with `KVM_IOEVENTFD_FLAG_DATAMATCH`.
+    pub datamatch: u64,
+    /// A guest-physical address or a port.
+    pub addr: u64,
+    /// 1, 2, 4 or 8 bytes; 0 for any.
+    pub len: u32,
+    pub fd: i32,
+    /// An OR of `KVM_IOEVENTFD_FLAG_*`.
+    pub flags: u32,
+    pub pad: [u8; 36],
+}
+
+/// Only writes of `datamatch` count.
+pub const KVM_IOEVENTFD_FLAG_DATAMATCH: u32 = 1 << 0;
+/// `addr` is a port.
+pub const KVM_IOEVENTFD_FLAG_PIO: u32 = 1 << 1;
+/// Takes it away.
+pub const KVM_IOEVENTFD_FLAG_DEASSIGN: u32 = 1 << 2;
+
+/// `KVM_SIGNAL_MSI`: api.rst 4.71. Sends a message at once.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct kvm_msi {
+    pub address_lo: u32,
+    pub address_hi: u32,
+    pub data: u32,
+    pub flags: u32,
+    pub devid: u32,
+    pub pad: [u8; 12],
+}
+
+/// `KVM_REGISTER_COALESCED_MMIO`: api.rst 4.116. Writes to the zone are kept in the ring; the guest goes on.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct kvm_coalesced_mmio_zone {
+    pub addr: u64,
+    pub size: u32,
+    /// 1: `addr` is a port, with `KVM_CAP_COALESCED_PIO`. In C a union with `pad`.
+    pub pio: u32,
+}
+
+/// A write in the ring.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct kvm_coalesced_mmio {
+    pub phys_addr: u64,
+    pub len: u32,
+    /// As in the zone.
+    pub pio: u32,
+    pub data: [u8; 8],
+}
+
+/// The ring, [`KVM_COALESCED_MMIO_PAGE_OFFSET`] pages behind the start of each vCPU's `kvm_run`; one for the whole
+/// VM. It is empty where both indices are equal.
+#[repr(C)]
+pub struct kvm_coalesced_mmio_ring {
+    /// Ours to move: the first entry that has not been taken.
+    pub first: u32,
+    /// The kernel's: behind the last one.
+    pub last: u32,
+    /// As many as fit into the page.
+    pub coalesced_mmio: [kvm_coalesced_mmio; 0],
+}
+
+/// In pages; `KVM_CAP_COALESCED_MMIO` says the same.
+pub const KVM_COALESCED_MMIO_PAGE_OFFSET: usize = 2;
+
+/// `KVM_GET_LAPIC`, `KVM_SET_LAPIC`: api.rst 4.57. The registers lie 16 bytes apart: SDM volume 3, 11.4.1.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct kvm_lapic_state {
+    pub regs: [u8; 1024],
+}
+
+/// A value of `KVM_SET_MSRS`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct kvm_msr_entry {
+    pub index: u32,
+    pub reserved: u32,
+    pub data: u64,
+}
+
+/// `KVM_GET_MSRS`, `KVM_SET_MSRS`: api.rst 4.18. `nmsrs` entries lie behind.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct kvm_msrs {
+    pub nmsrs: u32,
+    pub pad: u32,
+    pub entries: [kvm_msr_entry; 0],
+}
