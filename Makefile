@@ -18,8 +18,9 @@ CMD     ?=
 IMAGE   := _BiscuitOS-VM.iso
 PLAIN   := target/x86_64-unknown-linux-musl/release/BiscuitOS_app
 PROGRAM := target/x86_64-unknown-linux-musl/packed/packed
-GUESTS  := $(filter-out %/BiscuitOS-Virtual-Machine.S,$(wildcard guest/*.S guest/*/*.S))
-BINS    := $(GUESTS:guest/%.S=target/guest/%.bin)
+KERNELS := $(wildcard guest/kernel/*.S)
+GUESTS  := $(filter-out %/BiscuitOS-Virtual-Machine.S $(KERNELS),$(wildcard guest/*.S guest/*/*.S))
+BINS    := $(GUESTS:guest/%.S=target/guest/%.bin) $(KERNELS:guest/%.S=target/guest/%.elf)
 
 # What the shell will see is looked at here, where it can do no harm.
 strange = $(shell printf %s '$(subst ','\'',$(value $(1)))' | tr -d 'A-Za-z0-9._+-')
@@ -90,9 +91,15 @@ $(TARGETA): $(PROGRAM)
 AS_LD = @echo "as, ld $@" >&2 && as --64 -I guest -o target/guest/$*.o $< && \
 	ld -m elf_x86_64 -N -Ttext 0x1000 -e _start --oformat binary -o $@ target/guest/$*.o
 
-target/guest/%.bin: guest/%.S guest/protected.inc guest/lesson.inc
+target/guest/%.bin: guest/%.S guest/protected.inc guest/lesson.inc guest/board.inc
 	@mkdir -p $(@D)
 	$(AS_LD)
+
+# Multiboot kernels: ELF programs of 32 bits.
+target/guest/kernel/%.elf: guest/kernel/%.S guest/kernel/kernel.inc
+	@mkdir -p $(@D)
+	@echo "as, ld $@" >&2 && as --32 -I guest/kernel -o target/guest/kernel/$*.o $< && \
+		ld -m elf_i386 -z noexecstack -Ttext 0x400000 -e _start -o $@ target/guest/kernel/$*.o
 
 target/guest/original.bin: guest/BiscuitOS-Virtual-Machine.S
 

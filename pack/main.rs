@@ -1,7 +1,7 @@
 //! `pack PROGRAM DIRECTORY`: PROGRAM's memory image, deflated, as DIRECTORY/plain.rs, which `src/packed.rs`
 //! includes. Runs where the program is built.
 
-use kob_2m::inflate::{calls, inflate};
+use kob_2m::inflate::{inflate, move_calls};
 use std::path::Path;
 use std::process::Command;
 use std::{env, error::Error, fs};
@@ -45,7 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     image.resize(image.len().max(code as usize), 0);
 
     let mut moved = image.clone();
-    calls(&mut moved[..code as usize], true);
+    move_calls(&mut moved[..code as usize], true);
     let path = directory.join("image");
     fs::write(&path, &moved)?;
     let packed = Command::new("zopfli").args(["--deflate", "--i50", "-c"]).arg(&path).output()?;
@@ -58,9 +58,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut again = vec![0; size as usize];
     let mut tables = Box::new([[0; 1 << 15]; 2]);
-    // SAFETY: zopfli's, which uses the blocks of another kind only where there is next to nothing to pack.
+    // SAFETY: zopfli's, of whose blocks `inflate` looks at the kind, in a debug build as this one.
     let end = unsafe { inflate(packed.as_ptr(), again.as_mut_ptr(), &mut tables) };
-    calls(&mut again[..code as usize], false);
+    move_calls(&mut again[..code as usize], false);
     assert_eq!(end, again.as_mut_ptr().wrapping_add(image.len()));
     assert!(again.starts_with(&image), "what was packed is not what comes out");
 

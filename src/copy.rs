@@ -33,10 +33,9 @@ core::arch::global_asm!(
     "ret",
     "memcmp:",
     "bcmp:",
+    // With nothing to compare, the flags say equal.
     "xor eax, eax",
     "mov rcx, rdx",
-    // With nothing to compare, the flags say equal.
-    "test eax, eax",
     "repe cmpsb",
     "je 2f",
     "movzx eax, byte ptr [rdi - 1]",

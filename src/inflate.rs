@@ -31,12 +31,12 @@ impl Bits {
     #[inline(always)]
     fn take(&mut self, count: usize) -> usize {
         let bits = self.held as usize & ((1 << count) - 1);
-        self.drop(count);
+        self.skip(count);
         bits
     }
 
     #[inline(always)]
-    fn drop(&mut self, count: usize) {
+    fn skip(&mut self, count: usize) {
         self.held >>= count;
         self.taken += count;
     }
@@ -49,7 +49,7 @@ impl Bits {
     unsafe fn symbol(&mut self, table: *const u16, mask: usize) -> u16 {
         // SAFETY: it has an entry for each value.
         let entry = unsafe { *table.add(self.held as usize & mask) };
-        self.drop(usize::from(entry & 15));
+        self.skip(usize::from(entry & 15));
         entry
     }
 }
@@ -90,21 +90,13 @@ unsafe fn build(table: *mut u16, lengths: &[u8]) -> usize {
     (1 << longest) - 1
 }
 
-/// Where `byte` is next, from `at` on. One instruction searches: the packed program is to start fast.
+/// Where `byte` is next, from `at` on.
 fn find(bytes: &[u8], at: usize, byte: u8) -> Option<usize> {
-    let rest = bytes.get(at..)?;
-    let (left, found): (usize, u8);
-    // SAFETY: it reads within `rest`; with nothing to read, `sete` sees the flags of the `test`.
-    unsafe {
-        core::arch::asm!("test rsp, rsp", "repne scasb", "sete {}", out(reg_byte) found,
-            inout("rdi") rest.as_ptr() => _, inout("rcx") rest.len() => left, in("al") byte,
-            options(nostack, readonly));
-    }
-    (found != 0).then(|| bytes.len() - left - 1)
+    (at..bytes.len()).find(|&at| bytes.get(at) == Some(&byte))
 }
 
-/// Sets bytes, and gives the place behind the last. No `memset`: a call by the program's linkage needs a
-/// relocation.
+/// Sets bytes, and gives the place behind the last. `write_bytes` would be a call of `memset`, and the packed program
+/// has no C library.
 ///
 /// # Safety
 /// They may be written.
@@ -116,13 +108,64 @@ unsafe fn fill(mut to: *mut u8, byte: u8, count: usize) -> *mut u8 {
     to
 }
 
+/// Room for the lengths of all codes, of both kinds.
+const LENGTHS: usize = 320;
+
+/// Reads the lengths of a block's codes to `lengths`: 3.2.6 and 3.2.7. Gives how many are of literals, and how many all
+/// are.
+///
+/// # Safety
+/// The stream is whole; a block of kind 1 or 2 has begun, of which the kind has been taken; the table has its room.
+#[inline(always)]
+unsafe fn read_lengths(
+    bits: &mut Bits,
+    kind: usize,
+    lengths: *mut u8,
+    table: *mut u16,
+) -> (usize, usize) {
+    /// In which order the lengths of the lengths' codes come.
+    const ORDER: [u8; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
+    debug_assert!(kind == 1 || kind == 2, "zopfli stores only what can't be packed");
+    // SAFETY: the caller's promise: a code is read where the format has one, and there are not more lengths than room.
+    unsafe {
+        if kind == 1 {
+            let mut at = lengths;
+            for (length, count) in [(8, 144), (9, 112), (7, 24), (8, 8), (5, 32)] {
+                at = fill(at, length, count);
+            }
+            return (288, LENGTHS);
+        }
+        let literals = 257 + bits.take(5);
+        let all = literals + 1 + bits.take(5);
+        fill(lengths, 0, 19);
+        for place in ORDER.iter().take(4 + bits.take(4)) {
+            bits.fill();
+            *lengths.add(usize::from(*place)) = bits.take(3) as u8;
+        }
+        let mask = build(table, &*lengths.cast::<[u8; 19]>());
+        let mut at = lengths;
+        let end = at.add(all);
+        let mut before = 0;
+        while at < end {
+            bits.fill();
+            let mut times = 1;
+            match bits.symbol(table, mask) >> 8 {
+                16 => times = 3 + bits.take(2),
+                17 => (before, times) = (0, 3 + bits.take(3)),
+                18 => (before, times) = (0, 11 + bits.take(7)),
+                length => before = length as u8,
+            }
+            at = fill(at, before, times);
+        }
+        (literals, all)
+    }
+}
+
 /// Inflates `from` to `to`, and gives the place behind the last byte.
 ///
 /// # Safety
-/// `from` is a whole stream of blocks of kind 2, with eight bytes behind it; there is room at `to`.
+/// `from` is a whole stream, in which nothing is stored, with eight bytes behind it; there is room at `to`.
 pub unsafe fn inflate(from: *const u8, mut to: *mut u8, tables: &mut [Table; 2]) -> *mut u8 {
-    /// In which order the lengths of the lengths' codes come.
-    const ORDER: [u8; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
     let [symbols, distances] = tables.each_mut().map(|table| table.as_mut_ptr());
     let mut bits = Bits { bytes: from, taken: 0, held: 0 };
     loop {
@@ -130,31 +173,11 @@ pub unsafe fn inflate(from: *const u8, mut to: *mut u8, tables: &mut [Table; 2])
         // what is there, and what is written has its room.
         unsafe {
             bits.fill();
-            let last = bits.take(3) & 1;
-            let (literals, all) = (257 + bits.take(5), 258 + bits.take(5));
-            let all = literals + all - 257;
-            let mut lengths = MaybeUninit::<[u8; 320]>::uninit();
+            let last = bits.take(1);
+            let kind = bits.take(2);
+            let mut lengths = MaybeUninit::<[u8; LENGTHS]>::uninit();
             let lengths = lengths.as_mut_ptr().cast::<u8>();
-            fill(lengths, 0, 19);
-            for place in ORDER.iter().take(4 + bits.take(4)) {
-                bits.fill();
-                *lengths.add(usize::from(*place)) = bits.take(3) as u8;
-            }
-            let mask = build(symbols, &*lengths.cast::<[u8; 19]>());
-            let mut at = lengths;
-            let end = at.add(all);
-            let mut before = 0;
-            while at < end {
-                bits.fill();
-                let mut times = 1;
-                match bits.symbol(symbols, mask) >> 8 {
-                    16 => times = 3 + bits.take(2),
-                    17 => (before, times) = (0, 3 + bits.take(3)),
-                    18 => (before, times) = (0, 11 + bits.take(7)),
-                    length => before = length as u8,
-                }
-                at = fill(at, before, times);
-            }
+            let (literals, all) = read_lengths(&mut bits, kind, lengths, symbols);
             let lengths = core::slice::from_raw_parts(lengths, all);
             let (lengths, far) = lengths.split_at_unchecked(literals);
             let mask = build(symbols, lengths);
@@ -195,9 +218,9 @@ pub unsafe fn inflate(from: *const u8, mut to: *mut u8, tables: &mut [Table; 2])
     }
 }
 
-/// In machine code a call names its target by the distance to it. With the target itself in its place, calls of one function
+/// In machine code a call names its target by the distance to it. With the place of the target in its stead, calls of one function
 /// are the same bytes wherever they stand, and pack better. `toward` makes targets of distances, else back.
-pub fn calls(code: &mut [u8], toward: bool) {
+pub fn move_calls(code: &mut [u8], toward: bool) {
     let mut at = 0;
     while let Some(found) = find(code, at, 0xe8) {
         at = found + 1;
@@ -241,7 +264,7 @@ mod tests {
             seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             (seed >> 8) as usize % below
         };
-        for length in [300, 5000, source.len()] {
+        for length in [30, 300, 5000, source.len()] {
             // Runs, copies from near and far, and bytes that nothing foretells.
             let mut bytes = source[..length].to_vec();
             for _ in 0..length / 50 {
@@ -268,10 +291,10 @@ mod tests {
     fn a_call_s_target_is_made_of_its_distance_and_back() {
         let code = [0x90, 0xe8, 4, 0, 0, 0, 0x90, 0xe8, 0xfe, 0xff, 0xff, 0xff, 0xe8, 1];
         let mut moved = code;
-        calls(&mut moved, true);
+        move_calls(&mut moved, true);
         assert_eq!(moved[..8], [0x90, 0xe8, 6, 0, 0, 0, 0x90, 0xe8]);
         assert_eq!(moved[8..], [6, 0, 0, 0, 0xe8, 1]);
-        calls(&mut moved, false);
+        move_calls(&mut moved, false);
         assert_eq!(moved, code);
     }
 }

@@ -109,6 +109,36 @@ pub const RING_DIRTY: u32 = 3;
 /// Ends the run, as HLT does, which ring 3 may not execute.
 pub const RING_END: u32 = 4;
 
+// What a write can be told by, other than by an exit; all but the log's on ports need the board.
+
+/// From now on a byte that is written to [`COUNTER_PORT`] is counted by an event of the kernel's.
+pub const RING_EVENT: u32 = 5;
+/// And 4 bytes at [`LESSON_COUNTER`], where they are [`COUNTER_MATCH`]; others leave.
+pub const RING_EVENT_MATCH: u32 = 6;
+/// The event raises [`EVENT_LINE`].
+pub const RING_IRQ: u32 = 7;
+/// Or [`LEVEL_LINE`], as a level, until it is acknowledged.
+pub const RING_IRQ_LEVEL: u32 = 8;
+/// Or a message, of which the scratch register holds the address (its low four bytes) and the data.
+pub const RING_ROUTE: u32 = 9;
+/// From now on, writes to the log's addresses go into the ring of coalesced writes.
+pub const RING_COALESCE: u32 = 10;
+/// And those to its port.
+pub const RING_COALESCE_PORT: u32 = 11;
+/// Sends a message at once; the scratch register holds it, as above.
+pub const RING_MSI: u32 = 12;
+
+/// The counter's port: each write counts. A read gives the count.
+pub const COUNTER_PORT: u16 = 0xee;
+/// What [`RING_EVENT_MATCH`] looks for.
+pub const COUNTER_MATCH: u64 = 1;
+/// The log's port: each byte that is written is added to its sum.
+pub const LOG_PORT: u16 = 0xef;
+/// The lines that the counter's event can raise, and the first GSI behind the I/O APIC's.
+pub const EVENT_LINE: u32 = 5;
+pub const LEVEL_LINE: u32 = 10;
+pub const ROUTED_LINE: u32 = IO_APIC_LINES;
+
 /// The window: slot 1, of which only the guest knows when it is there. Below, RAM has 3 GiB of room.
 pub const WINDOW: u64 = 0xc000_0000;
 /// How much of RAM the window shows, or all of it where that is less.
@@ -118,6 +148,10 @@ pub const WINDOW_SIZE: u64 = 64 << 10;
 /// - 0 to 7: the scratch register, of whose bytes the ports show the first four
 /// - 8 to 15: the time as above; writes are lost
 /// - 16: the doorbell; reads give ones
+/// - 24: the counter: each write counts, a read gives the count
+/// - 32, 40: how many writes the log has had, and their sum
+/// - 48: how often a level was acknowledged
+/// - 2048 to 4095: the log: each write is added to its sum
 ///
 /// All else reads ones.
 pub const LESSON_PAGE: u64 = 0xe000_0000;
@@ -125,6 +159,17 @@ pub const LESSON_PAGE: u64 = 0xe000_0000;
 pub const LESSON_TIME: u64 = 8;
 /// And the doorbell.
 pub const LESSON_DOORBELL: u64 = 16;
+
+/// The counter.
+pub const LESSON_COUNTER: u64 = 24;
+/// What the log tells.
+pub const LESSON_LOGGED: u64 = 32;
+pub const LESSON_SUM: u64 = 40;
+/// And the level.
+pub const LESSON_ACKNOWLEDGED: u64 = 48;
+/// The log, whose writes can be coalesced.
+pub const LESSON_LOG: u64 = LESSON_PAGE + LESSON_LOG_SIZE;
+pub const LESSON_LOG_SIZE: u64 = 2048;
 
 /// The lessons' MSR: it keeps what is written to it. Linux reserves 0x4b564dxx for KVM's own (its letters);
 /// this one is "KOB2", and KVM doesn't know it. Reading or writing any other that KVM doesn't know is a #GP.

@@ -258,6 +258,7 @@ fn go<'m>(
         vm,
         window: false,
         watched: false,
+        coalesced: false,
         stats: None,
         dirty: None,
         wake: None,
@@ -340,6 +341,8 @@ pub struct Machine<'m> {
     window: bool,
     /// Whether an instrument wants to see each exit. A run that has none pays for this one look.
     watched: bool,
+    /// Whether the ring of coalesced writes may hold some.
+    coalesced: bool,
     /// The serial port's interrupt line, as KVM was told last.
     line: bool,
     /// The first thread has been told that the serial port has output.
@@ -383,6 +386,12 @@ impl<'m> Machine<'m> {
     /// Answers an exit. Gives how the run ends, where it does.
     fn handle(&mut self, cpu: &mut Cpu) -> Result<Option<End>, Error> {
         let time = if self.watched { trace::time() } else { 0 };
+        // What the guest wrote before comes before this exit: coalesced writes are older.
+        while self.coalesced
+            && let Some(write) = cpu.vcpu.run_page().coalesced()
+        {
+            self.devices.lesson.events.log(u64::from_le_bytes(write.data) & mask(write.len), true);
+        }
         let mut next = match answer(exit::decode(cpu.vcpu.run_page()), &mut self.devices) {
             Ok(next) => next,
             Err(errno) => return without_output(errno).map(Some),
@@ -453,12 +462,19 @@ impl<'m> Machine<'m> {
             layout::RING_OPEN => self.set_window(Some(0)),
             layout::RING_OPEN_READONLY => self.set_window(Some(KVM_MEM_READONLY)),
             layout::RING_DIRTY if self.dirty.is_some() => self.show_dirty(),
-            _ => {
-                self.devices.note(match value {
-                    layout::RING_DIRTY => Note::NoDirtyLog,
-                    _ => Note::UnknownRing(value),
-                });
+            layout::RING_DIRTY => {
+                self.devices.note(Note::NoDirtyLog);
                 Ok(())
+            }
+            _ => {
+                let lesson = &mut self.devices.lesson;
+                let scratch = lesson.scratch();
+                self.coalesced |=
+                    matches!(value, layout::RING_COALESCE | layout::RING_COALESCE_PORT);
+                lesson.events.ring(value, &self.vm, scratch).unwrap_or_else(|| {
+                    self.devices.note(Note::UnknownRing(value));
+                    Ok(())
+                })
             }
         }
     }
@@ -579,6 +595,16 @@ impl<'m> Machine<'m> {
         if let Some(stats) = &mut self.stats {
             report::message(self.options.program, &mut |text| {
                 stats.show(text, self.options, self.memory, self.dirty.is_some());
+                let events = &mut self.devices.lesson.events;
+                events.read(layout::LESSON_COUNTER);
+                if events.told + events.ringed > 0 {
+                    let numbers = [events.told, events.ringed];
+                    text.say(
+                        t!("\n  exits saved: %d by ioeventfd, %d by the ring of coalesced writes"),
+                        &[],
+                        &numbers,
+                    );
+                }
             });
         }
     }
@@ -590,6 +616,11 @@ impl<'m> Machine<'m> {
         }
         Ok(())
     }
+}
+
+/// The bits of so many bytes, 1 to 8.
+fn mask(len: u32) -> u64 {
+    u64::MAX >> (64 - 8 * len.clamp(1, 8))
 }
 
 /// How a run ends whose output can't be written.

@@ -5,7 +5,7 @@
 #![no_std]
 #![no_main]
 
-use kob_2m::inflate::{Table, calls, inflate};
+use kob_2m::inflate::{Table, inflate, move_calls};
 use kob_2m::syscall;
 
 /// What `pack` found of the program: `SIZE` in memory, `CODE` at its start that is read and executed only,
@@ -44,7 +44,7 @@ extern "C" fn unpack() -> *const u8 {
         inflate(plain::IMAGE.as_ptr(), room, &mut *tables);
         core::slice::from_raw_parts_mut(room, plain::CODE)
     };
-    calls(code, false);
+    move_calls(code, false);
     let rights = libc::PROT_READ | libc::PROT_EXEC;
     // SAFETY: whole pages of ours, in which nothing is written any more.
     if unsafe { syscall!(libc::SYS_mprotect, room, plain::CODE, rights) }.is_err() {
@@ -59,7 +59,10 @@ extern "C" fn unpack() -> *const u8 {
 #[cfg(not(test))]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo) -> ! {
-    loop {}
+    loop {
+        // SAFETY: ends the process.
+        let _ = unsafe { syscall!(libc::SYS_exit_group, 1) };
+    }
 }
 
 /// Debug builds ask for this name; nothing calls it.

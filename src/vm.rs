@@ -119,10 +119,15 @@ impl<'m> Vm<'m> {
         unsafe { self.fd.ioctl(ioctl::KVM_SIGNAL_MSI, Argument::Message(&message)) }.map(drop)
     }
 
-    /// `KVM_IRQFD`: from now on the event raises this GSI; with a second one it is a level, and the second is
-    /// signalled when the guest has acknowledged it.
-    pub fn interrupt_by(&self, event: &Fd, gsi: u32, resample: Option<&Fd>) -> Result<(), Error> {
-        let flags = if resample.is_some() { KVM_IRQFD_FLAG_RESAMPLE } else { 0 };
+    /// `KVM_IRQFD`: from now on the event raises this GSI. `flags` are `KVM_IRQFD_FLAG_*`: as a level, of whose
+    /// acknowledgements the second event tells; or no longer. EBUSY: an event can raise one.
+    pub fn interrupt_by(
+        &self,
+        event: &Fd,
+        gsi: u32,
+        flags: u32,
+        resample: Option<&Fd>,
+    ) -> Result<(), Error> {
         let resamplefd = resample.map_or(0, |fd| fd.raw() as u32);
         let irqfd = kvm_irqfd { fd: event.raw() as u32, gsi, flags, resamplefd, pad: [0; 16] };
         // SAFETY: the kernel reads `irqfd`, and holds the events for as long as it needs them.

@@ -8,6 +8,7 @@ use kob_2m::sys::cpuid::*;
 use kob_2m::sys::debug::*;
 use kob_2m::sys::exit::REASONS;
 use kob_2m::sys::ioctl::{KVMIO, REQUESTS};
+use kob_2m::sys::irqchip::*;
 use kob_2m::sys::memory::*;
 use kob_2m::sys::regs::*;
 use kob_2m::sys::run::*;
@@ -128,6 +129,19 @@ fn facts() -> Facts {
         KVM_STATS_UNIT_SHIFT => "KVM_STATS_UNIT_SHIFT",
         KVM_STATS_BASE_MASK => "KVM_STATS_BASE_MASK",
         KVM_STATS_BASE_POW2 => "KVM_STATS_BASE_POW2",
+        KVM_CPUID_FLAG_SIGNIFCANT_INDEX => "KVM_CPUID_FLAG_SIGNIFCANT_INDEX",
+        KVM_PIT_SPEAKER_DUMMY => "KVM_PIT_SPEAKER_DUMMY",
+        KVM_IRQCHIP_PIC_MASTER => "KVM_IRQCHIP_PIC_MASTER",
+        KVM_IRQCHIP_PIC_SLAVE => "KVM_IRQCHIP_PIC_SLAVE",
+        KVM_IRQCHIP_IOAPIC => "KVM_IRQCHIP_IOAPIC",
+        KVM_IRQ_ROUTING_IRQCHIP => "KVM_IRQ_ROUTING_IRQCHIP",
+        KVM_IRQ_ROUTING_MSI => "KVM_IRQ_ROUTING_MSI",
+        KVM_IRQFD_FLAG_DEASSIGN => "KVM_IRQFD_FLAG_DEASSIGN",
+        KVM_IRQFD_FLAG_RESAMPLE => "KVM_IRQFD_FLAG_RESAMPLE",
+        KVM_IOEVENTFD_FLAG_DATAMATCH => "KVM_IOEVENTFD_FLAG_DATAMATCH",
+        KVM_IOEVENTFD_FLAG_PIO => "KVM_IOEVENTFD_FLAG_PIO",
+        KVM_IOEVENTFD_FLAG_DEASSIGN => "KVM_IOEVENTFD_FLAG_DEASSIGN",
+        KVM_COALESCED_MMIO_PAGE_OFFSET as u64 => "KVM_COALESCED_MMIO_PAGE_OFFSET",
         KVM_SYNC_X86_REGS => "KVM_SYNC_X86_REGS",
         KVM_SYNC_X86_SREGS => "KVM_SYNC_X86_SREGS",
     }
@@ -216,9 +230,50 @@ fn facts() -> Facts {
         kvm_stats_header { flags, name_size, num_desc, id_offset, desc_offset, data_offset }
     );
     same!(facts, kvm_sync_regs { regs, sregs, events });
+    same!(facts, kvm_pit_config { flags, pad });
+    same!(facts, kvm_irq_level { irq, level });
+    same!(facts, kvm_irq_routing_irqchip { irqchip, pin });
+    same!(facts, kvm_irq_routing_msi { address_lo, address_hi, data, pad });
+    same!(facts, kvm_irq_routing_entry { gsi, r#type, flags, pad, u });
+    facts.size(
+        "kvm_irq_routing_entry_u",
+        "((struct kvm_irq_routing_entry *)0)->u",
+        size_of::<kvm_irq_routing_entry_u>(),
+    );
+    for arm in ["irqchip", "msi", "pad"] {
+        facts.offset(
+            &format!("kvm_irq_routing_entry_u.{arm}"),
+            "kvm_irq_routing_entry",
+            &format!("u.{arm}"),
+            offset_of!(kvm_irq_routing_entry, u),
+        );
+    }
+    same!(facts, kvm_irqfd { fd, gsi, flags, resamplefd, pad });
+    same!(facts, kvm_ioeventfd { datamatch, addr, len, fd, flags, pad });
+    same!(facts, kvm_msi { address_lo, address_hi, data, flags, devid, pad });
+    same!(facts, kvm_coalesced_mmio_zone { addr, size, pio });
+    same!(facts, kvm_coalesced_mmio { phys_addr, len, pio, data });
+    same!(facts, kvm_lapic_state { regs });
+    same!(facts, kvm_msr_entry { index, reserved, data });
     // Those that end in an array without a size, of which C knows the offset alone.
     same!(facts, kvm_cpuid2 { nent, padding });
     same!(facts, kvm_stats_desc { flags, exponent, size, offset, bucket_size });
+    same!(facts, kvm_irq_routing { nr, flags });
+    same!(facts, kvm_msrs { nmsrs, pad });
+    same!(facts, kvm_coalesced_mmio_ring { first, last });
+    facts.offset(
+        "kvm_irq_routing.entries",
+        "kvm_irq_routing",
+        "entries",
+        offset_of!(kvm_irq_routing, entries),
+    );
+    facts.offset("kvm_msrs.entries", "kvm_msrs", "entries", offset_of!(kvm_msrs, entries));
+    facts.offset(
+        "kvm_coalesced_mmio_ring.coalesced_mmio",
+        "kvm_coalesced_mmio_ring",
+        "coalesced_mmio",
+        offset_of!(kvm_coalesced_mmio_ring, coalesced_mmio),
+    );
     facts.offset("kvm_cpuid2.entries", "kvm_cpuid2", "entries", offset_of!(kvm_cpuid2, entries));
     facts.offset("kvm_stats_desc.name", "kvm_stats_desc", "name", offset_of!(kvm_stats_desc, name));
     facts.size("kvm_run_s", "((struct kvm_run *)0)->s", size_of::<kvm_run_s>());

@@ -41,9 +41,9 @@ const FIELDS: [Fields; 2] = [
     },
 ];
 
-/// Adds the file's segments and its entry to the plan.
+/// Adds the file's segments and its entry to the plan. Gives whether it is of 64 bits.
 #[inline(never)]
-pub fn pieces(plan: &mut Plan, size: u64, read: Read) -> Result<(), Refused> {
+pub fn pieces(plan: &mut Plan, size: u64, read: Read) -> Result<bool, Refused> {
     let mut header = [0; 64];
     // A file of 32 bits may be shorter than 64 bytes, but none that is of use.
     if !read(0, &mut header) {
@@ -80,5 +80,5 @@ pub fn pieces(plan: &mut Plan, size: u64, read: Read) -> Result<(), Refused> {
             plan.add(Piece { from, size, to, room })?;
         }
     }
-    Ok(())
+    Ok(fields.word == 8)
 }

@@ -73,8 +73,8 @@ pub enum What {
     NotOurs,
     /// Linux: a boot protocol older than 2.12: its version.
     OldLinux,
-    /// Linux, of 32 bits.
-    Linux32,
+    /// Of 32 bits, and not Multiboot's.
+    Narrow,
     /// Linux: a header that contradicts itself.
     BadHeader,
     /// Multiboot: the flags ask for something that there is not: those.
@@ -109,7 +109,9 @@ pub fn plan(size: u64, read: Read, ram_end: u64) -> Result<Plan, Refused> {
     let is_elf = read(0, &mut magic) && magic == *b"\x7fELF";
     if linux::plan(&mut plan, size, read)? || multiboot::plan(&mut plan, size, read)? {
     } else if is_elf {
-        elf::pieces(&mut plan, size, read)?;
+        if !elf::pieces(&mut plan, size, read)? {
+            return Err(Refused(What::Narrow, 0));
+        }
         linux::of_elf(&mut plan);
     } else {
         return Ok(plan);

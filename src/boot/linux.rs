@@ -73,7 +73,7 @@ pub fn plan(plan: &mut Plan, size: u64, read: Read) -> Result<bool, Refused> {
         return Err(Refused(What::OldLinux, version));
     }
     if flags & XLF_KERNEL_64 == 0 {
-        return Err(Refused(What::Linux32, 0));
+        return Err(Refused(What::Narrow, 0));
     }
     // 0 means 4, and the boot sector comes first.
     let sectors = match number(bytes, SETUP_SECTS, 1) {

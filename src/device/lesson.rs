@@ -1,8 +1,12 @@
 //! The lessons' devices: a scratch register, the time, a doorbell and an MSR. [`crate::layout`] says where they
 //! are and what they do.
 
+use crate::device::events::Events;
 use crate::fd;
-use crate::layout::{LESSON_DOORBELL, LESSON_TIME};
+use crate::layout::{
+    LESSON_ACKNOWLEDGED, LESSON_COUNTER, LESSON_DOORBELL, LESSON_LOG_SIZE, LESSON_SUM, LESSON_TIME,
+    LOG_PORT,
+};
 use crate::x86;
 
 /// What the guest has left in them.
@@ -11,6 +15,8 @@ pub struct Lesson {
     scratch: [u8; 8],
     /// [`crate::layout::LESSON_MSR`].
     pub msr: u64,
+    /// The counter and the log.
+    pub events: Events,
 }
 
 impl Lesson {
@@ -31,18 +37,50 @@ impl Lesson {
 
     /// A read of the doorbell's port, where the time is.
     pub fn time(&self, size: usize, data: &mut [u8]) {
-        let time = time();
+        let time = u64::from_le_bytes(time());
         for item in data.chunks_mut(size.max(1)) {
-            for (byte, value) in item.iter_mut().zip(time) {
-                *byte = value;
+            copy(item, time);
+        }
+    }
+
+    /// An access to the counter's port, or the log's.
+    pub fn count(&mut self, port: u16, write: bool, size: usize, data: &mut [u8]) {
+        for item in data.chunks_mut(size.max(1)) {
+            if write && port == LOG_PORT {
+                self.events.log(x86::number(item), false);
+            } else if write {
+                self.events.counted += 1;
+            } else {
+                let place = if port == LOG_PORT { LESSON_SUM } else { LESSON_COUNTER };
+                copy(item, self.events.read(place));
             }
         }
+    }
+
+    /// The scratch register, as a number.
+    pub fn scratch(&self) -> u64 {
+        u64::from_le_bytes(self.scratch)
     }
 
     /// An access to the lessons' page. Gives what was written to the doorbell.
     pub fn page(&mut self, place: u64, write: bool, data: &mut [u8]) -> Option<u32> {
         if write && place == LESSON_DOORBELL {
             return Some(x86::number(data) as u32);
+        }
+        match place {
+            LESSON_LOG_SIZE.. if write => {
+                self.events.log(x86::number(data), false);
+                return None;
+            }
+            LESSON_COUNTER if write => {
+                self.events.counted += 1;
+                return None;
+            }
+            LESSON_COUNTER..=LESSON_ACKNOWLEDGED if !write => {
+                copy(data, self.events.read(place));
+                return None;
+            }
+            _ => {}
         }
         // The clock is asked only where it is read.
         let end = place + data.len() as u64;
@@ -59,6 +97,13 @@ impl Lesson {
     }
 }
 
+/// As many bytes of a number as there is room for.
+fn copy(item: &mut [u8], value: u64) {
+    for (byte, value) in item.iter_mut().zip(value.to_le_bytes()) {
+        *byte = value;
+    }
+}
+
 fn time() -> [u8; 8] {
     (fd::now() / 1000).to_le_bytes()
 }
@@ -66,6 +111,7 @@ fn time() -> [u8; 8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layout::COUNTER_PORT;
 
     #[test]
     fn a_port_is_a_part_of_the_register() {
@@ -86,6 +132,22 @@ mod tests {
         let mut read = [0; 3];
         lesson.port(0, false, 1, &mut read);
         assert_eq!(&read, b"ccc");
+    }
+
+    #[test]
+    fn the_counter_counts_and_the_log_adds() {
+        let mut lesson = Lesson::default();
+        lesson.count(COUNTER_PORT, true, 1, &mut [9, 9]);
+        assert_eq!(lesson.page(LESSON_COUNTER, true, &mut [7; 4]), None);
+        let mut read = [0; 4];
+        lesson.count(COUNTER_PORT, false, 4, &mut read);
+        assert_eq!(read, [3, 0, 0, 0]);
+        lesson.count(LOG_PORT, true, 1, &mut [5]);
+        lesson.page(LESSON_LOG_SIZE + 8, true, &mut [0, 1]);
+        lesson.page(LESSON_SUM, false, &mut read);
+        assert_eq!(read, [5, 1, 0, 0]);
+        lesson.page(LESSON_SUM - 8, false, &mut read);
+        assert_eq!(read, [2, 0, 0, 0]);
     }
 
     #[test]

@@ -2,5 +2,6 @@
 
 pub mod board;
 pub mod console;
+pub mod events;
 pub mod lesson;
 pub mod serial;

@@ -242,7 +242,7 @@ const REFUSALS: Lines<1, 1> = lines!(
     "%s: ENOEXEC: %d segments",
     "%s: ENOEXEC: an ELF file, but no program for x86 (machine %d)",
     "%s: ENOEXEC: Linux' boot protocol %x is older than 0x20c (Linux 3.8)",
-    "%s: ENOEXEC: a Linux kernel of 32 bits; one of 64 bits is needed",
+    "%s: ENOEXEC: a kernel of 32 bits without a Multiboot header; one of 64 bits is needed",
     "%s: ENOEXEC: a header that contradicts itself",
     "%s: ENOEXEC: Multiboot flags %x ask for what there is not",
     "%s: E2BIG: the initrd or the modules have %d bytes more than RAM has room for; raise --memory",

@@ -163,6 +163,8 @@ pub enum Reply {
     Msr,
     /// The board's.
     Board,
+    /// The lessons' counter, or the log.
+    Counter,
     /// A #GP in the guest.
     Fault,
     /// The end of the run.
@@ -180,6 +182,7 @@ const REPLIES: Lines<0, 0> = lines!(
     " -> answered",
     " -> the lessons' MSR",
     " -> the board",
+    " -> counter or log",
     " -> #GP in the guest",
     " -> the run ends",
 );
