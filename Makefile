@@ -132,7 +132,7 @@ run: pack
 run: override export CMD := $(value CMD)
 
 test: all
-	@$(CLEAN_ENV) sh biscuitos/need cc headers qemu strace
+	@$(CLEAN_ENV) sh biscuitos/need cc headers qemu strace lz4 zstd
 	@$(CLEAN_ENV) cargo test --locked
 
 bench: pack

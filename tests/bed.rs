@@ -50,7 +50,7 @@ fn main() -> ExitCode {
 /// Boots one kernel and prints each case as it ends.
 fn run(kernel: &str, only: &str) -> Tally {
     let overlay = format!("{}/bed-{kernel}", env!("CARGO_TARGET_TMPDIR"));
-    lay_over(Path::new(&overlay));
+    lay_over(Path::new(&overlay), kernel);
     let mut bed = Command::new("sh");
     bed.args(["biscuitos/run", kernel])
         .env("OVERLAY", &overlay)
@@ -60,6 +60,7 @@ fn run(kernel: &str, only: &str) -> Tally {
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
     // A page of 1 GiB must be set aside while the kernel boots. QEMU touches some 1.5 GiB then.
+    bed.env("MEMORY", "1280M");
     if memory_to_spare() > 6 << 20 {
         bed.env("MEMORY", "3G").env("APPEND", "hugepagesz=1G hugepages=1");
     }
@@ -95,8 +96,8 @@ fn run(kernel: &str, only: &str) -> Tally {
     tally
 }
 
-/// What the bed has beside the image: the cases, the transcripts, and a user who owns nothing.
-fn lay_over(directory: &Path) {
+/// What the bed has beside the image: the cases, the transcripts, the kernel as ELF, and a user who owns nothing.
+fn lay_over(directory: &Path, kernel: &str) {
     let _ = fs::remove_dir_all(directory);
     for part in ["root", "etc"] {
         fs::create_dir_all(directory.join(part)).unwrap();
@@ -104,6 +105,8 @@ fn lay_over(directory: &Path) {
     for script in ["cases.sh", "transcript.sh"] {
         fs::copy(format!("tests/bed/{script}"), directory.join("root").join(script)).unwrap();
     }
+    fs::create_dir(directory.join("boot")).unwrap();
+    fs::write(directory.join("boot/vmlinux"), vmlinux(kernel)).unwrap();
     fs::create_dir(directory.join("root/golden")).unwrap();
     for file in fs::read_dir("tests/golden").unwrap() {
         let file = file.unwrap();
@@ -111,6 +114,26 @@ fn lay_over(directory: &Path) {
     }
     let passwd = "root::0:0::/root:/bin/sh\nnobody::65534:65534::/:/bin/sh\n";
     fs::write(directory.join("etc/passwd"), passwd).unwrap();
+}
+
+/// The ELF file in the image's kernel: `Documentation/arch/x86/boot.rst`, `payload_offset`. It is packed by one of these, and its
+/// size comes behind.
+fn vmlinux(kernel: &str) -> Vec<u8> {
+    let file = fs::read(format!("target/biscuitos/{kernel}/vmlinuz")).unwrap();
+    let number = |at| u32::from_le_bytes(file[at..at + 4].try_into().unwrap()) as usize;
+    let start = (usize::from(file[0x1f1]) + 1) * 512 + number(0x248);
+    let payload = &file[start..start + number(0x24c)];
+    let tool = match payload[..2] {
+        [0x02, 0x21] => "lz4",
+        [0x28, 0xb5] => "zstd",
+        _ => "xz",
+    };
+    let path = format!("{}/vmlinux-{kernel}", env!("CARGO_TARGET_TMPDIR"));
+    fs::write(&path, payload).unwrap();
+    let output = Command::new(tool).args(["-dc"]).stdin(fs::File::open(&path).unwrap()).output();
+    let file = output.unwrap_or_else(|_| panic!("{tool} runs")).stdout;
+    assert!(file.starts_with(b"\x7fELF"), "{tool} unpacked no kernel");
+    file
 }
 
 /// In KiB.

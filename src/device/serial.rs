@@ -192,7 +192,8 @@ impl Serial {
                 self.ier = value & 0x0f;
             }
             IIR => {
-                if (value ^ self.fcr) & FCR_ENABLE != 0 || value & FCR_CLEAR_RECEIVED != 0 {
+                // FIFOs that are switched off lose what is in them; a byte from before they were on is not in them.
+                if value & FCR_ENABLE < self.fcr & FCR_ENABLE || value & FCR_CLEAR_RECEIVED != 0 {
                     self.len = 0;
                 }
                 self.fcr = if value & FCR_ENABLE != 0 { value } else { 0 };
@@ -362,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn without_fifos_there_is_room_for_one_and_switching_them_empties_them() {
+    fn without_fifos_there_is_room_for_one_and_switching_them_off_empties_them() {
         let mut serial = port();
         serial.write(IER, IER_RECEIVED).unwrap();
         serial.write(MCR, MCR_OUT2).unwrap();
@@ -371,8 +372,9 @@ mod tests {
         assert_eq!(serial.room(), 0);
         serial.receive(2);
         assert_eq!((serial.read(LSR), serial.read(DATA)), (0x63, 1));
-        serial.write(IIR, FCR_ENABLE).unwrap();
         serial.receive(3);
+        serial.write(IIR, FCR_ENABLE).unwrap();
+        assert_eq!(serial.read(LSR), 0x61);
         serial.write(IIR, FCR_ENABLE | FCR_CLEAR_RECEIVED).unwrap();
         assert_eq!(serial.read(LSR), 0x60);
         serial.receive(4);

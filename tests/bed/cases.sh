@@ -673,9 +673,9 @@ a_kernel_without_msr_exits_is_told_and_the_guest_sees_a_fault() {
 	grep -q 'MSR 4b4f4232 is absent' out
 }
 a_doorbell_that_means_nothing_is_told() {
-	printf '\260\011\346\354\260\003\346\354\260\004\346\354' > guest
+	printf '\260\077\346\354\260\003\346\354\260\004\346\354' > guest
 	p 0 guest
-	says 'doorbell: 9 means nothing'
+	says 'doorbell: 63 means nothing'
 	says 'doorbell: there is no dirty log without --dirty-log'
 	is "$(grep -c HLT err)" 0
 }
@@ -777,6 +777,229 @@ who_has_the_backing_is_found() {
 
 # ---- the harness
 
+# ---- the board
+
+# b STATUS ARGUMENT...: a lesson of the board.
+b() {
+	want=$1
+	shift
+	p "$want" --pause 0 --irqchip --mode protected "$@"
+}
+the_pic_and_the_pit_tick_without_an_exit() {
+	b 0 --stats $F/pic.bin
+	prints '10 ticks of the PIT through the 8259\n'
+	says 'KVM_EXIT_IO 38'
+	! grep -q KVM_EXIT_HLT err
+}
+an_edge_is_one_interrupt_and_a_level_is_until_it_goes() {
+	b 0 --trace=calls $F/ioapic.bin
+	prints '10 ticks of the PIT through the I/O APIC\nan edge: 1 interrupt\na level: more than 1 interrupt, until it went\n'
+	says 'KVM_IRQ_LINE('
+	says 'GSI 10, level 0) = 0'
+}
+the_local_apic_ticks_without_an_exit() {
+	b 0 --stats $F/lapic.bin
+	prints "10 ticks of the local APIC's timer\n"
+	! grep -q KVM_EXIT_MMIO err
+}
+two_vcpus_wake_and_interrupt_each_other() {
+	p 0 --pause 0 --cpus 2 --mode protected --trace=exits $F/ipi.bin
+	prints 'vCPU 1 is up\n100 to and fro\n'
+	says 'vCPU 1 exit 2 KVM_EXIT_IO'
+	says 'vCPU 0 exit 2 KVM_EXIT_IO'
+	! grep -q 'KVM_EXIT_MMIO' err
+}
+a_message_is_an_interrupt_by_a_call_and_by_a_route() {
+	b 0 --trace $F/msi.bin
+	prints '3 messages by KVM_SIGNAL_MSI\n100 messages by a port, an eventfd and a route\n'
+	is "$(grep -c 'KVM_SIGNAL_MSI(.*address 0xfee00000, data 0x50) = 1' err)" 3
+	! grep -q 'OUT port 0xee' err
+}
+a_doorbell_is_heard_without_an_exit() {
+	b 0 --stats $F/doorbell.bin
+	prints '000003e8 by exits\n000007d0 with those by the eventfd\n00000898 with half of 200 writes to an address\nan interrupt by an irqfd\n00000001 acknowledged\n'
+	says 'KVM_EXIT_MMIO 101'
+	says 'exits saved: 1100 by ioeventfd'
+}
+coalesced_writes_come_before_the_next_exit_is_answered() {
+	b 0 --stats $F/coalesced.bin
+	prints '000000c8 writes by exits, their sum 0000141e\n00000190 with those of the ring, their sum 0000283c\n'
+	says 'exits saved: 0 by ioeventfd, 199 by the ring'
+}
+without_a_board_an_event_is_no_interrupt() {
+	p 1 --pause 0 --mode protected $F/doorbell.bin
+	says 'KVM_EXIT_SHUTDOWN' || says 'KVM_IRQFD'
+}
+
+# ---- test kernels
+
+# k STATUS NAME ARGUMENT...: a Multiboot kernel.
+k() {
+	want=$1 name=$2
+	shift 2
+	p "$want" --kernel $F/kernel/$name.elf "$@" < /dev/null
+}
+huge() { echo 150 > $POOL/nr_hugepages; }
+multiboot_tells_memory_modules_and_the_command_line() {
+	huge
+	echo NR_CPUS=2 > env
+	echo two > more
+	k 1 info --initrd env --initrd more --append 'a b'
+	prints "$F/kernel/info.elf a b\nenv: NR_CPUS=2\nmore: two\nmemory as told\n"
+	silent
+}
+each_test_device_is_there() {
+	huge
+	k 85 exit
+	for name in scratch lines memory drop; do
+		k 1 $name
+		silent
+	done
+	prints '100 pages dropped\n'
+	# From small pages too.
+	k 1 drop -b anon -m 64M
+}
+the_serial_port_is_one_for_a_kernel_that_polls_it() {
+	huge
+	echo 'abcdefghijklmnopqrstuvwxyz 0123456789.' | timeout 20 $P --kernel $F/kernel/serial.elf > out || status=$?
+	is $status 1
+	prints 'abcdefghijklmnopqrstuvwxyz 0123456789.\n'
+}
+all_processors_of_the_madt_start() {
+	huge
+	k 1 cpus --cpus 4
+	prints '....\n'
+}
+off_is_off_and_a_reset_is_told() {
+	huge
+	k 0 off --append o
+	silent
+	for way in r k p; do
+		k 0 off --append $way
+		says 'the guest reset the machine'
+	done
+	k 3 off --append t
+	says 'KVM_EXIT_SHUTDOWN: triple fault'
+}
+a_reset_starts_the_guest_anew_where_that_is_asked_for() {
+	huge
+	start --kernel $F/kernel/off.elf --append r --reset=restart
+	soon sh -c '[ $(grep -c "it starts anew" err) -ge 3 ]'
+	kill $pid
+	ended 143
+}
+ctrl_a_x_leaves_and_twice_is_one() {
+	huge
+	{ printf 'a\001\001b'; sleep 1; printf '\001x'; } | timeout 20 $P --kernel $F/kernel/serial.elf > out 2> err
+	prints 'a\001b'
+	silent
+}
+a_kernel_that_cannot_be_is_refused_and_nothing_is_touched() {
+	huge
+	head -c 100000 /boot/vmlinuz > short
+	p 1 --kernel short < /dev/null
+	says "short: ENOEXEC: truncated:"
+	head -c 5000 /boot/vmlinux > shortelf
+	p 1 --kernel shortelf < /dev/null
+	says 'shortelf: ENOEXEC: truncated:'
+	p 1 --kernel /boot/vmlinuz -m 32M < /dev/null
+	says '/boot/vmlinuz: E2BIG: RAM has'
+	says 'bytes too few for it; raise --memory'
+	p 1 --kernel /boot/vmlinuz -m 80M --initrd /boot/vmlinux < /dev/null
+	says 'the initrd or the modules have'
+	p 1 --kernel /boot/vmlinuz --append "$(head -c 3000 /dev/zero | tr '\0' x)" < /dev/null
+	says 'the command line has 953 bytes more than there is room for'
+	p 1 --kernel $P < /dev/null
+	says 'it is to be loaded at 0x0, where no RAM is free'
+	p 1 --kernel none
+	says 'open none: ENOENT (2): no such kernel'
+	p 1 --kernel /tmp
+	says 'open /tmp: EISDIR'
+	p 1 --kernel /dev/zero
+	says 'open /dev/zero: ESPIPE'
+	p 1 --kernel /boot/vmlinuz --initrd none
+	says 'open --initrd: ENOENT (2): no such file'
+	[ ! -e $RAM ]
+	p 1 --kernel /boot/vmlinuz --cpus 4000 -b anon < /dev/null
+	# Linux 6.12 has 4096.
+	says 'KVM_CREATE_VCPU /dev/kvm: E2BIG (7): --cpus is more than KVM_CAP_MAX_VCPUS' ||
+		says 'KVM_CREATE_VCPU /dev/kvm: EMFILE (24): raise ulimit -n'
+	p 2 --initrd /boot/initrd
+	says '--initrd: there is no --kernel that would take it'
+}
+check_looks_at_a_kernel_too() {
+	huge
+	p 0 --check --kernel /boot/vmlinuz --initrd /boot/initrd --cpus 2
+	grep -q '^ok       /boot/vmlinuz$' out
+	head -c 100000 /boot/vmlinuz > short
+	p 1 --check --kernel short
+	says 'short: ENOEXEC: truncated:'
+}
+
+# ---- Linux
+
+# boot STATUS ARGUMENT...: Linux, with what is in `keys` typed, on memory that is there.
+boot() {
+	want=$1 status=0
+	shift
+	huge
+	[ -e keys ] || : > keys
+	timeout 100 $P --initrd /boot/initrd "$@" < keys > out 2> err || status=$?
+	is $status "$want" || { tail -n 3 out err; false; }
+}
+seen() { grep -q -- "$1" out || { echo "no '$1' in: $(tail -n 5 out)"; false; }; }
+linux_boots_on_two_vcpus_takes_what_is_typed_and_switches_off() {
+	printf 'nproc\necho $((6 * 7)) is it; cat /proc/cmdline\nexit\n' > keys
+	boot 0 --kernel /boot/vmlinuz --cpus 2 --stats --append 'console=ttyS0 quiet a=b'
+	seen 'KOB-2M: Linux .* 2 CPUs, 2[0-9][0-9] MiB'
+	seen '^42 is it'
+	seen '^console=ttyS0 quiet a=b'
+	says '256 MiB of RAM in 128 pages of 2 MiB on hugetlbfs'
+	says 'of 2 MiB and 0 of 4 KiB'
+}
+linux_as_elf_boots_from_small_pages() {
+	boot 0 --kernel /boot/vmlinux -b anon --append 'console=ttyS0 quiet nokaslr do=off'
+	seen 'KOB-2M: Linux .* 1 CPUs'
+	silent
+}
+linux_as_elf_boots_on_two_vcpus_and_resets() {
+	boot 0 --kernel /boot/vmlinux --cpus 2 --append 'console=ttyS0 quiet nokaslr do=reboot'
+	seen 'KOB-2M: Linux .* 2 CPUs'
+	says 'the guest reset the machine'
+}
+linux_panics_as_its_command_line_says() {
+	boot 0 --kernel /boot/vmlinuz -b anon --append 'console=ttyS0 quiet panic=-1 do=panic'
+	seen 'Kernel panic'
+	says 'the guest reset the machine'
+}
+linux_finds_its_memory_past_the_hole() {
+	[ "$(awk '/MemTotal/ { print $2 }' /proc/meminfo)" -gt 2500000 ] || skip 'this machine has too little memory'
+	printf 'exit\n' > keys
+	echo 1 > /proc/sys/vm/overcommit_memory
+	boot 0 --kernel /boot/vmlinuz -b anon -m 4G --append 'console=ttyS0'
+	echo 0 > /proc/sys/vm/overcommit_memory
+	seen 'mem 0x0000000100000000-0x000000013fffffff. usable'
+	seen 'KOB-2M: Linux .*, 3[0-9][0-9][0-9] MiB'
+}
+without_append_linux_has_a_console() {
+	printf 'exit\n' > keys
+	boot 0 --kernel /boot/vmlinuz -b anon
+	seen 'Linux version'
+	seen 'KOB-2M: Linux'
+}
+sigterm_at_any_moment_ends_two_vcpus_within_a_second() {
+	huge
+	round=0
+	while [ $round -lt 100 ]; do
+		start --kernel /boot/vmlinuz --initrd /boot/initrd --cpus 2 < /dev/null
+		usleep $((round * 7919 % 250 * 1000))
+		kill $pid
+		ended 143 || { echo "in round $round"; return 1; }
+		round=$((round + 1))
+	done
+	nothing_is_left
+}
+
 # Each case starts from what BiscuitOS' script prepares.
 prepare() {
 	[ ! -e /dev/kvm.away ] || mv /dev/kvm.away /dev/kvm
@@ -827,7 +1050,7 @@ transcript() {
 
 for case in $(sed -n 's/^\([a-z0-9_]*\)() .*/\1/p' "$0" | sed -n '/^the_line_comes/,/^prepare$/p'); do
 	case $case in
-	prepare | pages | stops | a_vm_is_there | asleep | told | first | check | finds) continue ;;
+	prepare | pages | stops | a_vm_is_there | asleep | told | first | check | finds | b | k | huge | boot | seen) continue ;;
 	esac
 	attempt $case $case
 done
