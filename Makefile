@@ -57,7 +57,7 @@ LINK := -C linker=rust-lld -C linker-flavor=ld.lld $(foreach flag,--no-rosegment
 # And of the code: registers are kept across calls of functions that leave them alone, nothing is hoisted
 # or doubled. 800 bytes.
 CODE := $(foreach flag,enable-ipra disable-machine-licm disable-early-taildup disable-lsr tail-merge-size=1 \
-	disable-licm-promotion disable-constant-hoisting,-C llvm-args=-$(flag))
+	disable-licm-promotion disable-constant-hoisting enable-newgvn bonus-inst-threshold=0 max-store-memcpy=2,-C llvm-args=-$(flag))
 build = $(CLEAN_ENV) RUSTFLAGS="-C force-unwind-tables=no $(1) $(LINK)" cargo build --quiet --locked \
 	--target x86_64-unknown-linux-musl --features packed
 

@@ -51,65 +51,26 @@ pub enum Next {
 
 /// Answers an exit, in the run page where it is a read. An error is one of standard output.
 pub fn answer(exit: Exit<'_>, devices: &mut Devices) -> Result<Next, Errno> {
-    let lesson = &mut devices.lesson;
     let mut next = Next::Enter;
     devices.reply = match exit {
-        Exit::Port { write: true, port: layout::CONSOLE_PORT, size, data } => {
-            // x86 is little-endian: the first byte of an item is its low one.
-            for &byte in data.iter().step_by(size.max(1)) {
-                devices.console.put(byte)?;
-            }
-            Reply::Console
-        }
-        Exit::Port {
-            write,
-            port: port @ (SCRATCH_PORT..SCRATCH_PORT_END | SCRATCH_BYTES..SCRATCH_BYTES_END),
-            size,
-            data,
-        } => {
-            lesson.port((port & 3).into(), write, size, data);
-            Reply::Scratch
-        }
-        Exit::Port { write, port: port @ layout::COUNTER_PORT..=layout::LOG_PORT, size, data } => {
-            lesson.count(port, write, size, data);
-            Reply::Counter
-        }
-        Exit::Port { write: true, port: layout::TEST_EXIT, size, data } => {
-            next = Next::Exit((last(size, data) << 1 | 1) as u8);
-            Reply::End
-        }
-        Exit::Port { write: true, port: layout::DOORBELL_PORT, size, data } => {
-            next = Next::Ring(last(size, data));
-            Reply::Doorbell
-        }
-        Exit::Port { write: false, port: layout::DOORBELL_PORT, size, data } => {
-            lesson.time(size, data);
-            Reply::Time
-        }
         Exit::Port { write, port, size, data } => {
-            let event = match &mut devices.board {
-                Some(board) => board.port(write, port, size, data)?,
-                None => None,
-            };
-            if let Some(event) = event {
-                next = Next::Board(event);
-                Reply::Board
-            } else {
-                ones(write, data);
-                match port {
-                    layout::CONSOLE_PORT => Reply::Nobody,
-                    _ => devices.unanswered(Note::UnansweredPort(port))?,
-                }
+            let mut reply = Reply::Nothing;
+            // All items of a string go to the same place; the last one's answer is the exit's.
+            for item in data.chunks_mut(size.max(1)) {
+                (next, reply) = devices.port(write, port, item)?;
             }
+            reply
         }
         Exit::Mmio { write, address, data } => match address & !(layout::PAGE_SIZE - 1) {
-            layout::LESSON_PAGE => match lesson.page(address - layout::LESSON_PAGE, write, data) {
-                Some(value) => {
-                    next = Next::Ring(value);
-                    Reply::Doorbell
+            layout::LESSON_PAGE => {
+                match devices.lesson.page(address - layout::LESSON_PAGE, write, data) {
+                    Some(value) => {
+                        next = Next::Ring(value);
+                        Reply::Doorbell
+                    }
+                    None => Reply::Scratch,
                 }
-                None => Reply::Scratch,
-            },
+            }
             _ if devices
                 .board
                 .as_mut()
@@ -133,6 +94,7 @@ pub fn answer(exit: Exit<'_>, devices: &mut Devices) -> Result<Next, Errno> {
         }
         Exit::Msr { write, msr } => {
             msr.error = (msr.index != layout::LESSON_MSR).into();
+            let lesson = &mut devices.lesson;
             let (from, to) = match write {
                 true => (msr.data, &mut lesson.msr),
                 false => (lesson.msr, &mut msr.data),
@@ -159,11 +121,6 @@ pub fn answer(exit: Exit<'_>, devices: &mut Devices) -> Result<Next, Errno> {
         }
     };
     Ok(next)
-}
-
-/// The last item that was written.
-fn last(size: usize, data: &[u8]) -> u32 {
-    x86::number(data.get(data.len().saturating_sub(size)..).unwrap_or_default()) as u32
 }
 
 /// What is read where nobody answers.
@@ -198,6 +155,50 @@ impl<'m> Devices<'m> {
     pub fn set_board(&mut self, board: Board, kernel: bool) {
         self.board = Some(board);
         self.noted = [kernel; 3];
+    }
+
+    /// Answers an access to a port: an item of 1, 2 or 4 bytes.
+    #[inline(never)]
+    fn port(&mut self, write: bool, port: u16, item: &mut [u8]) -> Result<(Next, Reply), Errno> {
+        let value = x86::number(item) as u32;
+        let reply = match port {
+            layout::CONSOLE_PORT if write => {
+                // x86 is little-endian: the first byte of an item is its low one.
+                self.console.put(value as u8)?;
+                Reply::Console
+            }
+            SCRATCH_PORT..SCRATCH_PORT_END | SCRATCH_BYTES..SCRATCH_BYTES_END => {
+                self.lesson.port((port & 3).into(), write, item);
+                Reply::Scratch
+            }
+            layout::DOORBELL_PORT if write => return Ok((Next::Ring(value), Reply::Doorbell)),
+            layout::DOORBELL_PORT => {
+                self.lesson.time(item);
+                Reply::Time
+            }
+            layout::COUNTER_PORT..=layout::LOG_PORT => {
+                self.lesson.count(port, write, item);
+                Reply::Counter
+            }
+            layout::TEST_EXIT if write => {
+                return Ok((Next::Exit((value << 1 | 1) as u8), Reply::End));
+            }
+            _ => {
+                let event = match &mut self.board {
+                    Some(board) => board.port(write, port, item)?,
+                    None => None,
+                };
+                if let Some(event) = event {
+                    return Ok((Next::Board(event), Reply::Board));
+                }
+                ones(write, item);
+                match port {
+                    layout::CONSOLE_PORT => Reply::Nobody,
+                    _ => self.unanswered(Note::UnansweredPort(port))?,
+                }
+            }
+        };
+        Ok((Next::Enter, reply))
     }
 
     /// Says it, unless it has been said; what the guest said before comes first.

@@ -33,42 +33,45 @@ pub const INITRDS: usize = 4;
 
 /// A machine to run. RAM is `base .. base + memory`, below [`RAM_LIMIT`], or, with the board, what of that is below
 /// [`HOLE`], and the rest from 4 GiB on; `load` and `entry` are in the lower part.
+///
+/// The largest fields come last: what is before is reached by shorter instructions.
+#[repr(C)]
 #[derive(Debug, PartialEq)]
 pub struct Options<'a> {
     /// Bytes of RAM, a multiple of [`PAGE_SIZE`], not 0.
     pub memory: u64,
-    /// Where RAM comes from.
-    pub backing: Backing<'a>,
     /// The guest-physical address at which RAM starts, a multiple of [`PAGE_SIZE`].
     pub base: u64,
     /// The guest-physical address at which the image goes.
     pub load: u64,
     /// The guest-physical address of the first instruction.
     pub entry: u64,
-    /// How long the console sleeps after a newline.
-    pub pause: Duration,
-    /// The path of the image.
-    pub image: &'a CStr,
+    /// The program's own name.
+    pub program: &'a CStr,
     /// The state in which the vCPU starts.
     pub mode: Mode,
-    /// Registers to be set beside it, as `name=value`, in this order; an empty text is none.
-    pub set: [&'a [u8]; 8],
-    /// A kernel, instead of the image.
-    pub kernel: Option<&'a CStr>,
-    /// What goes with it; empty for none.
-    pub initrd: [&'a CStr; INITRDS],
-    /// Its command line; the format has one where the user gives none.
-    pub append: Option<&'a CStr>,
-    /// vCPUs, 1 to [`CPUS`].
-    pub cpus: u32,
+    /// The instruments: an OR of [`TRACE_CALLS`] to [`REPLAY`].
+    pub instruments: u8,
     /// The board, also for a flat image.
     pub irqchip: bool,
     /// Whether a reset starts the guest anew.
     pub restart: bool,
-    /// The instruments: an OR of [`TRACE_CALLS`] to [`REPLAY`].
-    pub instruments: u8,
-    /// The program's own name.
-    pub program: &'a CStr,
+    /// vCPUs, 1 to [`CPUS`].
+    pub cpus: u32,
+    /// A kernel, instead of the image.
+    pub kernel: Option<&'a CStr>,
+    /// Where RAM comes from.
+    pub backing: Backing<'a>,
+    /// The path of the image.
+    pub image: &'a CStr,
+    /// How long the console sleeps after a newline.
+    pub pause: Duration,
+    /// The kernel's command line; the format has one where the user gives none.
+    pub append: Option<&'a CStr>,
+    /// What goes with it; empty for none.
+    pub initrd: [&'a CStr; INITRDS],
+    /// Registers to be set beside the mode, as `name=value`, in this order; an empty text is none.
+    pub set: [&'a [u8]; 8],
 }
 
 impl Options<'static> {
@@ -132,11 +135,6 @@ impl Options<'_> {
     /// What is run: a kernel without a format is an image.
     pub fn image(&self) -> &CStr {
         self.kernel.unwrap_or(self.image)
-    }
-
-    /// The initrds, by number.
-    pub fn initrds(&self) -> impl Iterator<Item = (usize, &CStr)> {
-        (0..).zip(self.initrd).filter(|(_, path)| !path.is_empty())
     }
 
     /// The command line. Linux without one would say nothing.
@@ -401,8 +399,7 @@ fn check(options: &Options, blame: &mut Blame) -> Result<(), Wrong> {
         blame.numbers[0] = size;
         return Err(Wrong::UnevenSize);
     }
-    if options.kernel.is_none() && (options.append.is_some() || options.initrds().next().is_some())
-    {
+    if options.kernel.is_none() && (options.append.is_some() || !options.initrd[0].is_empty()) {
         blame.word = name(if options.append.is_some() { OPT_APPEND } else { OPT_INITRD });
         return Err(Wrong::NoKernel);
     }

@@ -139,7 +139,7 @@ fn live(options: &Options, replay: Option<&mut Replay>) -> Result<End, Error> {
 
 /// Opens the kernel, if there is one.
 #[inline(never)]
-fn open_kernel(options: &Options) -> Result<Result<Option<Files>, Refused>, Error> {
+fn open_kernel<'a>(options: &Options<'a>) -> Result<Result<Option<Files<'a>>, Refused>, Error> {
     match options.kernel {
         Some(path) => Files::open(options, path),
         None => Ok(Ok(None)),
@@ -356,8 +356,8 @@ pub struct Machine<'m> {
     pub vm: Vm<'m>,
     dirty: Option<DirtyBitmap>,
     replay: Option<&'m mut Replay>,
-    stats: Option<Stats>,
     pub devices: Devices<'m>,
+    stats: Option<Stats>,
 }
 
 impl<'m> Machine<'m> {
@@ -390,7 +390,7 @@ impl<'m> Machine<'m> {
         while self.coalesced
             && let Some(write) = cpu.vcpu.run_page().coalesced()
         {
-            self.devices.lesson.events.log(u64::from_le_bytes(write.data) & mask(write.len), true);
+            self.devices.lesson.events.log(write, true);
         }
         let mut next = match answer(exit::decode(cpu.vcpu.run_page()), &mut self.devices) {
             Ok(next) => next,
@@ -616,11 +616,6 @@ impl<'m> Machine<'m> {
         }
         Ok(())
     }
-}
-
-/// The bits of so many bytes, 1 to 8.
-fn mask(len: u32) -> u64 {
-    u64::MAX >> (64 - 8 * len.clamp(1, 8))
 }
 
 /// How a run ends whose output can't be written.

@@ -218,6 +218,15 @@ impl<T> Deref for Row<T> {
     }
 }
 
+impl<T> DerefMut for Row<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: as many have been written.
+        unsafe {
+            core::slice::from_raw_parts_mut(self.buffer.bytes_mut().as_mut_ptr().cast(), self.len)
+        }
+    }
+}
+
 impl<T> Drop for Row<T> {
     fn drop(&mut self) {
         let first = self.buffer.bytes_mut().as_mut_ptr().cast::<T>();

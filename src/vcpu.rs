@@ -15,7 +15,7 @@ use crate::sys::run::*;
 use core::ffi::c_int;
 use core::marker::PhantomData;
 use core::ptr::null_mut;
-use core::sync::atomic::Ordering::SeqCst;
+use core::sync::atomic::{Ordering::SeqCst, compiler_fence};
 
 /// A virtual processor; `'m` as for [`crate::vm::Vm`].
 pub struct Vcpu<'m> {
@@ -215,31 +215,31 @@ impl RunPage {
         unsafe { self.immediate_exit().write_volatile(1) };
     }
 
-    /// Takes the next write out of the ring of coalesced ones.
-    pub fn coalesced(&mut self) -> Option<kvm_coalesced_mmio> {
+    /// Takes the next write out of the ring of coalesced ones: what was written.
+    #[inline(never)]
+    pub fn coalesced(&mut self) -> Option<u64> {
         const PAGE: usize = layout::PAGE_SIZE as usize;
-        let start = KVM_COALESCED_MMIO_PAGE_OFFSET * PAGE;
-        if self.0.size() < start + PAGE {
-            return None;
-        }
+        const START: usize = KVM_COALESCED_MMIO_PAGE_OFFSET * PAGE;
         const HEADER: usize = size_of::<kvm_coalesced_mmio_ring>();
         const ENTRIES: u32 = ((PAGE - HEADER) / size_of::<kvm_coalesced_mmio>()) as u32;
-        // SAFETY: inside the mapping, which this value owns.
-        let ring = unsafe { self.start().byte_add(start).cast::<kvm_coalesced_mmio_ring>() };
-        // SAFETY: likewise. Other vCPUs' threads are in the kernel when they fill it, or hold the lock that we hold; the
-        // kernel moves `last`, behind the entry that it has written.
+        if self.0.size() < START + PAGE {
+            return None;
+        }
+        // SAFETY: inside the mapping, which this value owns. Other vCPUs' threads are in the kernel when they fill it, or
+        // wait for the lock that we hold; the kernel moves `last`, behind the entry that it has written.
         unsafe {
+            let ring = self.start().byte_add(START).cast::<kvm_coalesced_mmio_ring>();
             let first = (&raw const (*ring).first).read_volatile();
-            let last = (&raw const (*ring).last).read_volatile();
-            if first == last || first >= ENTRIES {
+            if first == (&raw const (*ring).last).read_volatile() || first >= ENTRIES {
                 return None;
             }
-            core::sync::atomic::fence(SeqCst);
+            compiler_fence(SeqCst);
             let entries = ring.byte_add(HEADER).cast::<kvm_coalesced_mmio>();
-            let entry = entries.add(first as usize).read_volatile();
-            core::sync::atomic::fence(SeqCst);
+            let entry = entries.add(first as usize).read();
+            compiler_fence(SeqCst);
             (&raw mut (*ring).first).write_volatile((first + 1) % ENTRIES);
-            Some(entry)
+            let bits = 8 * entry.len.clamp(1, 8);
+            Some(u64::from_le_bytes(entry.data) & u64::MAX >> (64 - bits))
         }
     }
 

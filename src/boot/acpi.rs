@@ -6,170 +6,212 @@
 //!                 └▶ MADT            processors, I/O APIC
 //! ```
 
+use crate::boot::kernel;
 use crate::error::Error;
 use crate::fd::Buffer;
 use crate::layout::*;
 use crate::memory::Memory;
 
-/// The tables, one behind the other as they will lie in RAM.
-struct Area {
-    buffer: Buffer,
-    len: usize,
-}
+// Where each lies. All but the MADT, which comes last and grows with the machine, are made by the compiler.
+const FACS: usize = 64;
+const DSDT: usize = 128;
+const DSDT_SIZE: usize = HEADER + 13;
+const XSDT: usize = 192;
+const XSDT_SIZE: usize = HEADER + 2 * 8;
+const FADT: usize = 256;
+/// Version 5's.
+const FADT_SIZE: usize = 268;
+const MADT: usize = 576;
 
-impl Area {
-    /// Behind what is there; what there is no room for is lost.
-    fn put(&mut self, bytes: &[u8]) {
-        let end = self.len + bytes.len();
-        if let Some(place) = self.buffer.bytes_mut().get_mut(self.len..end) {
-            place.copy_from_slice(bytes);
-            self.len = end;
-        }
-    }
-
-    /// At a place that is there already.
-    fn set(&mut self, at: usize, bytes: &[u8]) {
-        if let Some(place) = self.buffer.bytes_mut().get_mut(at..at + bytes.len()) {
-            place.copy_from_slice(bytes);
-        }
-    }
-
-    /// Makes the bytes from `from` on sum up to 0, by the one at `at`.
-    fn sum_up(&mut self, from: usize, at: usize) {
-        let bytes = self.buffer.bytes().get(from..self.len).unwrap_or_default();
-        let sum = bytes.iter().fold(0u8, |sum, &byte| sum.wrapping_add(byte));
-        self.set(at, &[sum.wrapping_neg()]);
-    }
-
-    /// Begins a table: 5.2.6, the common header. Gives where.
-    fn begin(&mut self, signature: &[u8; 4], revision: u8) -> usize {
-        self.len = self.len.next_multiple_of(64);
-        let start = self.len;
-        self.put(signature);
-        self.put(&[0, 0, 0, 0, revision, 0]);
-        self.put(b"KOB-2MBiscuit \x01\0\0\0KOB2\x01\0\0\0");
-        start
-    }
-
-    /// Ends it: its length, its sum.
-    fn end(&mut self, start: usize) {
-        let length = (self.len - start) as u32;
-        self.set(start + 4, &length.to_le_bytes());
-        self.sum_up(start, start + 9);
-    }
-}
+/// 5.2.6: the header that all tables but the first two have. The sum stands at 9.
+const HEADER: usize = 36;
+const SUM: usize = 9;
 
 /// An address, as a table names it.
-fn address(place: usize) -> u64 {
+const fn address(place: usize) -> u64 {
     ACPI + place as u64
 }
 
-/// Writes the tables of a machine with so many processors, whose APIC ids count from 0.
-pub fn write(memory: &Memory, cpus: u32) -> Result<(), Error> {
-    let mut area = Area { buffer: Buffer::new(ACPI_SIZE as usize)?, len: 0 };
-    fill(&mut area, cpus);
-    memory.write_all(ACPI, area.buffer.bytes().get(..area.len).unwrap_or_default())
+/// Tables under construction.
+#[derive(Clone, Copy)]
+struct Area([u8; MADT + HEADER]);
+
+impl Area {
+    const fn bytes(mut self, at: usize, bytes: &[u8]) -> Area {
+        let mut index = 0;
+        while index < bytes.len() {
+            self.0[at + index] = bytes[index];
+            index += 1;
+        }
+        self
+    }
+
+    const fn number(self, at: usize, number: u64, size: usize) -> Area {
+        let bytes = number.to_le_bytes();
+        self.bytes(at, bytes.split_at(size).0)
+    }
+
+    /// A table's header, but for its sum.
+    const fn header(self, at: usize, signature: &[u8; 4], size: usize, revision: u8) -> Area {
+        self.bytes(at, signature)
+            .number(at + 4, size as u64, 4)
+            .bytes(at + 8, &[revision])
+            .bytes(at + 10, b"KOB-2MBiscuit \x01\0\0\0KOB2\x01\0\0\0")
+    }
+
+    /// Makes `size` bytes sum up to 0, by the one at `sum`.
+    const fn sum_up(self, at: usize, size: usize, sum: usize) -> Area {
+        let (mut total, mut index) = (0u8, 0);
+        while index < size {
+            total = total.wrapping_add(self.0[at + index]);
+            index += 1;
+        }
+        self.bytes(at + sum, &[total.wrapping_neg()])
+    }
 }
 
-fn fill(area: &mut Area, cpus: u32) {
+/// 5.2.3.2, "Generic Address Structure": a port, its width, and how it is accessed.
+const fn port(number: u16, bytes: u8) -> [u8; 12] {
+    let [low, high] = number.to_le_bytes();
+    [1, 8 * bytes, 0, bytes, low, high, 0, 0, 0, 0, 0, 0]
+}
+
+/// All up to the MADT's header, of which the length and the sum are missing.
+static TABLES: Area = {
     // 5.2.5.3: the root pointer, version 2, has two sums: of the first 20 bytes, and of all 36.
-    area.put(b"RSD PTR \0KOB-2M\x02\0\0\0\0");
-    area.sum_up(0, 8);
-    area.put(&36u32.to_le_bytes());
-    area.put(&[0; 12]);
+    let area = Area([0; MADT + HEADER])
+        .bytes(0, b"RSD PTR \0KOB-2M\x02")
+        .sum_up(0, 20, 8)
+        .number(20, 36, 4)
+        .number(24, address(XSDT), 8)
+        .sum_up(0, 36, 32);
 
     // 5.2.10: the firmware's own, of which a kernel wants to know the address alone.
-    area.len = 64;
-    let facs = area.len;
-    area.put(b"FACS\x40\0\0\0");
-    area.len = 128;
-    area.set(facs + 32, &[2]);
+    let area = area.bytes(FACS, b"FACS\x40").bytes(FACS + 32, &[2]);
 
     // 5.2.11.1, in ACPI's own byte code (20.2): Name(\_S5, Package(4) { SLEEP_OFF, 0, 0, 0 }).
-    let dsdt = area.begin(b"DSDT", 2);
-    area.put(b"\x08_S5_\x12\x07\x04\x0a");
-    area.put(&[SLEEP_OFF as u8, 0, 0, 0]);
-    area.end(dsdt);
+    let area = area
+        .header(DSDT, b"DSDT", DSDT_SIZE, 2)
+        .bytes(DSDT + HEADER, b"\x08_S5_\x12\x07\x04\x0a")
+        .number(DSDT + HEADER + 9, SLEEP_OFF as u64, 1)
+        .sum_up(DSDT, DSDT_SIZE, SUM);
 
-    let fadt = area.begin(b"FACP", 5);
-    fixed(area, fadt, facs, dsdt);
-    area.end(fadt);
+    let area = area
+        .header(XSDT, b"XSDT", XSDT_SIZE, 1)
+        .number(XSDT + HEADER, address(FADT), 8)
+        .number(XSDT + HEADER + 8, address(MADT), 8)
+        .sum_up(XSDT, XSDT_SIZE, SUM);
 
-    let madt = area.begin(b"APIC", 3);
-    processors(area, cpus);
-    area.end(madt);
-
-    let xsdt = area.begin(b"XSDT", 1);
-    area.put(&address(fadt).to_le_bytes());
-    area.put(&address(madt).to_le_bytes());
-    area.end(xsdt);
-
-    let end = core::mem::replace(&mut area.len, 36);
-    area.set(24, &address(xsdt).to_le_bytes());
-    area.sum_up(0, 32);
-    area.len = end;
-}
-
-/// 5.2.9: the FADT. What is 0 is not there.
-fn fixed(area: &mut Area, start: usize, facs: usize, dsdt: usize) {
-    /// 5.2.3.2, "Generic Address Structure": a port, its width, and how it is accessed.
-    const fn port(number: u16, bytes: u8) -> [u8; 12] {
-        let [low, high] = number.to_le_bytes();
-        [1, 8 * bytes, 0, bytes, low, high, 0, 0, 0, 0, 0, 0]
-    }
-    // Version 5 has 268 bytes.
-    const END: usize = 268;
-    // Power and sleep buttons and the clock's alarm are no fixed hardware; there is a reset register.
-    const FLAGS: u32 = 1 << 0 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 10;
+    // 5.2.9. What is 0 is not there. Power and sleep buttons and the clock's alarm are no fixed hardware; there is a
+    // reset register.
+    const FLAGS: u64 = 1 << 0 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 10;
     // Older devices are there (a serial port), a screen and a keyboard are not.
-    const DEVICES: u16 = 1 << 0 | 1 << 2;
-    area.len = start + END;
-    for (at, number) in [
-        (36, address(facs)),
-        (40, address(dsdt)),
-        (56, PM1_EVENT.into()),
-        (64, PM1_CONTROL.into()),
-        (112, FLAGS.into()),
-    ] {
-        area.set(start + at, &(number as u32).to_le_bytes());
-    }
-    area.set(start + 46, &ACPI_LINE.to_le_bytes());
-    // The lengths of PM1's registers; latencies of states that there are not; where the clock has the century.
-    area.set(start + 88, &[4, 2]);
-    area.set(start + 96, &[0xff, 0x0f, 0xff, 0x0f]);
-    area.set(start + 108, &[0x32]);
-    area.set(start + 109, &DEVICES.to_le_bytes());
-    area.set(start + 116, &port(RESET_CONTROL, 1));
-    area.set(start + 128, &[6]);
-    area.set(start + 132, &address(facs).to_le_bytes());
-    area.set(start + 140, &address(dsdt).to_le_bytes());
-    area.set(start + 148, &port(PM1_EVENT, 4));
-    area.set(start + 172, &port(PM1_CONTROL, 2));
+    const DEVICES: u64 = 1 << 0 | 1 << 2;
+    let area = area
+        .header(FADT, b"FACP", FADT_SIZE, 5)
+        .number(FADT + 36, address(FACS), 4)
+        .number(FADT + 40, address(DSDT), 4)
+        .number(FADT + 46, ACPI_LINE as u64, 2)
+        .number(FADT + 56, PM1_EVENT as u64, 4)
+        .number(FADT + 64, PM1_CONTROL as u64, 4)
+        // The lengths of PM1's registers; latencies of states that there are not; where the clock has the century.
+        .bytes(FADT + 88, &[4, 2])
+        .bytes(FADT + 96, &[0xff, 0x0f, 0xff, 0x0f])
+        .bytes(FADT + 108, &[0x32])
+        .number(FADT + 109, DEVICES, 2)
+        .number(FADT + 112, FLAGS, 4)
+        .bytes(FADT + 116, &port(RESET_CONTROL, 1))
+        .bytes(FADT + 128, &[6])
+        .number(FADT + 132, address(FACS), 8)
+        .number(FADT + 140, address(DSDT), 8)
+        .bytes(FADT + 148, &port(PM1_EVENT, 4))
+        .bytes(FADT + 172, &port(PM1_CONTROL, 2))
+        .sum_up(FADT, FADT_SIZE, SUM);
+
+    area.header(MADT, b"APIC", 0, 3)
+};
+
+/// What stands in the MADT, 5.2.12, before the processors: the local APICs' address, and that there is a pair of 8259 too.
+static BEFORE: [u8; 8] = [0, 0, 0xe0, 0xfe, 1, 0, 0, 0];
+/// And behind them.
+static BEHIND: [u8; 38] = [
+    // 5.2.12.3: the I/O APIC, whose id is 0, and whose lines are GSI 0 and following.
+    1,
+    12,
+    0,
+    0,
+    0,
+    0,
+    0xc0,
+    0xfe,
+    0,
+    0,
+    0,
+    0,
+    // 5.2.12.5: the timer, ISA 0, is line 2, as on a PC; ACPI's own is active high, a level.
+    2,
+    10,
+    0,
+    0,
+    2,
+    0,
+    0,
+    0,
+    0,
+    0,
+    2,
+    10,
+    0,
+    ACPI_LINE as u8,
+    ACPI_LINE as u8,
+    0,
+    0,
+    0,
+    0x0d,
+    0,
+    // 5.2.12.7: LINT1 of every processor is the NMI.
+    4,
+    6,
+    0xff,
+    0,
+    0,
+    1,
+];
+
+/// Writes the tables of a machine with so many processors, whose APIC ids count from 0.
+#[inline(never)]
+pub fn write(memory: &Memory, cpus: u32) -> Result<(), Error> {
+    let mut area = Buffer::new(ACPI_SIZE as usize)?;
+    let len = fill(area.bytes_mut(), cpus);
+    memory.write_all(ACPI, area.bytes().get(..len).unwrap_or_default())
 }
 
-/// 5.2.12: the MADT.
-fn processors(area: &mut Area, cpus: u32) {
-    area.put(&(LOCAL_APIC as u32).to_le_bytes());
-    // There is a pair of 8259 too.
-    area.put(&[1, 0, 0, 0]);
+/// Fills the area, and gives how much of it.
+fn fill(area: &mut [u8], cpus: u32) -> usize {
+    let mut len = 0;
+    let mut put = |bytes: &[u8]| {
+        if let Some(place) = area.get_mut(len..len + bytes.len()) {
+            place.copy_from_slice(bytes);
+            len += bytes.len();
+        }
+    };
+    put(&TABLES.0);
+    put(&BEFORE);
     for number in 0..cpus {
         let [low, high, ..] = number.to_le_bytes();
         match number {
             // 5.2.12.2: processor, APIC id, enabled.
-            0..255 => area.put(&[0, 8, low, low, 1, 0, 0, 0]),
+            0..255 => put(&[0, 8, low, low, 1, 0, 0, 0]),
             // 5.2.12.12: an id that needs the x2APIC.
-            _ => area.put(&[9, 16, 0, 0, low, high, 0, 0, 1, 0, 0, 0, low, high, 0, 0]),
+            _ => put(&[9, 16, 0, 0, low, high, 0, 0, 1, 0, 0, 0, low, high, 0, 0]),
         }
     }
-    // 5.2.12.3: the I/O APIC, whose id is 0, and whose lines are GSI 0 and following.
-    area.put(&[1, 12, 0, 0]);
-    area.put(&(IO_APIC as u32).to_le_bytes());
-    area.put(&[0; 4]);
-    // 5.2.12.5: the timer, ISA 0, is line 2, as on a PC; ACPI's own is active high, a level.
-    area.put(&[2, 10, 0, 0, 2, 0, 0, 0, 0, 0]);
-    area.put(&[2, 10, 0, ACPI_LINE as u8, ACPI_LINE as u8, 0, 0, 0, 0x0d, 0]);
-    // 5.2.12.7: LINT1 of every processor is the NMI.
-    area.put(&[4, 6, 0xff, 0, 0, 1]);
+    put(&BEHIND);
+    kernel::put(area, MADT + 4, (len - MADT) as u64, 4);
+    let madt = area.get(MADT..len).unwrap_or_default();
+    let sum = madt.iter().fold(0u8, |sum, &byte| sum.wrapping_add(byte));
+    kernel::put(area, MADT + SUM, sum.wrapping_neg().into(), 1);
+    len
 }
 
 #[cfg(test)]
@@ -177,9 +219,10 @@ mod tests {
     use super::*;
 
     fn tables(cpus: u32) -> Vec<u8> {
-        let mut area = Area { buffer: Buffer::new(ACPI_SIZE as usize).unwrap(), len: 0 };
-        fill(&mut area, cpus);
-        area.buffer.bytes()[..area.len].to_vec()
+        let mut area = vec![0; ACPI_SIZE as usize];
+        let len = fill(&mut area, cpus);
+        area.truncate(len);
+        area
     }
 
     fn number(bytes: &[u8], at: usize, size: usize) -> u64 {
@@ -227,10 +270,11 @@ mod tests {
             let all = tables(cpus);
             let xsdt = table(&all, number(&all, 24, 8));
             let madt = table(&all, number(xsdt, 44, 8));
-            assert_eq!((number(madt, 36, 4), madt[40]), (0xfee0_0000, 1));
+            assert_eq!((number(madt, 36, 4), madt[40]), (LOCAL_APIC, 1));
             let (mut at, mut ids) = (44, vec![]);
             while at < madt.len() {
                 match madt[at] {
+                    1 => assert_eq!(number(madt, at + 4, 4), IO_APIC),
                     0 => ids.push(u32::from(madt[at + 3])),
                     9 => ids.push(number(madt, at + 4, 4) as u32),
                     _ => {}

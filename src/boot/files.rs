@@ -1,6 +1,6 @@
 //! The files of a kernel: opened and looked at before anything is changed, and read straight into RAM.
 
-use crate::boot::kernel::{self, Plan, Protocol, Refused};
+use crate::boot::kernel::{self, Plan, Protocol, Refused, What};
 use crate::boot::mode::{self, Mode};
 use crate::boot::{acpi, linux, multiboot};
 use crate::cli::{INITRDS, Options};
@@ -9,22 +9,40 @@ use crate::fd::Fd;
 use crate::layout::{LINUX_GDT, MULTIBOOT_INFO, ZERO_PAGE};
 use crate::memory::Memory;
 use crate::sys::regs::{kvm_regs, kvm_sregs};
+use crate::thread::Row;
 use core::ffi::CStr;
 
 /// A kernel, its initrds or modules, and what is to be done with them.
-pub struct Files {
+pub struct Files<'a> {
     kernel: Fd,
-    initrds: [Option<Fd>; INITRDS],
-    sizes: [u64; INITRDS],
+    initrds: Row<Initrd<'a>>,
     /// Where the first initrd goes.
     first: u64,
     pub plan: Plan,
 }
 
+/// An initrd or a module.
+pub struct Initrd<'a> {
+    pub path: &'a CStr,
+    file: Option<Fd>,
+    pub size: u64,
+    /// Where it goes.
+    pub at: u64,
+}
+
+impl<'a> Initrd<'a> {
+    /// One that is no file.
+    #[cfg(test)]
+    pub fn fake(path: &'a CStr, at: u64, size: u64) -> Initrd<'a> {
+        Initrd { path, file: None, size, at }
+    }
+}
+
 /// Opens a file that is to be read from any place in it. Gives its size too.
-fn open(open: Call, stat: Call, path: &CStr) -> Result<(Fd, u64), Error> {
+#[inline(never)]
+fn open(open: Call, path: &CStr) -> Result<(Fd, u64), Error> {
     let file = Fd::open(open, path, libc::O_RDONLY | libc::O_NONBLOCK, 0)?;
-    let status = file.stat(stat)?;
+    let status = file.stat(Call::LOOK)?;
     match status.st_mode & libc::S_IFMT {
         libc::S_IFREG => Ok((file, status.st_size as u64)),
         libc::S_IFDIR => Err(open.error(libc::EISDIR)),
@@ -32,12 +50,15 @@ fn open(open: Call, stat: Call, path: &CStr) -> Result<(Fd, u64), Error> {
     }
 }
 
-impl Files {
+impl<'a> Files<'a> {
     /// Opens a kernel and what goes with it, and plans; `None` where it is a flat image. The inner error is a kernel
     /// that can't be, in this RAM.
     #[inline(never)]
-    pub fn open(options: &Options, path: &CStr) -> Result<Result<Option<Files>, Refused>, Error> {
-        let (kernel, size) = open(Call::OPEN_KERNEL, Call::STAT_KERNEL, path)?;
+    pub fn open(
+        options: &Options<'a>,
+        path: &CStr,
+    ) -> Result<Result<Option<Files<'a>>, Refused>, Error> {
+        let (kernel, size) = open(Call::OPEN_KERNEL, path)?;
         let mut read = |offset, bytes: &mut [u8]| {
             let len = bytes.len();
             kernel.read_from(offset, bytes) == Ok(len)
@@ -47,23 +68,25 @@ impl Files {
             Ok(plan) => plan,
             Err(refused) => return Ok(Err(refused)),
         };
-        let (mut initrds, mut sizes) = ([const { None }; INITRDS], [0; INITRDS]);
-        for (number, path) in options.initrds() {
-            let (file, size) = open(Call::OPEN_INITRD, Call::STAT_INITRD, path)?;
-            if let (Some(initrd), Some(place)) = (initrds.get_mut(number), sizes.get_mut(number)) {
-                (*initrd, *place) = (Some(file), size);
-            }
-        }
         let line = options.command_line(plan.protocol).len() as u64;
         if line > plan.command_line {
             let by = line - plan.command_line;
-            return Ok(Err(Refused(kernel::What::CommandLine, by)));
+            return Ok(Err(Refused(What::CommandLine, by)));
         }
-        let first = match plan.place(sizes.get(..options.initrds().count()).unwrap_or_default()) {
+        let mut initrds = Row::new(INITRDS)?;
+        let mut total = 0;
+        for path in options.initrd.into_iter().filter(|path| !path.is_empty()) {
+            let (file, size) = open(Call::OPEN_INITRD, path)?;
+            let at = plan.next(total);
+            initrds.push(Initrd { path, file: Some(file), size, at });
+            total = at.saturating_add(size);
+        }
+        let first = match plan.place(total) {
             Ok(first) => first,
             Err(refused) => return Ok(Err(refused)),
         };
-        Ok(Ok(Some(Files { kernel, initrds, sizes, first, plan })))
+        initrds.iter_mut().for_each(|initrd: &mut Initrd| initrd.at += first);
+        Ok(Ok(Some(Files { kernel, initrds, first, plan })))
     }
 
     /// Puts all into RAM: the pieces, the initrds, what the protocol says of them, and ACPI's tables.
@@ -72,29 +95,22 @@ impl Files {
         for piece in self.plan.pieces() {
             memory.read_file(Call::READ_KERNEL, &self.kernel, piece.from, piece.to, piece.size)?;
         }
-        let mut modules = [(0, 0, &b""[..]); INITRDS];
         let mut end = self.first;
-        for (number, path) in options.initrds() {
-            let size = self.sizes.get(number).copied().unwrap_or(0);
-            let at = self.plan.next(end);
-            if let Some(Some(file)) = self.initrds.get(number) {
-                memory.read_file(Call::READ_INITRD, file, 0, at, size)?;
+        for initrd in &*self.initrds {
+            if let Some(file) = &initrd.file {
+                memory.read_file(Call::READ_INITRD, file, 0, initrd.at, initrd.size)?;
             }
-            if let Some(module) = modules.get_mut(number) {
-                *module = (at, size, path.to_bytes());
-            }
-            end = at + size;
+            end = initrd.at + initrd.size;
         }
         acpi::write(memory, options.cpus)?;
         let ram = [options.low_size(), options.memory - options.low_size()];
         let line = options.command_line(self.plan.protocol);
         if self.plan.protocol == Protocol::Linux {
             let initrd = (self.first, end - self.first);
-            return linux::write(&self.plan, memory, ram, initrd, line).map(Ok);
+            return linux::write(&self.plan, &self.kernel, memory, ram, initrd, line).map(Ok);
         }
-        let modules = modules.get(..options.initrds().count()).unwrap_or_default();
         let name = options.kernel.unwrap_or_default().to_bytes();
-        multiboot::write(memory, ram, modules, name, line)
+        multiboot::write(memory, ram, &self.initrds, name, line)
     }
 
     /// The mode in which the kernel starts.

@@ -5,7 +5,7 @@
 //! nothing is ever read or written elsewhere: `tests/fuzz` tries.
 
 use crate::boot::{elf, linux, multiboot};
-use crate::layout::{LOW_END, MIB, MULTIBOOT_INFO, PAGE_SIZE, TABLES};
+use crate::layout::{HIGH, LOW_END, MIB, MULTIBOOT_INFO, PAGE_SIZE, TABLES};
 use crate::x86;
 
 /// A stretch of the file, and where in RAM it goes.
@@ -50,8 +50,8 @@ pub struct Plan {
     pub initrd_limit: u64,
     /// The most bytes that a command line may have, without its zero.
     pub command_line: u64,
-    /// Linux: `struct setup_header`, as the file has it.
-    pub header: linux::Header,
+    /// Of Linux: whether the file has a `struct setup_header`.
+    pub has_header: bool,
 }
 
 /// What is wrong with a kernel or what goes with it, in the order of the messages in [`crate::report`].
@@ -103,7 +103,7 @@ pub fn plan(size: u64, read: Read, ram_end: u64) -> Result<Plan, Refused> {
         end: 0,
         initrd_limit: ram_end.saturating_sub(TABLES),
         command_line: 0,
-        header: linux::Header::default(),
+        has_header: false,
     };
     let mut magic = [0; 4];
     let is_elf = read(0, &mut magic) && magic == *b"\x7fELF";
@@ -166,10 +166,9 @@ impl Plan {
         }
     }
 
-    /// Where initrds or modules of these sizes go, one after the other. Linux wants one, as high as may be; modules
-    /// come behind the kernel, each on a page of its own.
-    pub fn place(&self, sizes: &[u64]) -> Result<u64, Refused> {
-        let total = sizes.iter().fold(0u64, |sum, &size| self.next(sum).saturating_add(size));
+    /// Where initrds or modules go that together have so many bytes. Linux wants them as one, as high as may be; modules
+    /// come behind the kernel.
+    pub fn place(&self, total: u64) -> Result<u64, Refused> {
         let first = self.end.next_multiple_of(PAGE_SIZE);
         let room = self.initrd_limit.saturating_sub(first);
         if total > room {
@@ -181,7 +180,7 @@ impl Plan {
         })
     }
 
-    /// Where the next one begins, behind one that ends here.
+    /// Where the next one begins, behind one that ends here: modules each on a page of its own.
     pub fn next(&self, end: u64) -> u64 {
         // Linux reads archives one behind the other, at multiples of four.
         let unit = if self.protocol == Protocol::Linux { 4 } else { PAGE_SIZE };
@@ -190,27 +189,27 @@ impl Plan {
 }
 
 /// A little-endian number of `size` bytes in a part of the file that was read; 0 outside of it.
+#[inline(never)]
 pub fn number(bytes: &[u8], at: usize, size: usize) -> u64 {
     x86::number(bytes.get(at..at.saturating_add(size)).unwrap_or_default())
 }
 
 /// Puts a number there likewise.
+#[inline(never)]
 pub fn put(bytes: &mut [u8], at: usize, number: u64, size: usize) {
     if let Some(place) = bytes.get_mut(at..at.saturating_add(size)) {
         place.copy_from_slice(number.to_le_bytes().get(..size).unwrap_or_default());
     }
 }
 
-/// The ranges of RAM as a kernel is told of them: the first address, the length, and whether it may be used. A
-/// length of 0 is none.
-pub fn map(low: u64, high: u64) -> [(u64, u64, bool); 4] {
-    use crate::layout::HIGH;
-    [
-        (0, LOW_END, true),
-        (LOW_END, MIB - LOW_END, false),
-        (MIB, low.saturating_sub(MIB), true),
-        (HIGH, high, true),
-    ]
+/// Tells a kernel of the ranges of RAM: the first address, the length, and its type: 1 may be used, 2 not.
+pub fn map(low: u64, high: u64, tell: &mut dyn FnMut(u64, u64, u64)) {
+    tell(0, LOW_END, 1);
+    tell(LOW_END, MIB - LOW_END, 2);
+    tell(MIB, low.saturating_sub(MIB), 1);
+    if high > 0 {
+        tell(HIGH, high, 1);
+    }
 }
 
 #[cfg(test)]

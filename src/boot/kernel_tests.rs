@@ -219,20 +219,20 @@ fn what_is_no_kernel_is_flat() {
 #[test]
 fn an_initrd_goes_high_and_modules_behind_the_kernel() {
     let linux = plan_of(&bzimage(), RAM).unwrap();
-    assert_eq!(linux.place(&[5000]), Ok(RAM - TABLES - 8192));
+    assert_eq!(linux.place(5000), Ok(RAM - TABLES - 8192));
     assert_eq!(linux.next(5001), 5004);
     let room = RAM - TABLES - (20 << 20);
-    assert_eq!(linux.place(&[room]), Ok(20 << 20));
-    assert_eq!(linux.place(&[room, 1]), Err(Refused(What::Initrd, 1)));
-    assert_eq!(linux.place(&[u64::MAX, 9]), Err(Refused(What::Initrd, u64::MAX - room)));
+    assert_eq!(linux.place(room), Ok(20 << 20));
+    assert_eq!(linux.place(room + 1), Err(Refused(What::Initrd, 1)));
+    assert_eq!(linux.place(u64::MAX), Err(Refused(What::Initrd, u64::MAX - room)));
     let mut old = bzimage();
     put(&mut old, 0x22c, (64 << 20) - 1, 4);
-    assert_eq!(plan_of(&old, RAM).unwrap().place(&[4096]), Ok((64 << 20) - 4096));
+    assert_eq!(plan_of(&old, RAM).unwrap().place(4096), Ok((64 << 20) - 4096));
 
     let mut file = elf(false, 0x40_0000, &[[0x1000, 0x40_0000, 0x1000, 0x1801]]);
     multiboot_header(&mut file, 0x1000, 0, &[]);
     let plan = plan_of(&file, RAM).unwrap();
-    assert_eq!((plan.place(&[1, 1]), plan.next(0x40_2001)), (Ok(0x40_2000), 0x40_3000));
+    assert_eq!((plan.place(0x1001), plan.next(0x40_2001)), (Ok(0x40_2000), 0x40_3000));
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn multiboot_s_page_tells_it_all_and_a_line_that_is_too_long_by_how_much() {
     use crate::memory::{Backing, Memory};
     let memory = Memory::map(Backing::Anonymous, 16 << 20).unwrap();
     let write = |line: &[u8]| {
-        let modules = [(0x50_0000, 10, &b"env"[..])];
+        let modules = [crate::boot::files::Initrd::fake(c"env", 0x50_0000, 10)];
         multiboot::write(&memory, [16 << 20, 0], &modules, b"k", line).unwrap()
     };
     assert_eq!(write(b"a b"), Ok(()));
@@ -278,10 +278,11 @@ pub(crate) fn obey(file: &[u8], ram: u64) {
         let inside = |&(from, to): &(u64, u64)| (from..to).contains(&plan.entry);
         assert!(parts.iter().any(inside));
     }
-    for sizes in [&[1][..], &[4096, 1, 70_000], &[ram], &[u64::MAX, 1]] {
-        if let Ok(first) = plan.place(sizes) {
-            let end = sizes.iter().fold(first, |end, &size| plan.next(end) + size);
-            assert!(end <= plan.initrd_limit && first >= plan.end && first % PAGE_SIZE == 0);
+    for total in [1, 4096, 70_001, ram, u64::MAX] {
+        if let Ok(first) = plan.place(total) {
+            assert!(
+                first + total <= plan.initrd_limit && first >= plan.end && first % PAGE_SIZE == 0
+            );
         }
     }
 }

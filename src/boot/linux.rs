@@ -5,22 +5,12 @@
 
 use crate::boot::kernel::{Piece, Plan, Protocol, Read, Refused, What, map, number, put};
 use crate::error::Error;
+use crate::fd::Fd;
 use crate::layout::*;
 use crate::memory::Memory;
 
-/// The first bytes of the file, as far as `struct setup_header` can reach.
-pub type Header = HeaderBytes;
+/// How far `struct setup_header` can reach, in the file and in the zero page.
 const HEADER: usize = 0x290;
-
-/// Bytes that a derived `Default` has no length for.
-#[derive(Clone, Debug, PartialEq)]
-pub struct HeaderBytes([u8; HEADER]);
-
-impl Default for HeaderBytes {
-    fn default() -> Self {
-        HeaderBytes([0; HEADER])
-    }
-}
 
 // Offsets in the file, and in the zero page.
 const ACPI_RSDP_ADDR: usize = 0x070;
@@ -63,9 +53,8 @@ const UNDEFINED_LOADER: u64 = 0xff;
 /// Plans a bzImage; `false` where the file is none.
 #[inline(never)]
 pub fn plan(plan: &mut Plan, size: u64, read: Read) -> Result<bool, Refused> {
-    let bytes = &mut plan.header.0;
+    let bytes = &mut [0; HEADER];
     if !read(0, bytes) || number(bytes, MAGIC, 4) != HDRS || number(bytes, BOOT_FLAG, 2) != FLAG {
-        bytes.fill(0);
         return Ok(false);
     }
     let [version, flags] = [VERSION, XLOADFLAGS].map(|at| number(bytes, at, 2));
@@ -101,6 +90,7 @@ pub fn plan(plan: &mut Plan, size: u64, read: Read) -> Result<bool, Refused> {
     let to = if !fits(preferred) && relocatable && lowest < preferred { lowest } else { preferred };
 
     plan.protocol = Protocol::Linux;
+    plan.has_header = true;
     plan.entry = to.saturating_add(ENTRY_64);
     // An older kernel says nothing, and means 255.
     plan.command_line = match number(bytes, CMDLINE_SIZE, 4) {
@@ -117,59 +107,61 @@ pub fn plan(plan: &mut Plan, size: u64, read: Read) -> Result<bool, Refused> {
 pub fn of_elf(plan: &mut Plan) {
     plan.protocol = Protocol::Linux;
     plan.command_line = MULTIBOOT_INFO - COMMAND_LINE - 1;
-    let header = &mut plan.header.0;
-    for (at, value, size) in [
-        (BOOT_FLAG, FLAG, 2),
-        (HEADER_LENGTH, (HEADER - MAGIC) as u64, 1),
-        (MAGIC, HDRS, 4),
-        (VERSION, OLDEST, 2),
-        (LOADFLAGS, LOADED_HIGH, 1),
-        (KERNEL_ALIGNMENT, 2 << 20, 4),
-        (INITRD_ADDR_MAX, HOLE - 1, 4),
-    ] {
-        put(header, at, value, size);
-    }
 }
 
-/// Writes the zero page, the command line, and the GDT. `low` and `high` are the sizes of RAM below and above the
-/// hole; `initrd` its place and its size.
+/// Writes the zero page, the command line, and the GDT. `file` is the kernel; `low` and `high` are the sizes of RAM below
+/// and above the hole; `initrd` its place and its size.
 #[inline(never)]
 pub fn write(
     plan: &Plan,
+    file: &Fd,
     memory: &Memory,
     [low, high]: [u64; 2],
     (at, size): (u64, u64),
     command_line: &[u8],
 ) -> Result<(), Error> {
     let mut page = [0; PAGE_SIZE as usize];
-    let header = &plan.header.0;
-    let end = (MAGIC + number(header, HEADER_LENGTH, 1) as usize).min(HEADER);
-    if let (Some(to), Some(from)) = (page.get_mut(SETUP_SECTS..end), header.get(SETUP_SECTS..end)) {
-        to.copy_from_slice(from);
+    let mut end = 0;
+    if plan.has_header {
+        file.read_from(0, page.get_mut(..HEADER).unwrap_or_default())?;
+        end = MAGIC + number(&page, HEADER_LENGTH, 1) as usize;
+    } else {
+        put(&mut page, BOOT_FLAG, FLAG, 2);
+        put(&mut page, MAGIC, HDRS, 4);
+        put(&mut page, VERSION, OLDEST, 2);
+        put(&mut page, LOADFLAGS, LOADED_HIGH, 1);
+        put(&mut page, KERNEL_ALIGNMENT, 2 << 20, 4);
+        put(&mut page, INITRD_ADDR_MAX, HOLE - 1, 4);
     }
+    // The header alone is the zero page's.
+    page.get_mut(..SETUP_SECTS).unwrap_or_default().fill(0);
+    page.get_mut(end.max(HEADER_LENGTH + 1)..)
+        .filter(|_| plan.has_header)
+        .unwrap_or_default()
+        .fill(0);
+
     let mut entries = 0;
-    for (start, length, usable) in map(low, high) {
-        if length > 0 {
-            let entry = E820_TABLE + 20 * entries;
-            put(&mut page, entry, start, 8);
-            put(&mut page, entry + 8, length, 8);
-            put(&mut page, entry + 16, if usable { 1 } else { 2 }, 4);
-            entries += 1;
-        }
-    }
-    for (at, value, size) in [
-        (E820_ENTRIES, entries as u64, 1),
-        (ACPI_RSDP_ADDR, ACPI, 8),
-        (TYPE_OF_LOADER, UNDEFINED_LOADER, 1),
-        (RAMDISK_IMAGE, if size > 0 { at } else { 0 }, 4),
-        (RAMDISK_SIZE, size, 4),
-        (CMD_LINE_PTR, COMMAND_LINE, 4),
-    ] {
-        put(&mut page, at, value, size);
-    }
+    map(low, high, &mut |start, length, kind| {
+        let entry = E820_TABLE + 20 * entries;
+        put(&mut page, entry, start, 8);
+        put(&mut page, entry + 8, length, 8);
+        put(&mut page, entry + 16, kind, 4);
+        entries += 1;
+    });
+    put(&mut page, E820_ENTRIES, entries as u64, 1);
+    put(&mut page, ACPI_RSDP_ADDR, ACPI, 8);
+    put(&mut page, TYPE_OF_LOADER, UNDEFINED_LOADER, 1);
+    put(&mut page, RAMDISK_IMAGE, if size > 0 { at } else { 0 }, 4);
+    put(&mut page, RAMDISK_SIZE, size, 4);
+    put(&mut page, CMD_LINE_PTR, COMMAND_LINE, 4);
     memory.write(ZERO_PAGE, &page)?;
     memory.write_all(COMMAND_LINE, command_line)?;
-    // Behind it RAM is zero: the line's end. Two empty descriptors, then 64-bit code and flat data.
-    let gdt = [0, 0, 0x00af_9b00_0000_ffff, 0x00cf_9300_0000_ffff_u64].map(u64::to_le_bytes);
-    memory.write(LINUX_GDT, gdt.as_flattened())
+    // Behind it RAM is zero: the line's end.
+    memory.write(LINUX_GDT, &GDT)
 }
+
+/// Two empty descriptors, then 64-bit code and flat data.
+static GDT: [u8; 32] = [
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, //
+    0xff, 0xff, 0, 0, 0, 0x9b, 0xaf, 0, 0xff, 0xff, 0, 0, 0, 0x93, 0xcf, 0,
+];

@@ -2,6 +2,7 @@
 //! protected mode without paging. The numbers of its sections are those of the specification.
 
 use crate::boot::elf;
+use crate::boot::files::Initrd;
 use crate::boot::kernel::{Piece, Plan, Protocol, Read, Refused, What, map, number, put};
 use crate::error::Error;
 use crate::layout::*;
@@ -87,73 +88,78 @@ fn find(header: &mut [u8; 32], size: u64, read: Read) -> Option<u64> {
     Some(at as u64)
 }
 
-/// A module: where it lies, and its name.
-pub type Module<'a> = (u64, u64, &'a [u8]);
+/// The page of information under construction.
+struct Page {
+    bytes: [u8; PAGE_SIZE as usize],
+    len: usize,
+}
+
+impl Page {
+    fn word(&mut self, at: usize, value: u64) {
+        put(&mut self.bytes, at, value, 4);
+    }
+
+    /// Appends bytes, and gives the address of the first. What is behind the page's end only counts.
+    #[inline(never)]
+    fn append(&mut self, bytes: &[u8]) -> u64 {
+        let at = self.len;
+        self.len += bytes.len();
+        if let Some(place) = self.bytes.get_mut(at..self.len) {
+            place.copy_from_slice(bytes);
+        }
+        MULTIBOOT_INFO + at as u64
+    }
+
+    /// Appends a text and its zero.
+    fn text(&mut self, text: &[u8]) -> u64 {
+        let at = self.append(text);
+        self.len += 1;
+        at
+    }
+}
 
 /// Writes the page of information. Refused where it does not fit.
 #[inline(never)]
 pub fn write(
     memory: &Memory,
     [low, high]: [u64; 2],
-    modules: &[Module],
+    modules: &[Initrd],
     kernel: &[u8],
     command_line: &[u8],
 ) -> Result<Result<(), Refused>, Error> {
-    let mut page = [0; PAGE_SIZE as usize];
-    let mut len = INFO;
-    let address = |at: usize| MULTIBOOT_INFO + at as u64;
-    let ranges = map(low, high);
-    let map_at = len;
-    for (start, length, usable) in ranges {
-        if length > 0 {
-            put(&mut page, len, 20, 4);
-            put(&mut page, len + 4, start, 8);
-            put(&mut page, len + 12, length, 8);
-            put(&mut page, len + 20, if usable { 1 } else { 2 }, 4);
-            len += RANGE;
-        }
+    let mut page = Page { bytes: [0; PAGE_SIZE as usize], len: INFO };
+    map(low, high, &mut |start, length, kind| {
+        let at = page.len;
+        page.word(at, RANGE as u64 - 4);
+        put(&mut page.bytes, at + 4, start, 8);
+        put(&mut page.bytes, at + 12, length, 8);
+        page.word(at + 20, kind);
+        page.len += RANGE;
+    });
+    let modules_at = page.len;
+    page.word(MMAP_LENGTH, (modules_at - INFO) as u64);
+    page.word(MMAP_ADDR, MULTIBOOT_INFO + INFO as u64);
+    page.word(MODS_ADDR, MULTIBOOT_INFO + modules_at as u64);
+    page.word(MODS_COUNT, modules.len() as u64);
+    page.len += MODULE * modules.len();
+    for (module, at) in modules.iter().zip((modules_at..).step_by(MODULE)) {
+        let name = page.text(module.path.to_bytes());
+        page.word(at, module.at);
+        page.word(at + 4, module.at + module.size);
+        page.word(at + 8, name);
     }
-    let (map_len, modules_at) = (len - map_at, len);
-    len += MODULE * modules.len();
-    let mut text = |parts: [&[u8]; 3]| {
-        let at = len;
-        for part in parts {
-            // What is behind the page's end only counts.
-            if let Some(place) = page.get_mut(len..len + part.len()) {
-                place.copy_from_slice(part);
-            }
-            len += part.len();
-        }
-        len += 1;
-        address(at)
-    };
-    let line = text([kernel, b" ", command_line]);
-    let name = text([b"KOB-2M", b"", b""]);
-    let mut names = [0; 4];
-    for (place, module) in names.iter_mut().zip(modules) {
-        *place = text([module.2, b"", b""]);
+    let name = page.text(b"KOB-2M");
+    page.word(BOOT_LOADER_NAME, name);
+    let line = page.append(kernel);
+    page.append(b" ");
+    page.text(command_line);
+    page.word(CMDLINE, line);
+    page.word(0, FLAGS);
+    page.word(MEM_LOWER, LOW_END >> 10);
+    page.word(MEM_UPPER, low.saturating_sub(MIB) >> 10);
+    if page.len > page.bytes.len() {
+        let by = page.len - page.bytes.len();
+        return Ok(Err(Refused(What::CommandLine, by as u64)));
     }
-    if len > page.len() {
-        return Ok(Err(Refused(What::CommandLine, (len - page.len()) as u64)));
-    }
-    for (index, (&(at, size, _), name)) in modules.iter().zip(names).enumerate() {
-        let entry = modules_at + MODULE * index;
-        put(&mut page, entry, at, 4);
-        put(&mut page, entry + 4, at + size, 4);
-        put(&mut page, entry + 8, name, 4);
-    }
-    for (at, value) in [
-        (0, FLAGS),
-        (MEM_LOWER, LOW_END >> 10),
-        (MEM_UPPER, low.saturating_sub(MIB) >> 10),
-        (CMDLINE, line),
-        (MODS_COUNT, modules.len() as u64),
-        (MODS_ADDR, address(modules_at)),
-        (MMAP_LENGTH, map_len as u64),
-        (MMAP_ADDR, address(map_at)),
-        (BOOT_LOADER_NAME, name),
-    ] {
-        put(&mut page, at, value, 4);
-    }
-    memory.write(MULTIBOOT_INFO, &page).map(Ok)
+    memory.write(MULTIBOOT_INFO, &page.bytes).map(Ok)
 }

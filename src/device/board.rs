@@ -43,29 +43,17 @@ impl Board {
         Board { cmos_index: 0, pm1: [0; 6], scratch, serial: Serial::new(fd) }
     }
 
-    /// An access to a port, an item after the other. `None`: no device of the board is there. An error is one of
-    /// the serial port's output.
-    #[inline(never)]
+    /// An access to a port. `None`: no device of the board is there. An error is one of the serial port's output.
     pub fn port(
         &mut self,
         write: bool,
         port: u16,
-        size: usize,
-        data: &mut [u8],
+        item: &mut [u8],
     ) -> Result<Option<Event>, Errno> {
-        let mut event = None;
-        for item in data.chunks_mut(size.max(1)) {
-            event = match write {
-                true => self.write(port, item)?,
-                false => self.read(port, item),
-            };
-            if event.is_none() {
-                break;
-            }
-        }
-        Ok(event)
+        if write { self.write(port, item) } else { Ok(self.read(port, item)) }
     }
 
+    #[inline(never)]
     fn read(&mut self, port: u16, item: &mut [u8]) -> Option<Event> {
         let mut event = Event::None;
         for (port, byte) in (port..).zip(item) {
@@ -89,6 +77,7 @@ impl Board {
         Some(event)
     }
 
+    #[inline(never)]
     fn write(&mut self, port: u16, item: &[u8]) -> Result<Option<Event>, Errno> {
         let value = x86::number(item) as u32;
         Ok(Some(match port {
@@ -146,6 +135,7 @@ impl Board {
 }
 
 /// A register of the clock: MC146818. It says the time in decimal digits, and never that it is being updated.
+#[inline(never)]
 fn cmos(index: u8) -> u8 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the kernel fills the structure.
@@ -171,27 +161,21 @@ fn cmos(index: u8) -> u8 {
     (value / 10 << 4 | value % 10) as u8
 }
 
-/// Year, month and day of so many days after the first of 1970.
-fn date(mut days: u64) -> (u64, u64, u64) {
-    let leap = |year| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let mut year = 1970;
-    loop {
-        let length = 365 + u64::from(leap(year));
-        if days < length {
-            break;
-        }
-        days -= length;
-        year += 1;
+/// Year, month and day of so many days after the first of 1970; a year begins with March here, so that the odd day is its
+/// last: until 2100, which has none.
+fn date(days: u64) -> (u64, u64, u64) {
+    // From the first of March 1968 on, four years have 1461 days.
+    let days = days + 671 + u64::from(days > 47_540);
+    let (four, day) = (days / 1461 * 4, days % 1461);
+    let year = (day / 365).min(3);
+    // Five months have 153 days, twice; then two are left.
+    let day = day - 365 * year;
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    match month {
+        10.. => (1969 + four + year, month - 9, day),
+        _ => (1968 + four + year, month + 3, day),
     }
-    let mut month = 1;
-    for length in [31, 28 + u64::from(leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30] {
-        if days < length {
-            break;
-        }
-        days -= length;
-        month += 1;
-    }
-    (year, month, days + 1)
 }
 
 #[cfg(test)]
@@ -203,12 +187,12 @@ mod tests {
     }
 
     fn write(board: &mut Board, port: u16, size: usize, value: u32) -> Option<Event> {
-        board.port(true, port, size, &mut value.to_le_bytes()[..size]).unwrap()
+        board.port(true, port, &mut value.to_le_bytes()[..size]).unwrap()
     }
 
     fn read(board: &mut Board, port: u16, size: usize) -> u32 {
         let mut data = [0x55; 4];
-        assert!(board.port(false, port, size, &mut data[..size]).unwrap().is_some());
+        assert!(board.port(false, port, &mut data[..size]).unwrap().is_some());
         x86::number(&data[..size]) as u32
     }
 
@@ -284,6 +268,10 @@ mod tests {
             (20_000, (2024, 10, 4)),
             (47_540, (2100, 2, 28)),
             (47_541, (2100, 3, 1)),
+            (47_846, (2100, 12, 31)),
+            (365, (1971, 1, 1)),
+            (789, (1972, 2, 29)),
+            (790, (1972, 3, 1)),
         ] {
             assert_eq!(date(days), date_);
         }

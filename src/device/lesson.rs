@@ -20,40 +20,30 @@ pub struct Lesson {
 }
 
 impl Lesson {
-    /// An access to one of the scratch ports, item after item at the same place. What would go past the last
-    /// port reads ones, and is lost.
-    pub fn port(&mut self, place: usize, write: bool, size: usize, data: &mut [u8]) {
-        for item in data.chunks_mut(size.max(1)) {
-            for (at, byte) in (place..).zip(item) {
-                match self.scratch.get_mut(at).filter(|_| at < 4) {
-                    Some(old) if write => *old = *byte,
-                    Some(old) => *byte = *old,
-                    None if write => {}
-                    None => *byte = 0xff,
-                }
+    /// An access to one of the scratch ports. What would go past the last port reads ones, and is lost.
+    pub fn port(&mut self, place: usize, write: bool, item: &mut [u8]) {
+        for (at, byte) in (place..).zip(item) {
+            match self.scratch.get_mut(at).filter(|_| at < 4) {
+                Some(old) if write => *old = *byte,
+                Some(old) => *byte = *old,
+                None if write => {}
+                None => *byte = 0xff,
             }
         }
     }
 
     /// A read of the doorbell's port, where the time is.
-    pub fn time(&self, size: usize, data: &mut [u8]) {
-        let time = u64::from_le_bytes(time());
-        for item in data.chunks_mut(size.max(1)) {
-            copy(item, time);
-        }
+    pub fn time(&self, item: &mut [u8]) {
+        copy(item, u64::from_le_bytes(time()));
     }
 
     /// An access to the counter's port, or the log's.
-    pub fn count(&mut self, port: u16, write: bool, size: usize, data: &mut [u8]) {
-        for item in data.chunks_mut(size.max(1)) {
-            if write && port == LOG_PORT {
-                self.events.log(x86::number(item), false);
-            } else if write {
-                self.events.counted += 1;
-            } else {
-                let place = if port == LOG_PORT { LESSON_SUM } else { LESSON_COUNTER };
-                copy(item, self.events.read(place));
-            }
+    pub fn count(&mut self, port: u16, write: bool, item: &mut [u8]) {
+        match (write, port) {
+            (true, LOG_PORT) => self.events.log(x86::number(item), false),
+            (true, _) => self.events.counted += 1,
+            (false, LOG_PORT) => copy(item, self.events.read(LESSON_SUM)),
+            (false, _) => copy(item, self.events.read(LESSON_COUNTER)),
         }
     }
 
@@ -116,33 +106,25 @@ mod tests {
     #[test]
     fn a_port_is_a_part_of_the_register() {
         let mut lesson = Lesson::default();
-        lesson.port(0, true, 4, &mut [1, 2, 3, 4]);
-        lesson.port(1, true, 2, &mut [7, 8]);
+        lesson.port(0, true, &mut [1, 2, 3, 4]);
+        lesson.port(1, true, &mut [7, 8]);
         let mut read = [0; 4];
-        lesson.port(0, false, 4, &mut read);
+        lesson.port(0, false, &mut read);
         assert_eq!(read, [1, 7, 8, 4]);
-        lesson.port(3, false, 2, &mut read);
-        assert_eq!(read, [4, 0xff, 4, 0xff], "behind the last port there is nothing");
-    }
-
-    #[test]
-    fn a_string_s_items_go_to_one_place() {
-        let mut lesson = Lesson::default();
-        lesson.port(0, true, 1, &mut b"abc".clone());
-        let mut read = [0; 3];
-        lesson.port(0, false, 1, &mut read);
-        assert_eq!(&read, b"ccc");
+        lesson.port(3, false, &mut read[..2]);
+        assert_eq!(read[..2], [4, 0xff], "behind the last port there is nothing");
     }
 
     #[test]
     fn the_counter_counts_and_the_log_adds() {
         let mut lesson = Lesson::default();
-        lesson.count(COUNTER_PORT, true, 1, &mut [9, 9]);
+        lesson.count(COUNTER_PORT, true, &mut [9]);
+        lesson.count(COUNTER_PORT, true, &mut [9, 9]);
         assert_eq!(lesson.page(LESSON_COUNTER, true, &mut [7; 4]), None);
         let mut read = [0; 4];
-        lesson.count(COUNTER_PORT, false, 4, &mut read);
+        lesson.count(COUNTER_PORT, false, &mut read);
         assert_eq!(read, [3, 0, 0, 0]);
-        lesson.count(LOG_PORT, true, 1, &mut [5]);
+        lesson.count(LOG_PORT, true, &mut [5]);
         lesson.page(LESSON_LOG_SIZE + 8, true, &mut [0, 1]);
         lesson.page(LESSON_SUM, false, &mut read);
         assert_eq!(read, [5, 1, 0, 0]);

@@ -139,6 +139,7 @@ impl Serial {
     }
 
     /// The guest reads a register.
+    #[inline(never)]
     pub fn read(&mut self, register: u16) -> u8 {
         let divisor = self.lcr & LCR_DLAB != 0;
         match register {
@@ -173,6 +174,7 @@ impl Serial {
     }
 
     /// The guest writes a register. An error is one of the output.
+    #[inline(never)]
     pub fn write(&mut self, register: u16, value: u8) -> Result<(), Errno> {
         let divisor = self.lcr & LCR_DLAB != 0;
         match register {
