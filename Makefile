@@ -17,7 +17,7 @@ CMD     ?=
 
 IMAGE   := _BiscuitOS-VM.iso
 PLAIN   := target/x86_64-unknown-linux-musl/release/BiscuitOS_app
-PROGRAM := target/x86_64-unknown-linux-musl/packed/packed
+PROGRAM := target/x86_64-unknown-linux-musl/release/packed
 KERNELS := $(wildcard guest/kernel/*.S)
 GUESTS  := $(filter-out %/BiscuitOS-Virtual-Machine.S $(KERNELS),$(wildcard guest/*.S guest/*/*.S))
 BINS    := $(GUESTS:guest/%.S=target/guest/%.bin) $(KERNELS:guest/%.S=target/guest/%.elf)
@@ -57,7 +57,8 @@ LINK := -C linker=rust-lld -C linker-flavor=ld.lld $(foreach flag,--no-rosegment
 # And of the code: registers are kept across calls of functions that leave them alone, nothing is hoisted
 # or doubled. 800 bytes.
 CODE := $(foreach flag,enable-ipra disable-machine-licm disable-early-taildup disable-lsr tail-merge-size=1 \
-	disable-licm-promotion disable-constant-hoisting enable-newgvn bonus-inst-threshold=0 max-store-memcpy=2,-C llvm-args=-$(flag))
+	disable-licm-promotion disable-constant-hoisting enable-newgvn bonus-inst-threshold=0 max-store-memcpy=1 max-store-memset=2 \
+	inline-threshold=0 licm-mssa-optimization-cap=0 licm-mssa-max-acc-promotion=0 min-jump-table-entries=100,-C llvm-args=-$(flag))
 build = $(CLEAN_ENV) RUSTFLAGS="-C force-unwind-tables=no $(1) $(LINK)" cargo build --quiet --locked \
 	--target x86_64-unknown-linux-musl --features packed
 
@@ -72,7 +73,7 @@ $(PROGRAM): Cargo.toml Cargo.lock $(shell find src pack -type f) Makefile
 	@$(call build,$(CODE)) --release --bin BiscuitOS_app
 	@mkdir -p target/packed
 	@$(CLEAN_ENV) cargo run --quiet --locked --features pack --bin pack $(PLAIN) target/packed
-	@KOB_PLAIN="$(CURDIR)/target/packed/plain.rs" $(call build) --profile packed --bin packed
+	@KOB_PLAIN="$(CURDIR)/target/packed/plain.rs" $(call build,$(CODE)) --release --bin packed
 	@touch $@
 
 # What `clean` is to remove beside target/.

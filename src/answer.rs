@@ -240,7 +240,7 @@ mod tests {
         NOTED.set((0, None));
         let (reader, writer) = pipe().unwrap();
         let say = |_: &CStr, note| NOTED.set((NOTED.get().0 + 1, Some(note)));
-        let console = Console::new(writer.into_raw_fd(), std::time::Duration::ZERO);
+        let console = Console::new(writer.into_raw_fd(), 0);
         (Devices::new(console, c"", say, false), reader)
     }
 
@@ -390,7 +390,7 @@ mod tests {
         let (reader, writer) = pipe().unwrap();
         drop(reader);
         let say = |_: &CStr, _| panic!("something was said");
-        let console = Console::new(writer.into_raw_fd(), std::time::Duration::MAX);
+        let console = Console::new(writer.into_raw_fd(), u64::MAX);
         let mut devices = Devices::new(console, c"", say, true);
         for port in [layout::CONSOLE_PORT, 0x80] {
             let exit = Exit::Port { write: true, port, size: 1, data: &mut [10] };

@@ -7,8 +7,8 @@ use crate::memory::Backing;
 use crate::sys::regs::{kvm_regs, kvm_sregs};
 use crate::words;
 use crate::x86;
+use core::cell::Cell;
 use core::ffi::CStr;
-use core::time::Duration;
 
 /// Where BiscuitOS' users look while the guest runs.
 pub const DEFAULT_BACKING: &CStr = c"/mnt/HugePagefs/BiscuitOS_HugePage";
@@ -64,12 +64,14 @@ pub struct Options<'a> {
     pub backing: Backing<'a>,
     /// The path of the image.
     pub image: &'a CStr,
-    /// How long the console sleeps after a newline.
-    pub pause: Duration,
+    /// How long the console sleeps after a newline, in nanoseconds.
+    pub pause: u64,
     /// The kernel's command line; the format has one where the user gives none.
     pub append: Option<&'a CStr>,
     /// What goes with it; empty for none.
     pub initrd: [&'a CStr; INITRDS],
+    /// What goes with [`crate::error::Call::KERNEL`]: how much, or where.
+    pub refused: Cell<u64>,
     /// Registers to be set beside the mode, as `name=value`, in this order; an empty text is none.
     pub set: [&'a [u8]; 8],
 }
@@ -82,9 +84,10 @@ impl Options<'static> {
         base: RAM_BASE,
         load: IMAGE,
         entry: IMAGE,
-        pause: Duration::from_secs(6),
+        pause: 6_000_000_000,
         image: DEFAULT_IMAGE,
         mode: Mode::Real,
+        refused: Cell::new(0),
         set: [b""; 8],
         kernel: None,
         initrd: [c""; INITRDS],
@@ -360,8 +363,7 @@ pub fn parse<'a>(
     options.entry = entry.unwrap_or(options.load);
     options.memory = memory.unwrap_or(if options.kernel.is_some() { KERNEL_RAM } else { RAM_SIZE });
     // A kernel's lines are not a lesson's.
-    options.pause =
-        pause.unwrap_or(if options.kernel.is_some() { Duration::ZERO } else { options.pause });
+    options.pause = pause.unwrap_or(if options.kernel.is_some() { 0 } else { options.pause });
     check(options, blame)?;
     Ok(command)
 }
@@ -453,9 +455,9 @@ fn whole(digits: &[u8], radix: u32) -> Result<u64, Wrong> {
     number.ok_or(Wrong::TooLarge)
 }
 
-/// Decimal seconds, perhaps with a fraction, of which nine digits count: `6`, `0.25`, `.5`. At most
+/// Nanoseconds of decimal seconds, perhaps with a fraction, of which nine digits count: `6`, `0.25`, `.5`. At most
 /// what 64 bits hold of nanoseconds, 584 years.
-fn seconds(text: &[u8]) -> Result<Duration, Wrong> {
+fn seconds(text: &[u8]) -> Result<u64, Wrong> {
     let mut nanos = Some(0u64);
     // How many digits behind the point have been counted, once there is one.
     let mut places = None;
@@ -479,7 +481,7 @@ fn seconds(text: &[u8]) -> Result<Duration, Wrong> {
     for _ in places.unwrap_or(0)..9 {
         nanos = append(nanos, 10, 0);
     }
-    nanos.map(Duration::from_nanos).ok_or(Wrong::TooLarge)
+    nanos.ok_or(Wrong::TooLarge)
 }
 
 /// One more digit behind a number; `None` for what 64 bits can't hold.
@@ -516,7 +518,7 @@ mod tests {
                 base: 0,
                 load: 0x1000,
                 entry: 0x1000,
-                pause: Duration::from_secs(6),
+                pause: 6_000_000_000,
                 image: c"/usr/bin/firmware/_BiscuitOS-VM.iso",
                 ..Options::DEFAULT
             }
@@ -625,7 +627,8 @@ mod tests {
 
     #[test]
     fn pauses() {
-        let pause = |text| seconds(text).map(|time| (time.as_secs(), time.subsec_nanos()));
+        let pause =
+            |text| seconds(text).map(|time| (time / 1_000_000_000, (time % 1_000_000_000) as u32));
         assert_eq!(pause(b"0"), Ok((0, 0)));
         assert_eq!(pause(b"6"), Ok((6, 0)));
         assert_eq!(pause(b"0.25"), Ok((0, 250_000_000)));

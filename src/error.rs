@@ -59,23 +59,21 @@ impl Call {
 
     /// open(2) of the kernel. ESPIPE: no file.
     pub const OPEN_KERNEL: Call = Call::new(17);
-    /// fstat(2) of it.
-    pub const STAT_KERNEL: Call = Call::new(18);
     /// pread(2) of it. ENODATA: it has become shorter.
     pub const READ_KERNEL: Call = Call::new(19);
     /// open(2) of an initrd or module.
     pub const OPEN_INITRD: Call = Call::new(20);
-    /// fstat(2) of it.
-    pub const STAT_INITRD: Call = Call::new(21);
     /// pread(2) of it, likewise.
     pub const READ_INITRD: Call = Call::new(22);
     /// clone(2): a vCPU's thread.
     pub const CLONE: Call = Call::new(23);
     /// eventfd2(2).
     pub const EVENTFD: Call = Call::new(24);
+    /// A kernel that can't be run: the number is one of [`crate::boot::kernel::What`].
+    pub const KERNEL: Call = Call::new(25);
 
     const NAMES: &str = "- open mmap open fstat read open fstat fstatfs flock ftruncate fallocate \
-        mmap mmap mmap write look open fstat pread64 open fstat pread64 clone eventfd2";
+        mmap mmap mmap write look open fstat pread64 open fstat pread64 clone eventfd2 kernel";
 
     /// The call of a KVM request. Requests are larger than the numbers above: they hold KVM's 0xae.
     pub const fn ioctl(request: u32) -> Call {

@@ -1,93 +1,298 @@
 //! Deflated bytes made whole: RFC 1951. What is inflated is a part of this program, so that its length is
 //! known and nothing in it can be wrong: `pack/main.rs` makes it, and inflates it once to see.
 
-use core::mem::MaybeUninit;
-
-/// An entry for each value that the next bits can have: the length of the code in bits 3:0, bits 7:0 of the
-/// symbol above 8, and bit 6 where the symbol is 256 or more.
+/// An entry for each value that the next bits can have: bits 3:0 are the length of the code, bit 7 says that the symbol is 256
+/// or more, and bits 15:8 are its low byte.
 pub type Table = [u16; 1 << 15];
 
-/// Bits in the order in which the format packs them: from bit 0 of each byte up.
-struct Bits {
-    bytes: *const u8,
-    /// How many have been taken.
-    taken: usize,
-    /// The next ones, from bit 0 up.
-    held: u64,
-}
-
-impl Bits {
-    /// Holds 57 bits at least.
-    ///
-    /// # Safety
-    /// Eight bytes can be read from where the next bit is.
-    #[inline(always)]
-    unsafe fn fill(&mut self) {
-        // SAFETY: the caller's promise.
-        let bytes = unsafe { self.bytes.add(self.taken / 8).cast::<u64>().read_unaligned() };
-        self.held = bytes >> (self.taken % 8);
-    }
-
-    #[inline(always)]
-    fn take(&mut self, count: usize) -> usize {
-        let bits = self.held as usize & ((1 << count) - 1);
-        self.skip(count);
-        bits
-    }
-
-    #[inline(always)]
-    fn skip(&mut self, count: usize) {
-        self.held >>= count;
-        self.taken += count;
-    }
-
-    /// The entry of the symbol whose code is next; `mask` is what [`build`] gave.
-    ///
-    /// # Safety
-    /// The table is built.
-    #[inline(always)]
-    unsafe fn symbol(&mut self, table: *const u16, mask: usize) -> u16 {
-        // SAFETY: it has an entry for each value.
-        let entry = unsafe { *table.add(self.held as usize & mask) };
-        self.skip(usize::from(entry & 15));
-        entry
-    }
-}
-
-/// Fills a table from the lengths of the symbols' codes, and gives the mask of the longest. Section 3.2.2: among codes
-/// of one length those of lower symbols come first, behind all that are shorter.
+/// Inflates `from` to `to`, and gives the place behind the last byte. In assembly, as it runs at each start before anything
+/// else, and is no part of what it unpacks: what the compiler makes of it is twice as large, and slower.
 ///
 /// # Safety
-/// `table` has room for two to the power of the longest, which is 15 at most.
-unsafe fn build(table: *mut u16, lengths: &[u8]) -> usize {
-    let longest = lengths.iter().copied().max().unwrap_or(0);
-    // The code as it comes in, its first bit lowest: it can grow in length without a change.
-    let mut code = 0;
-    for length in 1..=longest {
-        let half = 1 << (length - 1);
-        // SAFETY: both halves are within two to the power of `longest`.
-        unsafe {
-            // With one bit more, shorter codes are followed by 0 or by 1.
-            core::arch::asm!("rep movsw", inout("rsi") table => _, inout("rdi") table.add(half) => _,
-                inout("rcx") half => _, options(nostack));
-        }
-        let mut at = 0;
-        while let Some(symbol) = find(lengths, at, length) {
-            // SAFETY: a code of so many bits.
-            unsafe {
-                *table.add(code) = (symbol << 8 | symbol >> 8 << 6) as u16 | u16::from(length)
-            };
-            at = symbol + 1;
-            // The next code, in this order of the bits.
-            let mut bit = half;
-            while code & bit != 0 {
-                code ^= bit;
-                bit >>= 1;
-            }
-            code |= bit;
-        }
-    }
-    (1 << longest) - 1
+/// `from` is a whole stream, in which nothing is stored (kind 0), with eight bytes behind it; there is room at `to`.
+#[unsafe(naked)]
+pub unsafe extern "C" fn inflate(from: *const u8, to: *mut u8, tables: &mut [Table; 2]) -> *mut u8 {
+    core::arch::naked_asm!(
+        // RSI: the stream; EBX: how many of its bits have been taken; RDI: where the next byte goes.
+        // RBP: the tables, of literals and of distances; R14D, R15D: masks as long as their longest codes.
+        // R12: room for the lengths of all codes; R13D: whether this block is the last.
+        "push rbx",
+        "push rbp",
+        "push r12",
+        "push r13",
+        "push r14",
+        "push r15",
+        "sub rsp, 320",
+        "mov r12, rsp",
+        "xchg rdi, rsi",
+        "mov rbp, rdx",
+        "xor ebx, ebx",
+        // A block: 3.2.3. Bit 0 says whether it is the last, the next two are its kind.
+        "20: push 1",
+        "pop rcx",
+        "call 80f",
+        "mov r13d, eax",
+        "inc ecx",
+        "call 80f",
+        "push rdi",
+        "mov rdi, r12",
+        "dec eax",
+        "jnz 30f",
+        // Kind 1: the lengths of the codes are fixed: 3.2.6.
+        "mov al, 8",
+        "mov ecx, 144",
+        "rep stosb",
+        "inc eax",
+        "mov cl, 112",
+        "rep stosb",
+        "mov al, 7",
+        "mov cl, 24",
+        "rep stosb",
+        "inc eax",
+        "mov cl, 8",
+        "rep stosb",
+        "mov al, 5",
+        "mov cl, 32",
+        "rep stosb",
+        "mov r8d, 288",
+        "push 32",
+        "pop r9",
+        "jmp 40f",
+        // Kind 2: they come first, coded themselves: 3.2.7. R8D: literals and lengths; R9D: distances; R10D: lengths
+        // of the lengths' codes, in an order of their own.
+        "30: push 5",
+        "pop rcx",
+        "call 80f",
+        "lea r8d, [rax + 257]",
+        "call 80f",
+        "lea r9d, [rax + 1]",
+        "dec ecx",
+        "call 80f",
+        "lea r10d, [rax + 4]",
+        "push 19",
+        "pop rcx",
+        "xor eax, eax",
+        "rep stosb",
+        "lea rdi, [rip + 99f]",
+        "31: push 3",
+        "pop rcx",
+        "call 80f",
+        "movzx ecx, byte ptr [rdi]",
+        "mov [r12 + rcx], al",
+        "inc rdi",
+        "dec r10d",
+        "jnz 31b",
+        "mov r10, r12",
+        "push 19",
+        "pop rcx",
+        "mov rdx, rbp",
+        "call 90f",
+        "xchg r15d, eax",
+        "mov rdi, r12",
+        "lea r10, [r8 + r9]",
+        "add r10, r12",
+        // Up to 15 is a length; 16 repeats the last one 3 times and more; 17 and 18 repeat 0, 3 and 11 times and more.
+        "32: xor ecx, ecx",
+        "call 80f",
+        "and edx, r15d",
+        "movzx eax, word ptr [rbp + rdx * 2]",
+        "movzx ecx, al",
+        "add ebx, ecx",
+        "movzx eax, ah",
+        "push 1",
+        "pop r11",
+        "cmp al, 16",
+        "jb 34f",
+        "push 2",
+        "pop rcx",
+        "mov r11b, 3",
+        "je 33f",
+        "inc ecx",
+        "xor r14d, r14d",
+        "cmp al, 17",
+        "je 33f",
+        "mov cl, 7",
+        "mov r11b, 11",
+        "33: call 80f",
+        "add r11d, eax",
+        "jmp 35f",
+        "34: mov r14d, eax",
+        "35: mov eax, r14d",
+        "mov ecx, r11d",
+        "rep stosb",
+        "cmp rdi, r10",
+        "jb 32b",
+        // The tables of both kinds of codes.
+        "40: mov ecx, r8d",
+        "mov r10, r12",
+        "mov rdx, rbp",
+        "call 90f",
+        "push rax",
+        "mov ecx, r9d",
+        "lea r10, [r12 + r8]",
+        "lea rdx, [rbp + 0x10000]",
+        "call 90f",
+        "mov r15d, eax",
+        "pop r14",
+        "pop rdi",
+        // 57 bits of the stream in RDX, a code, and its symbol: a byte, or more.
+        "50: mov eax, ebx",
+        "mov ecx, ebx",
+        "shr eax, 3",
+        "and ecx, 7",
+        "mov rdx, [rsi + rax]",
+        "shr rdx, cl",
+        "mov eax, edx",
+        "and eax, r14d",
+        "movzx eax, word ptr [rbp + rax * 2]",
+        "test al, al",
+        "js 51f",
+        "movzx ecx, al",
+        "add ebx, ecx",
+        "mov [rdi], ah",
+        "inc rdi",
+        "jmp 50b",
+        // 3.2.5, less 256: 0 ends the block; 1 to 8 are the lengths 3 to 10; then each four have one more bit; 29 is 258.
+        "51: mov ecx, eax",
+        "and ecx, 15",
+        "call 82f",
+        "movzx eax, ah",
+        "test eax, eax",
+        "jz 60f",
+        "cmp eax, 9",
+        "lea r9d, [rax + 2]",
+        "jb 52f",
+        "cmp eax, 29",
+        "mov r9d, 258",
+        "je 52f",
+        "lea ecx, [rax - 5]",
+        "shr ecx, 2",
+        "lea r9d, [rax - 9]",
+        "and r9d, 3",
+        "add r9d, 4",
+        "shl r9d, cl",
+        "call 82f",
+        "lea r9d, [r9 + r11 + 3]",
+        // 0 to 3 are the distances 1 to 4; then each two have one more bit.
+        "52: mov eax, edx",
+        "and eax, r15d",
+        "movzx eax, word ptr [rbp + rax * 2 + 0x10000]",
+        "mov ecx, eax",
+        "and ecx, 15",
+        "call 82f",
+        "movzx eax, ah",
+        "mov ecx, eax",
+        "shr ecx, 1",
+        "dec ecx",
+        "jle 53f",
+        "and eax, 1",
+        "add eax, 2",
+        "shl eax, cl",
+        "call 82f",
+        "add eax, r11d",
+        // Byte by byte: what is copied may begin within what the copy makes.
+        "53: inc eax",
+        "push rsi",
+        "mov rsi, rdi",
+        "sub rsi, rax",
+        "mov ecx, r9d",
+        "rep movsb",
+        "pop rsi",
+        "jmp 50b",
+        "60: test r13d, r13d",
+        "jz 20b",
+        "xchg rax, rdi",
+        "add rsp, 320",
+        "pop r15",
+        "pop r14",
+        "pop r13",
+        "pop r12",
+        "pop rbp",
+        "pop rbx",
+        "ret",
+        // EAX: the next ECX bits, which are taken. RDX holds what is behind them, all the same from where they began.
+        "80: mov eax, ebx",
+        "shr eax, 3",
+        "mov rdx, [rsi + rax]",
+        "push rcx",
+        "mov ecx, ebx",
+        "and ecx, 7",
+        "shr rdx, cl",
+        "pop rcx",
+        "add ebx, ecx",
+        "xor eax, eax",
+        "bts eax, ecx",
+        "dec eax",
+        "and eax, edx",
+        "ret",
+        // R11D: the next ECX bits of RDX, which are taken from there too.
+        "82: xor r11d, r11d",
+        "bts r11d, ecx",
+        "dec r11d",
+        "and r11d, edx",
+        "shr rdx, cl",
+        "add ebx, ecx",
+        "ret",
+        // Fills the table at RDX from the ECX lengths at R10; EAX: a mask of the longest. 3.2.2: among codes of one length those of
+        // lower symbols come first, behind all that are shorter.
+        "90: mov r11d, ecx",
+        "lea rdi, [r10 + rcx]",
+        "xor r15d, r15d",
+        "91: dec rdi",
+        "movzx eax, byte ptr [rdi]",
+        "cmp r15d, eax",
+        "cmovb r15d, eax",
+        "cmp rdi, r10",
+        "ja 91b",
+        // R14D: the code as it comes in, its first bit lowest, so that it can grow in length without a change. ECX: the length.
+        "xor r14d, r14d",
+        "xor ecx, ecx",
+        "92: cmp ecx, r15d",
+        "je 96f",
+        // With one bit more, shorter codes are followed by 0 or by 1: the table a second time behind itself.
+        "push rcx",
+        "push rsi",
+        "mov rsi, rdx",
+        "xor eax, eax",
+        "bts eax, ecx",
+        "lea rdi, [rdx + rax * 2]",
+        "xchg ecx, eax",
+        "rep movsw",
+        "pop rsi",
+        "inc eax",
+        "mov rdi, r10",
+        "mov ecx, r11d",
+        "93: repne scasb",
+        "jne 95f",
+        "push rax",
+        "push rcx",
+        "lea rcx, [rdi - 1]",
+        "sub rcx, r10",
+        "mov ah, cl",
+        "shl ch, 7",
+        "or al, ch",
+        "mov [rdx + r14 * 2], ax",
+        "pop rcx",
+        "pop rax",
+        // The next code of this length, in this order of the bits.
+        "push rax",
+        "94: dec eax",
+        "btc r14d, eax",
+        "jnc 97f",
+        "test eax, eax",
+        "jnz 94b",
+        "97: pop rax",
+        "test ecx, ecx",
+        "jnz 93b",
+        "95: pop rcx",
+        "inc ecx",
+        "jmp 92b",
+        "96: xor eax, eax",
+        "bts eax, ecx",
+        "dec eax",
+        "ret",
+        "99: .byte 16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15",
+    )
 }
 
 /// Where `byte` is next, from `at` on: one instruction a byte, where a loop has five.
@@ -101,129 +306,6 @@ fn find(bytes: &[u8], at: usize, byte: u8) -> Option<usize> {
             options(nostack, readonly));
     }
     (found != 0).then(|| bytes.len() - left - 1)
-}
-
-/// Sets bytes, and gives the place behind the last. `write_bytes` would be a call of `memset`, and the packed program
-/// has no C library.
-///
-/// # Safety
-/// They may be written.
-unsafe fn fill(mut to: *mut u8, byte: u8, count: usize) -> *mut u8 {
-    // SAFETY: the caller's promise.
-    unsafe {
-        core::arch::asm!("rep stosb", inout("rdi") to, in("al") byte, inout("rcx") count => _, options(nostack));
-    }
-    to
-}
-
-/// Room for the lengths of all codes, of both kinds.
-const LENGTHS: usize = 320;
-
-/// Reads the lengths of a block's codes to `lengths`: 3.2.6 and 3.2.7. Gives how many are of literals, and how many all
-/// are.
-///
-/// # Safety
-/// The stream is whole; a block of kind 1 or 2 has begun, of which the kind has been taken; the table has its room.
-#[inline(always)]
-unsafe fn read_lengths(
-    bits: &mut Bits,
-    kind: usize,
-    lengths: *mut u8,
-    table: *mut u16,
-) -> (usize, usize) {
-    /// In which order the lengths of the lengths' codes come.
-    const ORDER: [u8; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
-    debug_assert!(kind == 1 || kind == 2, "zopfli stores only what can't be packed");
-    // SAFETY: the caller's promise: a code is read where the format has one, and there are not more lengths than room.
-    unsafe {
-        if kind == 1 {
-            let mut at = lengths;
-            for (length, count) in [(8, 144), (9, 112), (7, 24), (8, 8), (5, 32)] {
-                at = fill(at, length, count);
-            }
-            return (288, LENGTHS);
-        }
-        let literals = 257 + bits.take(5);
-        let all = literals + 1 + bits.take(5);
-        fill(lengths, 0, 19);
-        for place in ORDER.iter().take(4 + bits.take(4)) {
-            bits.fill();
-            *lengths.add(usize::from(*place)) = bits.take(3) as u8;
-        }
-        let mask = build(table, &*lengths.cast::<[u8; 19]>());
-        let mut at = lengths;
-        let end = at.add(all);
-        let mut before = 0;
-        while at < end {
-            bits.fill();
-            let mut times = 1;
-            match bits.symbol(table, mask) >> 8 {
-                16 => times = 3 + bits.take(2),
-                17 => (before, times) = (0, 3 + bits.take(3)),
-                18 => (before, times) = (0, 11 + bits.take(7)),
-                length => before = length as u8,
-            }
-            at = fill(at, before, times);
-        }
-        (literals, all)
-    }
-}
-
-/// Inflates `from` to `to`, and gives the place behind the last byte.
-///
-/// # Safety
-/// `from` is a whole stream, in which nothing is stored, with eight bytes behind it; there is room at `to`.
-pub unsafe fn inflate(from: *const u8, mut to: *mut u8, tables: &mut [Table; 2]) -> *mut u8 {
-    let [symbols, distances] = tables.each_mut().map(|table| table.as_mut_ptr());
-    let mut bits = Bits { bytes: from, taken: 0, held: 0 };
-    loop {
-        // SAFETY: the caller's promise: a code is read where the format has one, a copy goes back to
-        // what is there, and what is written has its room.
-        unsafe {
-            bits.fill();
-            let last = bits.take(1);
-            let kind = bits.take(2);
-            let mut lengths = MaybeUninit::<[u8; LENGTHS]>::uninit();
-            let lengths = lengths.as_mut_ptr().cast::<u8>();
-            let (literals, all) = read_lengths(&mut bits, kind, lengths, symbols);
-            let lengths = core::slice::from_raw_parts(lengths, all);
-            let (lengths, far) = lengths.split_at_unchecked(literals);
-            let mask = build(symbols, lengths);
-            let far_mask = build(distances, far);
-            loop {
-                bits.fill();
-                let entry = bits.symbol(symbols, mask);
-                if entry & 64 == 0 {
-                    to.write((entry >> 8) as u8);
-                    to = to.add(1);
-                    continue;
-                }
-                // 3.2.5, less 256: 1 to 8 are the lengths 3 to 10; then each four have one more bit; 29 is 258.
-                let length = match usize::from(entry >> 8) {
-                    0 => break,
-                    29 => 258,
-                    near @ 1..9 => near + 2,
-                    symbol => {
-                        let more = (symbol - 5) / 4;
-                        ((4 + (symbol - 9) % 4) << more) + 3 + bits.take(more)
-                    }
-                };
-                let distance = match usize::from(bits.symbol(distances, far_mask) >> 8) {
-                    near @ 0..4 => near + 1,
-                    symbol => {
-                        let more = symbol / 2 - 1;
-                        ((2 + symbol % 2) << more) + 1 + bits.take(more)
-                    }
-                };
-                // Byte by byte: what is copied may begin within what the copy makes.
-                core::arch::asm!("rep movsb", inout("rdi") to, inout("rsi") to.sub(distance) => _,
-                    inout("rcx") length => _, options(nostack));
-            }
-            if last == 1 {
-                return to;
-            }
-        }
-    }
 }
 
 /// In machine code a call names its target by the distance to it. With the place of the target in its stead, calls of one function

@@ -15,7 +15,6 @@ use crate::answer::{Devices, Next, answer};
 use crate::board;
 use crate::boot::files::Files;
 use crate::boot::flat::Image;
-use crate::boot::kernel::Refused;
 use crate::boot::mode::{self, Mode};
 use crate::cli::{self, DIRTY_LOG, Options, REPLAY, STATS, STEP, TRACE_EXITS};
 use crate::device::board::{Board, Event};
@@ -79,10 +78,7 @@ fn replay(options: &Options) -> Result<End, Error> {
 #[inline(never)]
 fn live(options: &Options, replay: Option<&mut Replay>) -> Result<End, Error> {
     // 1. The image or the kernel, before anything is changed: a bad one costs nothing.
-    let files = match open_kernel(options)? {
-        Ok(files) => files,
-        Err(refused) => return Ok(refuse(options, refused)),
-    };
+    let files = Files::open(options)?;
     let image = match files {
         Some(_) => None,
         None => Some(Image::open(options.image(), options.image_room())?),
@@ -98,9 +94,7 @@ fn live(options: &Options, replay: Option<&mut Replay>) -> Result<End, Error> {
     let mut mode = options.mode;
     if let Some(files) = &files {
         mode = files.mode();
-        if let Err(refused) = files.load(options, &memory)? {
-            return Ok(refuse(options, refused));
-        }
+        files.load(options, &memory)?;
     }
     if let Some(image) = image {
         image.load(&memory, options.load - options.base, options.image_end())?;
@@ -135,20 +129,6 @@ fn live(options: &Options, replay: Option<&mut Replay>) -> Result<End, Error> {
     let has_kernel = files.is_some();
     drop(files);
     go(options, &kvm, &memory, vm, vcpu, &start, replay, has_kernel)
-}
-
-/// Opens the kernel, if there is one.
-#[inline(never)]
-fn open_kernel<'a>(options: &Options<'a>) -> Result<Result<Option<Files<'a>>, Refused>, Error> {
-    match options.kernel {
-        Some(path) => Files::open(options, path),
-        None => Ok(Ok(None)),
-    }
-}
-
-fn refuse(options: &Options, refused: Refused) -> End {
-    report::refused(options, refused);
-    End::Unfit
 }
 
 /// Makes vCPU `number` as the options ask for it, and leaves the registers with which it starts in `start`.
@@ -203,8 +183,8 @@ pub fn try_vcpu(options: &Options, kvm: &Kvm) -> Result<(), Error> {
 /// What a guest outside real mode may want: that MSRs and hypercalls unknown to KVM come to us.
 #[inline(never)]
 fn offer(options: &Options, vm: &Vm, silent: bool) {
-    for (capability, value) in [
-        (KVM_CAP_X86_USER_SPACE_MSR, KVM_MSR_EXIT_REASON_UNKNOWN.into()),
+    for &(capability, value) in &[
+        (KVM_CAP_X86_USER_SPACE_MSR, KVM_MSR_EXIT_REASON_UNKNOWN as u64),
         (KVM_CAP_EXIT_HYPERCALL, 1 << KVM_HC_MAP_GPA_RANGE),
     ] {
         if vm.enable(capability, value).is_err() && !silent {

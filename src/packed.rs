@@ -20,7 +20,7 @@ struct Page(#[expect(dead_code, reason = "written through a pointer")] [u8; 4096
 static mut ROOM: [Page; plain::SIZE / 4096] = [const { Page([0; 4096]) }; plain::SIZE / 4096];
 static mut TABLES: [Table; 2] = [[0; 1 << 15]; 2];
 
-/// The entry: what the kernel left on the stack is the program's.
+/// The entry: what the kernel left on the stack is the program's. It calls by distance: nothing relocates this program.
 #[unsafe(naked)]
 #[unsafe(no_mangle)]
 unsafe extern "C" fn begin() -> ! {
@@ -29,22 +29,27 @@ unsafe extern "C" fn begin() -> ! {
         "and rsp, -16",
         "push rcx",
         "push rcx",
-        "call {}",
+        "lea rdi, [rip + {image}]",
+        "lea rsi, [rip + {room}]",
+        "lea rdx, [rip + {tables}]",
+        "call {inflate}",
+        "call {finish}",
         "pop rcx",
         "pop rsp",
         "jmp rax",
-        sym unpack,
+        image = sym plain::IMAGE,
+        room = sym ROOM,
+        tables = sym TABLES,
+        inflate = sym inflate,
+        finish = sym finish,
     )
 }
 
-extern "C" fn unpack() -> *const u8 {
-    let (room, tables) = ((&raw mut ROOM).cast::<u8>(), &raw mut TABLES);
-    // SAFETY: nothing else knows of either; `pack` has inflated the same bytes into as much room.
-    let code = unsafe {
-        inflate(plain::IMAGE.as_ptr(), room, &mut *tables);
-        core::slice::from_raw_parts_mut(room, plain::CODE)
-    };
-    move_calls(code, false);
+/// The program is in its room: makes its code executable, and gives its entry.
+extern "C" fn finish() -> *const u8 {
+    let room = (&raw mut ROOM).cast::<u8>();
+    // SAFETY: nothing else knows of it; `pack` has inflated the same bytes into as much room.
+    move_calls(unsafe { core::slice::from_raw_parts_mut(room, plain::CODE) }, false);
     let rights = libc::PROT_READ | libc::PROT_EXEC;
     // SAFETY: whole pages of ours, in which nothing is written any more.
     if unsafe { syscall!(libc::SYS_mprotect, room, plain::CODE, rights) }.is_err() {

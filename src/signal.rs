@@ -17,7 +17,6 @@ use core::ffi::{c_int, c_short, c_ulong};
 use core::mem::MaybeUninit;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering::SeqCst};
-use core::time::Duration;
 
 /// Brings a thread out of `KVM_RUN` or a wait: a real-time signal that no C library uses for its own.
 pub const KICK: c_int = 40;
@@ -125,14 +124,14 @@ pub fn install(asking: bool) {
 /// `asking`.
 pub fn install_all(asking: bool) {
     let stop = stop as extern "C" fn(c_int) as usize;
-    for signal in ENDING {
+    for &signal in &ENDING {
         set(signal, stop);
     }
     if !asking {
         set(libc::SIGUSR1, end as extern "C" fn(c_int) as usize);
     }
     set(KICK, come as extern "C" fn(c_int) as usize);
-    for signal in CRASHING {
+    for &signal in &CRASHING {
         set(signal, crash as extern "C" fn(c_int) as usize);
     }
 }
@@ -232,15 +231,15 @@ pub fn asked() -> bool {
     asked
 }
 
-/// Sleeps for `time`, or until SIGUSR1 comes, and gives what is left of it. EINTR where a stopping signal has
-/// come or comes.
-pub fn pause(time: Duration) -> Result<Duration, Errno> {
-    let tv_sec = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
-    let mut time = libc::timespec { tv_sec, tv_nsec: time.subsec_nanos().into() };
+/// Sleeps for so many nanoseconds, or until SIGUSR1 comes, and gives what is left of them. EINTR where a stopping signal
+/// has come or comes.
+pub fn pause(nanoseconds: u64) -> Result<u64, Errno> {
+    const SECOND: u64 = 1_000_000_000;
+    let (tv_sec, tv_nsec) = ((nanoseconds / SECOND) as i64, (nanoseconds % SECOND) as i64);
+    let mut time = libc::timespec { tv_sec, tv_nsec };
     wait(null_mut(), 0, &mut time)?;
     // The kernel counts it down.
-    let left = Duration::from_secs(time.tv_sec as u64);
-    Ok(left.saturating_add(Duration::from_nanos(time.tv_nsec as u64)))
+    Ok(time.tv_sec as u64 * SECOND + time.tv_nsec as u64)
 }
 
 /// Waits until `fd` is ready for POLLIN or POLLOUT, or never will be. After a stopping signal it does

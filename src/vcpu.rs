@@ -117,7 +117,7 @@ impl Vcpu<'_> {
             let out = Argument::Out(address(&raw mut lapic));
             // SAFETY: the kernel fills it.
             unsafe { self.fd.ioctl(ioctl::KVM_GET_LAPIC, out) }?;
-            for (register, delivery) in [(LVT_LINT0, DELIVER_EXTINT), (LVT_LINT1, DELIVER_NMI)] {
+            for &(register, delivery) in &[(LVT_LINT0, DELIVER_EXTINT), (LVT_LINT1, DELIVER_NMI)] {
                 // Bits 10:8 say how; all others are 0: at once, edge, not masked.
                 lapic.regs[register..register + 4].copy_from_slice(&[0, delivery, 0, 0]);
             }

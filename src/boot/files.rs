@@ -38,6 +38,12 @@ impl<'a> Initrd<'a> {
     }
 }
 
+/// As an error, which is two numbers; the third stays with the options.
+fn refuse(options: &Options, Refused(what, number): Refused) -> Error {
+    options.refused.set(number);
+    Call::KERNEL.error(what as i32)
+}
+
 /// Opens a file that is to be read from any place in it. Gives its size too.
 #[inline(never)]
 fn open(open: Call, path: &CStr) -> Result<(Fd, u64), Error> {
@@ -51,27 +57,25 @@ fn open(open: Call, path: &CStr) -> Result<(Fd, u64), Error> {
 }
 
 impl<'a> Files<'a> {
-    /// Opens a kernel and what goes with it, and plans; `None` where it is a flat image. The inner error is a kernel
-    /// that can't be, in this RAM.
+    /// Opens the kernel and what goes with it, and plans; `None` where there is none, or it is a flat image. [`Call::KERNEL`]:
+    /// it can't be, in this RAM.
     #[inline(never)]
-    pub fn open(
-        options: &Options<'a>,
-        path: &CStr,
-    ) -> Result<Result<Option<Files<'a>>, Refused>, Error> {
+    pub fn open(options: &Options<'a>) -> Result<Option<Files<'a>>, Error> {
+        let Some(path) = options.kernel else { return Ok(None) };
         let (kernel, size) = open(Call::OPEN_KERNEL, path)?;
         let mut read = |offset, bytes: &mut [u8]| {
             let len = bytes.len();
             kernel.read_from(offset, bytes) == Ok(len)
         };
-        let plan = match kernel::plan(size, &mut read, options.low_end()) {
-            Ok(plan) if plan.protocol == Protocol::Flat => return Ok(Ok(None)),
-            Ok(plan) => plan,
-            Err(refused) => return Ok(Err(refused)),
-        };
+        let refuse = |refused| refuse(options, refused);
+        let plan = kernel::plan(size, &mut read, options.low_end()).map_err(refuse)?;
+        if plan.protocol == Protocol::Flat {
+            return Ok(None);
+        }
         let line = options.command_line(plan.protocol).len() as u64;
         if line > plan.command_line {
             let by = line - plan.command_line;
-            return Ok(Err(Refused(What::CommandLine, by)));
+            return Err(refuse(Refused(What::CommandLine, by)));
         }
         let mut initrds = Row::new(INITRDS)?;
         let mut total = 0;
@@ -81,17 +85,14 @@ impl<'a> Files<'a> {
             initrds.push(Initrd { path, file: Some(file), size, at });
             total = at.saturating_add(size);
         }
-        let first = match plan.place(total) {
-            Ok(first) => first,
-            Err(refused) => return Ok(Err(refused)),
-        };
+        let first = plan.place(total).map_err(refuse)?;
         initrds.iter_mut().for_each(|initrd: &mut Initrd| initrd.at += first);
-        Ok(Ok(Some(Files { kernel, initrds, first, plan })))
+        Ok(Some(Files { kernel, initrds, first, plan }))
     }
 
     /// Puts all into RAM: the pieces, the initrds, what the protocol says of them, and ACPI's tables.
     #[inline(never)]
-    pub fn load(&self, options: &Options, memory: &Memory) -> Result<Result<(), Refused>, Error> {
+    pub fn load(&self, options: &Options, memory: &Memory) -> Result<(), Error> {
         for piece in self.plan.pieces() {
             memory.read_file(Call::READ_KERNEL, &self.kernel, piece.from, piece.to, piece.size)?;
         }
@@ -107,10 +108,11 @@ impl<'a> Files<'a> {
         let line = options.command_line(self.plan.protocol);
         if self.plan.protocol == Protocol::Linux {
             let initrd = (self.first, end - self.first);
-            return linux::write(&self.plan, &self.kernel, memory, ram, initrd, line).map(Ok);
+            return linux::write(&self.plan, &self.kernel, memory, ram, initrd, line);
         }
         let name = options.kernel.unwrap_or_default().to_bytes();
-        multiboot::write(memory, ram, &self.initrds, name, line)
+        multiboot::write(memory, ram, &self.initrds, name, line)?
+            .map_err(|refused| refuse(options, refused))
     }
 
     /// The mode in which the kernel starts.

@@ -5,7 +5,6 @@ use crate::errno::Errno;
 use crate::fd::{self, Output};
 use crate::signal;
 use core::ffi::c_int;
-use core::time::Duration;
 
 /// Output gathers until a newline, a pause, the end of the run, or until there is no more room; on a
 /// terminal each byte goes out at once.
@@ -14,20 +13,21 @@ pub struct Console {
     at_once: bool,
     /// Nothing is shown, and nothing waited for.
     pub silent: bool,
-    pause: Duration,
+    /// In nanoseconds.
+    pause: u64,
     /// What is left of a pause that SIGUSR1 has cut short.
-    left: Duration,
+    left: u64,
     output: Output,
 }
 
 impl Console {
-    /// A console on `fd` that sleeps for `pause` after each newline.
-    pub fn new(fd: c_int, pause: Duration) -> Console {
+    /// A console on `fd` that sleeps for `pause` nanoseconds after each newline.
+    pub fn new(fd: c_int, pause: u64) -> Console {
         Console {
             at_once: fd::is_terminal(fd),
             silent: false,
             pause,
-            left: Duration::ZERO,
+            left: 0,
             output: Output::new(fd),
         }
     }
@@ -50,7 +50,7 @@ impl Console {
 
     /// Sleeps for what is left of a pause. EINTR as above.
     pub fn rest(&mut self) -> Result<(), Errno> {
-        if !self.left.is_zero() {
+        if self.left != 0 {
             self.left = signal::pause(self.left)?;
         }
         Ok(())
@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn bytes_come_out_unchanged_at_a_newline_and_at_the_end() {
         let (mut reader, writer) = pipe().unwrap();
-        let mut console = Console::new(writer.as_raw_fd(), Duration::ZERO);
+        let mut console = Console::new(writer.as_raw_fd(), 0);
         let mut line = [0; 4];
         for byte in [0, 0xff, b'H', b'\n', b'x'] {
             console.put(byte).unwrap();
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn a_full_buffer_is_written() {
         let (mut reader, writer) = pipe().unwrap();
-        let mut console = Console::new(writer.as_raw_fd(), Duration::ZERO);
+        let mut console = Console::new(writer.as_raw_fd(), 0);
         for _ in 0..4096 {
             console.put(b'a').unwrap();
         }
@@ -99,7 +99,7 @@ mod tests {
     fn a_reader_that_has_gone_is_told() {
         let (reader, writer) = pipe().unwrap();
         drop(reader);
-        let mut console = Console::new(writer.as_raw_fd(), Duration::ZERO);
+        let mut console = Console::new(writer.as_raw_fd(), 0);
         assert_eq!(console.put(b'\n'), Err(Errno(libc::EPIPE)));
     }
 }

@@ -61,15 +61,10 @@ fn examine(text: &mut Text, options: &Options, try_vcpu: TryVcpu) -> bool {
     {
         owner(text, path);
     }
-    let image = match options.kernel.map(|path| Files::open(options, path)) {
-        Some(Ok(Ok(Some(_)))) => Ok(()),
-        Some(Ok(Err(refused))) => {
-            super::refused(options, refused);
-            Err(Call::READ_KERNEL.error(libc::ENOEXEC))
-        }
-        Some(Err(error)) => Err(error),
-        None | Some(Ok(Ok(None))) => Image::open(options.image(), options.image_room()).map(drop),
-    };
+    let image = Files::open(options).and_then(|files| match files {
+        Some(_) => Ok(()),
+        None => Image::open(options.image(), options.image_room()).map(drop),
+    });
     finding(text, options.image().to_bytes(), image);
     good &= limits(text, options.memory) || options.backing == Backing::Anonymous;
     text.plain(if good { t!("It would start.\n") } else { t!("It would not start.\n") });

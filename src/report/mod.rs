@@ -8,7 +8,6 @@ mod registers;
 pub mod stats;
 pub mod trace;
 
-use crate::boot::kernel::Refused;
 use crate::cli::{Blame, Command, DEFAULT_BACKING, DEFAULT_IMAGE, Options, Wrong};
 use crate::errno::Errno;
 use crate::error::{Call, Error};
@@ -232,7 +231,7 @@ pub fn halted(program: &CStr, regs: &kvm_regs, sregs: &kvm_sregs) {
     });
 }
 
-/// What is wrong with a kernel, in the order of [`What`].
+/// What is wrong with a kernel, in the order of [`crate::boot::kernel::What`].
 const REFUSALS: Lines<1, 1> = lines!(
     "%s: ENOEXEC: truncated: %d bytes are missing",
     "%s: E2BIG: RAM has %d bytes too few for it; raise --memory",
@@ -248,14 +247,6 @@ const REFUSALS: Lines<1, 1> = lines!(
     "%s: E2BIG: the initrd or the modules have %d bytes more than RAM has room for; raise --memory",
     "%s: E2BIG: the command line has %d bytes more than there is room for",
 );
-
-/// Tells why a kernel can't be run.
-pub fn refused(options: &Options, Refused(what, number): Refused) {
-    let line = REFUSALS.get(what as usize);
-    message(options.program, &mut |text| {
-        text.say(line, &[options.image().to_bytes()], &[number]);
-    });
-}
 
 /// The name of an exit reason, without its `KVM_EXIT_`.
 fn name(reason: u32) -> &'static [u8] {
@@ -313,15 +304,18 @@ pub fn error(options: &Options, error: Error) -> i32 {
 
 /// The call, its object, the error number by name, and the remedy.
 fn failure(text: &mut Text, options: &Options, Error { call, errno }: Error) {
+    if call == Call::KERNEL {
+        let line = REFUSALS.get(errno.0 as usize);
+        return text.say(line, &[options.image().to_bytes()], &[options.refused.get()]);
+    }
     let object = match call {
         Call::MAP_RUN => b"kvm_run",
         Call::OPEN_IMAGE
         | Call::STAT_IMAGE
         | Call::READ_IMAGE
         | Call::OPEN_KERNEL
-        | Call::STAT_KERNEL
         | Call::READ_KERNEL => options.image().to_bytes(),
-        Call::OPEN_INITRD | Call::STAT_INITRD | Call::READ_INITRD => b"--initrd",
+        Call::OPEN_INITRD | Call::READ_INITRD => b"--initrd",
         Call::CLONE => b"a vCPU's thread",
         Call::EVENTFD => b"an event",
         Call::OPEN_BACKING
