@@ -43,6 +43,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         size = (address + all).next_multiple_of(PAGE);
     }
     image.resize(image.len().max(code as usize), 0);
+    // The headers have told what they have to tell.
+    let headers = word(E_PHOFF, 8) as usize + word(E_PHNUM, 2) as usize * PHENTSIZE;
+    image[..headers].fill(0);
 
     let mut moved = image.clone();
     move_calls(&mut moved[..code as usize], true);

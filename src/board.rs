@@ -28,6 +28,7 @@ use crate::sys::ioctl;
 use crate::sys::run::kvm_sync_regs;
 use crate::terminal::{Key, Keys, Terminal};
 use crate::thread::{Lock, Row, Thread};
+use crate::vcpu::Vcpu;
 use crate::vm::Vm;
 use core::cell::UnsafeCell;
 
@@ -89,28 +90,29 @@ extern "C" fn vcpu(runner: *const ()) {
 #[inline(never)]
 pub fn run<'m>(
     mut machine: Machine<'m>,
-    first: Cpu<'m>,
+    first: Vcpu<'m>,
+    start: &kvm_sync_regs,
     kvm: &Kvm,
     has_kernel: bool,
 ) -> Result<End, Error> {
+    let mut first = Some(first);
     let options = machine.options;
     enough_cpus(options, kvm)?;
     set_devices(&mut machine.devices, has_kernel)?;
     machine.wake = Some(Fd::event()?);
     let shared = Lock::new(machine);
     let mut runners = Row::new(options.cpus as usize)?;
-    let mut cpu = first;
-    loop {
+    for number in 0..options.cpus {
         let mut machine = shared.lock();
-        machine.watch(&mut cpu)?;
-        let next = cpu.number + 1;
-        let (thread, cell) = (Thread::none(), UnsafeCell::new(cpu));
-        runners.push(Runner { thread, shared: &raw const shared, cpu: cell });
-        if next == options.cpus {
-            break;
+        let vcpu = match first.take() {
+            Some(vcpu) => vcpu,
+            None => other_vcpu(options, kvm, &machine.vm, number)?,
+        };
+        let cpu = UnsafeCell::new(Cpu::new(number, vcpu, start));
+        runners.push(Runner { thread: Thread::none(), shared: &raw const shared, cpu });
+        if let Some(runner) = runners.last_mut() {
+            machine.watch(runner.cpu.get_mut())?;
         }
-        let vcpu = other_vcpu(options, kvm, &machine.vm, next)?;
-        cpu = Cpu::new(next, vcpu, &kvm_sync_regs::default());
     }
 
     signal::install_all(options.wants(STATS));

@@ -241,9 +241,6 @@ const OPT_HELP: usize = 20;
 const OPT_VERSION: usize = 21;
 const NAMES: &str = "--memory --backing --base --load --entry --pause --mode --set --kernel --initrd --append \
     --cpus --reset --trace --step --stats --dirty-log --replay --irqchip --check --help --version";
-/// 0, for none, stands in no word.
-const LETTERS: &[u8; 22] = b"mb\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0hV";
-
 fn name(option: usize) -> &'static [u8] {
     words::word(NAMES, option)
 }
@@ -283,12 +280,14 @@ pub fn parse<'a>(
             true => bytes.iter().position(|&byte| byte == b'=').unwrap_or(bytes.len()),
             false => 2,
         };
-        let option = (OPT_MEMORY..=OPT_VERSION)
-            .find(|&option| match long {
-                true => bytes.get(..option_len) == Some(name(option)),
-                false => LETTERS.get(option) == bytes.get(1),
-            })
-            .ok_or(Wrong::UnknownOption)?;
+        let option = match bytes {
+            [b'-', b'm', ..] => Some(OPT_MEMORY),
+            [b'-', b'b', ..] => Some(OPT_BACKING),
+            [b'-', b'h', ..] => Some(OPT_HELP),
+            [b'-', b'V', ..] => Some(OPT_VERSION),
+            _ => words::place(NAMES, bytes.get(..option_len).unwrap_or_default()),
+        };
+        let option = option.ok_or(Wrong::UnknownOption)?;
         blame.word = name(option);
         let attached = bytes.len() > option_len;
         let has_value = option < OPT_TRACE || option == OPT_TRACE && attached;
@@ -312,8 +311,12 @@ pub fn parse<'a>(
         let digits = value.to_bytes();
         blame.value = digits;
         match option {
-            OPT_BACKING if digits == b"anon" => options.backing = Backing::Anonymous,
-            OPT_BACKING => options.backing = Backing::File(value),
+            OPT_BACKING => {
+                options.backing = match words::place("anon", digits) {
+                    Some(_) => Backing::Anonymous,
+                    None => Backing::File(value),
+                }
+            }
             OPT_KERNEL => {
                 options.kernel = Some(value);
                 images += 1;
@@ -323,11 +326,9 @@ pub fn parse<'a>(
             }
             OPT_INITRD => *initrds.next().ok_or(Wrong::TooMany)? = value,
             OPT_APPEND => options.append = Some(value),
-            OPT_RESET => match digits {
-                b"restart" => options.restart = true,
-                b"end" => options.restart = false,
-                _ => return Err(Wrong::BadReset),
-            },
+            OPT_RESET => {
+                options.restart = words::place("end restart", digits).ok_or(Wrong::BadReset)? == 1;
+            }
             OPT_PAUSE => pause = Some(seconds(digits)?),
             OPT_MODE => options.mode = mode(digits).ok_or(Wrong::NoMode)?,
             OPT_SET => {
@@ -336,11 +337,8 @@ pub fn parse<'a>(
             }
             OPT_TRACE => {
                 for part in digits.split(|&byte| byte == b',') {
-                    options.instruments |= match part {
-                        b"calls" => TRACE_CALLS,
-                        b"exits" => TRACE_EXITS,
-                        _ => return Err(Wrong::BadTrace),
-                    };
+                    let index = words::place("calls exits", part).ok_or(Wrong::BadTrace)?;
+                    options.instruments |= TRACE_CALLS << index;
                 }
             }
             _ => {
@@ -456,35 +454,38 @@ fn whole(digits: &[u8], radix: u32) -> Result<u64, Wrong> {
 }
 
 /// Nanoseconds of decimal seconds, perhaps with a fraction, of which nine digits count: `6`, `0.25`, `.5`. At most
-/// what 64 bits hold of nanoseconds, 584 years.
+/// what 64 bits hold, 584 years.
+#[inline(never)]
 fn seconds(text: &[u8]) -> Result<u64, Wrong> {
-    let mut nanos = Some(0u64);
-    // How many digits behind the point have been counted, once there is one.
-    let mut places = None;
+    let mut number = Some(0u64);
+    // How many digits more make nanoseconds, once there is a point.
+    let mut left = None;
     let mut digits = 0;
     for &byte in text {
-        match byte {
-            b'.' if places.is_none() => places = Some(0),
-            b'0'..=b'9' => {
-                digits += 1;
-                if places != Some(9) {
-                    nanos = append(nanos, 10, (byte - b'0').into());
-                    places = places.map(|places| places + 1);
-                }
+        let digit = u32::from(byte.wrapping_sub(b'0'));
+        if byte == b'.' && left.is_none() {
+            left = Some(9);
+        } else if digit > 9 {
+            return Err(Wrong::NotANumber);
+        } else {
+            digits += 1;
+            if left != Some(0) {
+                number = append(number, 10, digit);
+                left = left.map(|left| left - 1);
             }
-            _ => return Err(Wrong::NotANumber),
         }
     }
     if digits == 0 {
         return Err(Wrong::NotANumber);
     }
-    for _ in places.unwrap_or(0)..9 {
-        nanos = append(nanos, 10, 0);
+    for _ in 0..left.unwrap_or(9) {
+        number = append(number, 10, 0);
     }
-    nanos.ok_or(Wrong::TooLarge)
+    number.ok_or(Wrong::TooLarge)
 }
 
 /// One more digit behind a number; `None` for what 64 bits can't hold.
+#[inline(never)]
 fn append(number: Option<u64>, radix: u32, digit: u32) -> Option<u64> {
     number?.checked_mul(radix.into())?.checked_add(digit.into())
 }

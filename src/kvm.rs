@@ -37,39 +37,37 @@ impl Cpuid {
         // How many bits of an APIC id tell the cores apart.
         let bits = u32::BITS - (cpus - 1).leading_zeros();
         let [cores, byte] = [cpus.min(255), number.min(255)];
-        let mut count = 0;
-        let mut last = 0;
-        let nent = self.header.nent as usize;
-        for index in 0..nent.min(CPUID_ENTRIES) {
-            let Some(mut entry) = self.entries.get(index).copied() else { break };
-            match (entry.function, entry.index) {
-                (0, _) => last = entry.eax,
+        let (mut index, mut last) = (0, 0);
+        let mut count = (self.header.nent as usize).min(CPUID_ENTRIES);
+        while let Some(entry) = self.entries.get_mut(index).filter(|_| index < count) {
+            index += 1;
+            match entry.function {
+                0 => last = entry.eax,
                 // SDM volume 2, CPUID, leaf 1.
-                (1, _) => {
+                1 => {
                     entry.ebx = entry.ebx & 0xffff | cores << 16 | byte << 24;
                     entry.ecx |= HYPERVISOR | if deadline { TSC_DEADLINE } else { 0 };
                     entry.edx = entry.edx & !HTT | if cpus > 1 { HTT } else { 0 };
                 }
                 // Leaf 4, and AMD's like it: who shares the cache (the third level all, the others none), and how many cores.
-                (4 | 0x8000_001d, _) => {
+                4 | 0x8000_001d => {
                     let shared = if entry.eax >> 5 & 7 == 3 { (1 << bits) - 1 } else { 0 };
-                    entry.eax = entry.eax & 0x3fff | (shared & 0xfff) << 14;
-                    if entry.function == 4 {
-                        entry.eax |= (cores - 1).min(63) << 26;
+                    let cores = if entry.function == 4 { (cores - 1).min(63) << 26 } else { 0 };
+                    entry.eax = entry.eax & 0x3fff | (shared & 0xfff) << 14 | cores;
+                }
+                // They are made below: the last entry takes this one's place. The order does not matter.
+                0xb | 0x1f => {
+                    index -= 1;
+                    count -= 1;
+                    let other = self.entries.get(count).copied().unwrap_or_default();
+                    if let Some(place) = self.entries.get_mut(index) {
+                        *place = other;
                     }
                 }
-                // They are added below.
-                (0xb | 0x1f, _) => continue,
                 // APM volume 3, appendix E.4.7 and E.4.16: as many cores, and this one's number.
-                (0x8000_0008, _) => entry.ecx = entry.ecx & !0xf0ff | (cores - 1) | bits << 12,
-                (0x8000_001e, _) => {
-                    (entry.eax, entry.ebx, entry.ecx) = (number, number & 0xff, 0);
-                }
+                0x8000_0008 => entry.ecx = entry.ecx & !0xf0ff | (cores - 1) | bits << 12,
+                0x8000_001e => (entry.eax, entry.ebx, entry.ecx) = (number, number & 0xff, 0),
                 _ => {}
-            }
-            if let Some(place) = self.entries.get_mut(count) {
-                *place = entry;
-                count += 1;
             }
         }
         // Leaf 0xb: a thread in a core, a core in the package.

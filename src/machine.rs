@@ -78,10 +78,11 @@ fn replay(options: &Options) -> Result<End, Error> {
 #[inline(never)]
 fn live(options: &Options, replay: Option<&mut Replay>) -> Result<End, Error> {
     // 1. The image or the kernel, before anything is changed: a bad one costs nothing.
-    let files = Files::open(options)?;
-    let image = match files {
-        Some(_) => None,
-        None => Some(Image::open(options.image(), options.image_room())?),
+    let mut files = Files::default();
+    files.open(options)?;
+    let image = match files.is_kernel() {
+        true => None,
+        false => Some(Image::open(options.image(), options.image_room())?),
     };
 
     // 2. KVM, and the interface that we know. No capability is asked for: Linux 5.0 has all that the
@@ -92,7 +93,7 @@ fn live(options: &Options, replay: Option<&mut Replay>) -> Result<End, Error> {
     // 3. RAM, and the image in it, and the tables that the mode needs; or the kernel, and what it is told.
     let memory = Memory::map(options.backing, options.memory)?;
     let mut mode = options.mode;
-    if let Some(files) = &files {
+    if files.is_kernel() {
         mode = files.mode();
         files.load(options, &memory)?;
     }
@@ -122,11 +123,11 @@ fn live(options: &Options, replay: Option<&mut Replay>) -> Result<End, Error> {
 
     // 6. and 7. The vCPUs, and where the first one starts; others wait until it sends for them.
     let mut start = kvm_sync_regs::default();
-    let vcpu = make_vcpu(options, &kvm, &vm, 0, files.as_ref(), replay.is_some(), &mut start)?;
+    let vcpu = make_vcpu(options, &kvm, &vm, 0, Some(&files), replay.is_some(), &mut start)?;
 
     // 8. Go.
     memory.keep();
-    let has_kernel = files.is_some();
+    let has_kernel = files.is_kernel();
     drop(files);
     go(options, &kvm, &memory, vm, vcpu, &start, replay, has_kernel)
 }
@@ -205,8 +206,8 @@ fn set_registers(
     vcpu.sregs(sregs)?;
     let reset = *sregs;
     *regs = match files {
-        Some(files) => files.registers(options, sregs),
-        None => mode::registers(options.mode, options.entry, options.low_end(), sregs),
+        Some(files) if files.is_kernel() => files.registers(options, sregs),
+        _ => mode::registers(options.mode, options.entry, options.low_end(), sregs),
     };
     for text in options.set {
         // What is wrong with it, the command line has said.
@@ -249,10 +250,10 @@ fn go<'m>(
         devices: Devices::new(console, options.program, report::note, replay.is_some()),
         replay,
     };
-    let mut cpu = Cpu::new(0, vcpu, start);
     if options.board() {
-        return board::run(machine, cpu, kvm, has_kernel);
+        return board::run(machine, vcpu, start, kvm, has_kernel);
     }
+    let mut cpu = Cpu::new(0, vcpu, start);
     cpu.vcpu.heed_signals();
     machine.watch(&mut cpu)?;
     let shared = Lock::new(machine);

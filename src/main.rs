@@ -51,7 +51,7 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
     match (result, signal::caught()) {
         (Ok(end), _) => report::status(end),
         // A call that a signal cut short is not what went wrong.
-        (Err(_), Some(signal)) => 128 + signal,
+        (Err(_), Some(signal)) => 128 + i32::from(signal),
         (Err(error), None) => report::error(&options, error),
     }
 }

@@ -212,10 +212,10 @@ pub unsafe fn interrupt_at(immediate_exit: *mut u8) {
 }
 
 /// The signal that asks the program to end, if one came.
-pub fn caught() -> Option<c_int> {
+pub fn caught() -> Option<u8> {
     match CAUGHT.load(SeqCst) {
         0 => None,
-        signal => Some(signal),
+        signal => Some(signal as u8),
     }
 }
 

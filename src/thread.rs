@@ -187,6 +187,7 @@ impl<T> Drop for Guard<'_, T> {
 /// Values in a row that stay where they are: as many as there is room for, which is fixed.
 pub struct Row<T> {
     buffer: Buffer,
+    room: usize,
     len: usize,
     values: core::marker::PhantomData<T>,
 }
@@ -196,13 +197,12 @@ impl<T> Row<T> {
     pub fn new(room: usize) -> Result<Row<T>, Error> {
         // A page boundary is boundary enough.
         let buffer = Buffer::new((room * size_of::<T>()).max(1))?;
-        Ok(Row { buffer, len: 0, values: core::marker::PhantomData })
+        Ok(Row { buffer, room, len: 0, values: core::marker::PhantomData })
     }
 
     /// Appends one; what there is no room for is lost.
     pub fn push(&mut self, value: T) {
-        let room = self.buffer.bytes().len() / size_of::<T>().max(1);
-        if self.len < room {
+        if self.len < self.room {
             // SAFETY: inside the buffer, at a multiple of the size from its start, which is a page's.
             unsafe { self.buffer.bytes_mut().as_mut_ptr().cast::<T>().add(self.len).write(value) };
             self.len += 1;

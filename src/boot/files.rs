@@ -12,10 +12,11 @@ use crate::sys::regs::{kvm_regs, kvm_sregs};
 use crate::thread::Row;
 use core::ffi::CStr;
 
-/// A kernel, its initrds or modules, and what is to be done with them.
+/// A kernel, its initrds or modules, and what is to be done with them; or nothing.
+#[derive(Default)]
 pub struct Files<'a> {
-    kernel: Fd,
-    initrds: Row<Initrd<'a>>,
+    kernel: Option<Fd>,
+    initrds: Option<Row<Initrd<'a>>>,
     /// Where the first initrd goes.
     first: u64,
     pub plan: Plan,
@@ -57,47 +58,54 @@ fn open(open: Call, path: &CStr) -> Result<(Fd, u64), Error> {
 }
 
 impl<'a> Files<'a> {
-    /// Opens the kernel and what goes with it, and plans; `None` where there is none, or it is a flat image. [`Call::KERNEL`]:
-    /// it can't be, in this RAM.
+    /// Opens the kernel and what goes with it, if there is one, and plans. [`Call::KERNEL`]: it can't be, in this RAM.
     #[inline(never)]
-    pub fn open(options: &Options<'a>) -> Result<Option<Files<'a>>, Error> {
-        let Some(path) = options.kernel else { return Ok(None) };
+    pub fn open(&mut self, options: &Options<'a>) -> Result<(), Error> {
+        let Some(path) = options.kernel else { return Ok(()) };
         let (kernel, size) = open(Call::OPEN_KERNEL, path)?;
         let mut read = |offset, bytes: &mut [u8]| {
             let len = bytes.len();
             kernel.read_from(offset, bytes) == Ok(len)
         };
         let refuse = |refused| refuse(options, refused);
-        let plan = kernel::plan(size, &mut read, options.low_end()).map_err(refuse)?;
+        let plan = &mut self.plan;
+        kernel::plan(plan, size, &mut read, options.low_end()).map_err(refuse)?;
         if plan.protocol == Protocol::Flat {
-            return Ok(None);
+            return Ok(());
         }
         let line = options.command_line(plan.protocol).len() as u64;
         if line > plan.command_line {
-            let by = line - plan.command_line;
-            return Err(refuse(Refused(What::CommandLine, by)));
+            return Err(refuse(Refused(What::CommandLine, line - plan.command_line)));
         }
-        let mut initrds = Row::new(INITRDS)?;
+        let initrds = self.initrds.insert(Row::new(INITRDS)?);
         let mut total = 0;
-        for path in options.initrd.into_iter().filter(|path| !path.is_empty()) {
+        for &path in options.initrd.iter().filter(|path| !path.is_empty()) {
             let (file, size) = open(Call::OPEN_INITRD, path)?;
             let at = plan.next(total);
             initrds.push(Initrd { path, file: Some(file), size, at });
             total = at.saturating_add(size);
         }
-        let first = plan.place(total).map_err(refuse)?;
-        initrds.iter_mut().for_each(|initrd: &mut Initrd| initrd.at += first);
-        Ok(Some(Files { kernel, initrds, first, plan }))
+        self.first = plan.place(total).map_err(refuse)?;
+        initrds.iter_mut().for_each(|initrd| initrd.at += self.first);
+        self.kernel = Some(kernel);
+        Ok(())
+    }
+
+    /// Whether there is a kernel that is more than an image.
+    pub fn is_kernel(&self) -> bool {
+        self.kernel.is_some()
     }
 
     /// Puts all into RAM: the pieces, the initrds, what the protocol says of them, and ACPI's tables.
     #[inline(never)]
     pub fn load(&self, options: &Options, memory: &Memory) -> Result<(), Error> {
+        let Some(kernel) = &self.kernel else { return Ok(()) };
         for piece in self.plan.pieces() {
-            memory.read_file(Call::READ_KERNEL, &self.kernel, piece.from, piece.to, piece.size)?;
+            memory.read_file(Call::READ_KERNEL, kernel, piece.from, piece.to, piece.size)?;
         }
         let mut end = self.first;
-        for initrd in &*self.initrds {
+        let initrds = self.initrds.as_deref().unwrap_or_default();
+        for initrd in initrds {
             if let Some(file) = &initrd.file {
                 memory.read_file(Call::READ_INITRD, file, 0, initrd.at, initrd.size)?;
             }
@@ -108,10 +116,10 @@ impl<'a> Files<'a> {
         let line = options.command_line(self.plan.protocol);
         if self.plan.protocol == Protocol::Linux {
             let initrd = (self.first, end - self.first);
-            return linux::write(&self.plan, &self.kernel, memory, ram, initrd, line);
+            return linux::write(&self.plan, kernel, memory, ram, initrd, line);
         }
         let name = options.kernel.unwrap_or_default().to_bytes();
-        multiboot::write(memory, ram, &self.initrds, name, line)?
+        multiboot::write(memory, ram, initrds, name, line)?
             .map_err(|refused| refuse(options, refused))
     }
 

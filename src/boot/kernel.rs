@@ -37,7 +37,7 @@ pub enum Protocol {
 }
 
 /// What is to be done with a kernel. `Flat` has neither pieces nor entry.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
     pub protocol: Protocol,
     /// The guest-physical address of the first instruction.
@@ -92,32 +92,23 @@ pub struct Refused(pub What, pub u64);
 /// Reads bytes at an offset; `false` where the file does not have them all.
 pub type Read<'a> = &'a mut dyn FnMut(u64, &mut [u8]) -> bool;
 
-/// Looks at a kernel's file of `size` bytes, for a machine whose RAM below the hole ends at `ram_end`.
+/// Looks at a kernel's file of `size` bytes, for a machine whose RAM below the hole ends at `ram_end`. `plan` is
+/// the default.
 #[inline(never)]
-pub fn plan(size: u64, read: Read, ram_end: u64) -> Result<Plan, Refused> {
-    let mut plan = Plan {
-        protocol: Protocol::Flat,
-        entry: 0,
-        pieces: [Piece::default(); PIECES],
-        count: 0,
-        end: 0,
-        initrd_limit: ram_end.saturating_sub(TABLES),
-        command_line: 0,
-        has_header: false,
-    };
+pub fn plan(plan: &mut Plan, size: u64, read: Read, ram_end: u64) -> Result<(), Refused> {
+    plan.initrd_limit = ram_end.saturating_sub(TABLES);
     let mut magic = [0; 4];
     let is_elf = read(0, &mut magic) && magic == *b"\x7fELF";
-    if linux::plan(&mut plan, size, read)? || multiboot::plan(&mut plan, size, read)? {
+    if linux::plan(plan, size, read)? || multiboot::plan(plan, size, read)? {
     } else if is_elf {
-        if !elf::pieces(&mut plan, size, read)? {
+        if !elf::pieces(plan, size, read)? {
             return Err(Refused(What::Narrow, 0));
         }
-        linux::of_elf(&mut plan);
+        linux::of_elf(plan);
     } else {
-        return Ok(plan);
+        return Ok(());
     }
-    plan.check(size)?;
-    Ok(plan)
+    plan.check(size)
 }
 
 impl Plan {
@@ -183,8 +174,8 @@ impl Plan {
     /// Where the next one begins, behind one that ends here: modules each on a page of its own.
     pub fn next(&self, end: u64) -> u64 {
         // Linux reads archives one behind the other, at multiples of four.
-        let unit = if self.protocol == Protocol::Linux { 4 } else { PAGE_SIZE };
-        end.checked_next_multiple_of(unit).unwrap_or(u64::MAX)
+        let last = if self.protocol == Protocol::Linux { 3 } else { PAGE_SIZE - 1 };
+        end.saturating_add(last) & !last
     }
 }
 

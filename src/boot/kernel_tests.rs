@@ -19,7 +19,8 @@ fn read(file: &[u8]) -> impl FnMut(u64, &mut [u8]) -> bool {
 }
 
 fn plan_of(file: &[u8], ram: u64) -> Result<Plan, Refused> {
-    plan(file.len() as u64, &mut read(file), ram)
+    let mut planned = Plan::default();
+    plan(&mut planned, file.len() as u64, &mut read(file), ram).map(|()| planned)
 }
 
 /// A bzImage: five sectors of set-up, 4 KiB of kernel.

@@ -61,9 +61,10 @@ fn examine(text: &mut Text, options: &Options, try_vcpu: TryVcpu) -> bool {
     {
         owner(text, path);
     }
-    let image = Files::open(options).and_then(|files| match files {
-        Some(_) => Ok(()),
-        None => Image::open(options.image(), options.image_room()).map(drop),
+    let mut files = Files::default();
+    let image = files.open(options).and_then(|()| match files.is_kernel() {
+        true => Ok(()),
+        false => Image::open(options.image(), options.image_room()).map(drop),
     });
     finding(text, options.image().to_bytes(), image);
     good &= limits(text, options.memory) || options.backing == Backing::Anonymous;

@@ -33,7 +33,7 @@ pub enum End {
     /// It could not go on; why, has been told.
     Died,
     /// A signal asked the program to end.
-    Stopped(c_int),
+    Stopped(u8),
     /// Nobody reads standard output any more.
     OutputClosed,
     /// The guest asked for it: [`crate::layout::RING_END`]. Or there was no machine: the user wanted to know
@@ -207,7 +207,7 @@ pub fn dirty(program: &CStr, base: u64, size: u64, bitmap: &DirtyBitmap) {
 pub fn status(end: End) -> i32 {
     match end {
         End::OutputClosed => 128 + libc::SIGPIPE,
-        End::Stopped(signal) => 128 + signal,
+        End::Stopped(signal) => 128 + i32::from(signal),
         End::Halted | End::Done | End::Off | End::Reset | End::Left => HALTED,
         End::Status(status) => status.into(),
         End::Unfit => FAILED,
