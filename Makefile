@@ -58,7 +58,8 @@ LINK := -C linker=rust-lld -C linker-flavor=ld.lld $(foreach flag,--no-rosegment
 # or doubled. 800 bytes.
 CODE := $(foreach flag,enable-ipra disable-machine-licm disable-early-taildup disable-lsr tail-merge-size=1 \
 	disable-licm-promotion disable-constant-hoisting enable-newgvn bonus-inst-threshold=0 max-store-memcpy=1 max-store-memset=2 \
-	inline-threshold=0 licm-mssa-optimization-cap=0 licm-mssa-max-acc-promotion=0 min-jump-table-entries=100,-C llvm-args=-$(flag))
+	inline-threshold=1 split-spill-mode=size two-entry-phi-node-folding-threshold=0 x86-cmov-converter=false \
+	licm-mssa-optimization-cap=0 licm-mssa-max-acc-promotion=0 min-jump-table-entries=100,-C llvm-args=-$(flag))
 build = $(CLEAN_ENV) RUSTFLAGS="-C force-unwind-tables=no $(1) $(LINK)" cargo build --quiet --locked \
 	--target x86_64-unknown-linux-musl --features packed
 

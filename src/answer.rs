@@ -50,16 +50,16 @@ pub enum Next {
 }
 
 /// Answers an exit, in the run page where it is a read. An error is one of standard output.
+#[inline(never)]
 pub fn answer(exit: Exit<'_>, devices: &mut Devices) -> Result<Next, Errno> {
     let mut next = Next::Enter;
     devices.reply = match exit {
         Exit::Port { write, port, size, data } => {
-            let mut reply = Reply::Nothing;
             // All items of a string go to the same place; the last one's answer is the exit's.
             for item in data.chunks_mut(size.max(1)) {
-                (next, reply) = devices.port(write, port, item)?;
+                next = devices.port(write, port, item)?;
             }
-            reply
+            return Ok(next);
         }
         Exit::Mmio { write, address, data } => match address & !(layout::PAGE_SIZE - 1) {
             layout::LESSON_PAGE => {
@@ -159,9 +159,10 @@ impl<'m> Devices<'m> {
 
     /// Answers an access to a port: an item of 1, 2 or 4 bytes.
     #[inline(never)]
-    fn port(&mut self, write: bool, port: u16, item: &mut [u8]) -> Result<(Next, Reply), Errno> {
+    fn port(&mut self, write: bool, port: u16, item: &mut [u8]) -> Result<Next, Errno> {
         let value = x86::number(item) as u32;
-        let reply = match port {
+        let mut next = Next::Enter;
+        self.reply = match port {
             layout::CONSOLE_PORT if write => {
                 // x86 is little-endian: the first byte of an item is its low one.
                 self.console.put(value as u8)?;
@@ -171,7 +172,10 @@ impl<'m> Devices<'m> {
                 self.lesson.port((port & 3).into(), write, item);
                 Reply::Scratch
             }
-            layout::DOORBELL_PORT if write => return Ok((Next::Ring(value), Reply::Doorbell)),
+            layout::DOORBELL_PORT if write => {
+                next = Next::Ring(value);
+                Reply::Doorbell
+            }
             layout::DOORBELL_PORT => {
                 self.lesson.time(item);
                 Reply::Time
@@ -181,7 +185,8 @@ impl<'m> Devices<'m> {
                 Reply::Counter
             }
             layout::TEST_EXIT if write => {
-                return Ok((Next::Exit((value << 1 | 1) as u8), Reply::End));
+                next = Next::Exit((value << 1 | 1) as u8);
+                Reply::End
             }
             _ => {
                 let event = match &mut self.board {
@@ -189,16 +194,18 @@ impl<'m> Devices<'m> {
                     None => None,
                 };
                 if let Some(event) = event {
-                    return Ok((Next::Board(event), Reply::Board));
-                }
-                ones(write, item);
-                match port {
-                    layout::CONSOLE_PORT => Reply::Nobody,
-                    _ => self.unanswered(Note::UnansweredPort(port))?,
+                    next = Next::Board(event);
+                    Reply::Board
+                } else {
+                    ones(write, item);
+                    match port {
+                        layout::CONSOLE_PORT => Reply::Nobody,
+                        _ => self.unanswered(Note::UnansweredPort(port))?,
+                    }
                 }
             }
         };
-        Ok((Next::Enter, reply))
+        Ok(next)
     }
 
     /// Says it, unless it has been said; what the guest said before comes first.

@@ -402,8 +402,10 @@ impl<'m> Machine<'m> {
             Event::Serial => self.serial()?,
             Event::Off => return Ok(Some(End::Off)),
             Event::Reset => return Ok(Some(End::Reset)),
-            Event::Line(gsi, active) => self.vm.set_line(gsi, active)?,
-            Event::Drop(gpa) => self.memory.drop_page(gpa.wrapping_sub(self.options.base)),
+            Event::Line(gsi, active) => self.vm.set_line(gsi.into(), active)?,
+            Event::Drop(gpa) => {
+                self.memory.drop_page(u64::from(gpa).wrapping_sub(self.options.base))
+            }
         }
         Ok(None)
     }
@@ -437,6 +439,7 @@ impl<'m> Machine<'m> {
     }
 
     /// The guest rang the doorbell.
+    #[inline(never)]
     fn ring(&mut self, value: u32) -> Result<(), Error> {
         match value {
             layout::RING_CLOSE => self.set_window(None),

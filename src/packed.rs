@@ -53,7 +53,7 @@ extern "C" fn finish() -> *const u8 {
     let rights = libc::PROT_READ | libc::PROT_EXEC;
     // SAFETY: whole pages of ours, in which nothing is written any more.
     if unsafe { syscall!(libc::SYS_mprotect, room, plain::CODE, rights) }.is_err() {
-        let why = "KOB-2M: mprotect: this system forbids to execute what was written, and so to unpack the program\n";
+        let why = "KOB-2M: mprotect: the program may not unpack itself\n";
         // SAFETY: the bytes are there; then the process ends.
         let _ = unsafe { syscall!(libc::SYS_write, 2, why.as_ptr(), why.len()) };
         let _ = unsafe { syscall!(libc::SYS_exit_group, 1) };

@@ -12,6 +12,7 @@ use crate::sys::ioctl;
 use crate::sys::irqchip::*;
 use crate::sys::regs::{kvm_regs, kvm_sregs};
 use crate::sys::run::*;
+use crate::words;
 use core::ffi::c_int;
 use core::marker::PhantomData;
 use core::ptr::null_mut;
@@ -119,7 +120,7 @@ impl Vcpu<'_> {
             unsafe { self.fd.ioctl(ioctl::KVM_GET_LAPIC, out) }?;
             for &(register, delivery) in &[(LVT_LINT0, DELIVER_EXTINT), (LVT_LINT1, DELIVER_NMI)] {
                 // Bits 10:8 say how; all others are 0: at once, edge, not masked.
-                lapic.regs[register..register + 4].copy_from_slice(&[0, delivery, 0, 0]);
+                words::put(&mut lapic.regs, register, &[0, delivery, 0, 0]);
             }
             // SAFETY: the kernel reads it.
             unsafe {

@@ -40,6 +40,16 @@ pub fn place(words: &'static str, word: &[u8]) -> Option<usize> {
     None
 }
 
+/// Copies bytes to a place in others, if there is room for all; else `false`.
+#[inline(never)]
+pub fn put(to: &mut [u8], at: usize, from: &[u8]) -> bool {
+    let Some(to) = to.get_mut(at..at.saturating_add(from.len())) else { return false };
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = *from;
+    }
+    true
+}
+
 /// A text, with a zero at its end, in which `W` words and `N` numbers take their places:
 /// [`crate::text::Text::say`] says how. The compiler counts them, so that a text never gets too few.
 #[derive(Clone, Copy)]

@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::fd::Buffer;
 use crate::layout::*;
 use crate::memory::Memory;
+use crate::words;
 
 // Where each lies. All but the MADT, which comes last and grows with the machine, are made by the compiler.
 const FACS: usize = 64;
@@ -190,8 +191,7 @@ pub fn write(memory: &Memory, cpus: u32) -> Result<(), Error> {
 fn fill(area: &mut [u8], cpus: u32) -> usize {
     let mut len = 0;
     let mut put = |bytes: &[u8]| {
-        if let Some(place) = area.get_mut(len..len + bytes.len()) {
-            place.copy_from_slice(bytes);
+        if words::put(area, len, bytes) {
             len += bytes.len();
         }
     };

@@ -6,6 +6,7 @@
 
 use crate::boot::{elf, linux, multiboot};
 use crate::layout::{HIGH, LOW_END, MIB, MULTIBOOT_INFO, PAGE_SIZE, TABLES};
+use crate::words;
 use crate::x86;
 
 /// A stretch of the file, and where in RAM it goes.
@@ -188,9 +189,7 @@ pub fn number(bytes: &[u8], at: usize, size: usize) -> u64 {
 /// Puts a number there likewise.
 #[inline(never)]
 pub fn put(bytes: &mut [u8], at: usize, number: u64, size: usize) {
-    if let Some(place) = bytes.get_mut(at..at.saturating_add(size)) {
-        place.copy_from_slice(number.to_le_bytes().get(..size).unwrap_or_default());
-    }
+    words::put(bytes, at, number.to_le_bytes().get(..size).unwrap_or_default());
 }
 
 /// Tells a kernel of the ranges of RAM: the first address, the length, and its type: 1 may be used, 2 not.

@@ -7,6 +7,7 @@ use crate::boot::kernel::{Piece, Plan, Protocol, Read, Refused, What, map, numbe
 use crate::error::Error;
 use crate::layout::*;
 use crate::memory::Memory;
+use crate::words;
 
 /// 3.1.2: the header's magic number.
 const HEADER_MAGIC: u64 = 0x1bad_b002;
@@ -83,8 +84,7 @@ fn find(header: &mut [u8; 32], size: u64, read: Read) -> Option<u64> {
         magic == HEADER_MAGIC && (magic + flags + sum) & 0xffff_ffff == 0
     })?;
     let rest = bytes.get(at..)?;
-    let len = rest.len().min(32);
-    header.get_mut(..len)?.copy_from_slice(rest.get(..len)?);
+    words::put(header, 0, rest.get(..32).unwrap_or(rest));
     Some(at as u64)
 }
 
@@ -104,9 +104,7 @@ impl Page {
     fn append(&mut self, bytes: &[u8]) -> u64 {
         let at = self.len;
         self.len += bytes.len();
-        if let Some(place) = self.bytes.get_mut(at..self.len) {
-            place.copy_from_slice(bytes);
-        }
+        words::put(&mut self.bytes, at, bytes);
         MULTIBOOT_INFO + at as u64
     }
 

@@ -6,6 +6,7 @@ use crate::errno::Errno;
 use crate::fd::Buffer;
 use crate::layout::*;
 use crate::syscall;
+use crate::words;
 use crate::x86;
 use core::ffi::c_int;
 
@@ -32,9 +33,9 @@ pub enum Event {
     /// To reset it.
     Reset,
     /// To set an interrupt line.
-    Line(u32, bool),
+    Line(u8, bool),
     /// To drop the host's mapping of a page of RAM.
-    Drop(u64),
+    Drop(u32),
 }
 
 impl Board {
@@ -114,8 +115,8 @@ impl Board {
             CMOS_DATA | PCI_CONFIG..PCI_CONFIG_END | SYSTEM_CONTROL | KEYBOARD_COMMAND => {
                 Event::None
             }
-            TEST_DROP => Event::Drop(value.into()),
-            TEST_LINES..TEST_LINES_END => Event::Line((port - TEST_LINES).into(), value & 1 != 0),
+            TEST_DROP => Event::Drop(value),
+            TEST_LINES..TEST_LINES_END => Event::Line((port - TEST_LINES) as u8, value & 1 != 0),
             _ => return Ok(None),
         }))
     }
@@ -127,10 +128,9 @@ impl Board {
         let end = place.wrapping_add(data.len());
         let Some(bytes) = scratch.bytes_mut().get_mut(place..end) else { return false };
         match write {
-            true => bytes.copy_from_slice(data),
-            false => data.copy_from_slice(bytes),
+            true => words::put(bytes, 0, data),
+            false => words::put(data, 0, bytes),
         }
-        true
     }
 }
 

@@ -53,6 +53,7 @@ impl Lesson {
     }
 
     /// An access to the lessons' page. Gives what was written to the doorbell.
+    #[inline(never)]
     pub fn page(&mut self, place: u64, write: bool, data: &mut [u8]) -> Option<u32> {
         if write && place == LESSON_DOORBELL {
             return Some(x86::number(data) as u32);
@@ -88,6 +89,7 @@ impl Lesson {
 }
 
 /// As many bytes of a number as there is room for.
+#[inline(never)]
 fn copy(item: &mut [u8], value: u64) {
     for (byte, value) in item.iter_mut().zip(value.to_le_bytes()) {
         *byte = value;

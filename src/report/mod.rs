@@ -82,8 +82,8 @@ pub const GUEST_DIED: i32 = 3;
 const HELP: Prose<3, 0> = t!("\
 Usage: %s [OPTIONS] [IMAGE]
 Runs IMAGE (default %s) in a KVM virtual machine:
-one vCPU, RAM in huge pages, port 0x10 on standard output. Or a kernel, on a
-small PC's board with its serial port on this terminal; Ctrl-A X leaves it.
+one vCPU, RAM in huge pages, port 0x10 on standard output. Or a kernel, with
+its serial port on this terminal; Ctrl-A X leaves it.
 
 The machine:
   -m, --memory SIZE    RAM, default 16M; a multiple of the backing's page size
@@ -102,7 +102,7 @@ A kernel (--memory is 256M then, --pause 0):
       --append STRING  its command line (Linux: default console=ttyS0)
       --cpus N         vCPUs, a thread each (default 1)
       --reset=restart  a reset starts it anew (default: end)
-      --irqchip        the board also for IMAGE: interrupt controllers, timer, devices
+      --irqchip        for IMAGE too: interrupt controllers, timer, devices
 What it does, on standard error:
       --trace[=calls,exits]  each call, each exit
       --step           each instruction
@@ -114,9 +114,9 @@ Instead of running:
   -h, --help   -V, --version
 
 SIZE, GPA and VALUE: decimal, or hexadecimal with 0x; K, M, G for KiB, MiB, GiB.
-Exit status: 0 the guest halted, or switched its machine off, or reset it;
-1 the host or the program failed; 2 the command line; 3 the guest died;
-128+N signal N; (V << 1) | 1 a kernel wrote V to port 0xf4.
+Exit status: 0 the guest halted, switched off or reset; 1 the host or the program
+failed; 2 the command line; 3 the guest died; 128+N signal N;
+(V << 1) | 1 the guest wrote V to port 0xf4.
 ");
 
 /// Prints what `--help` or `--version` asks for.
