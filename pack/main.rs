@@ -1,7 +1,7 @@
 //! `pack PROGRAM DIRECTORY`: PROGRAM's memory image, deflated, as DIRECTORY/plain.rs, which `src/packed.rs`
 //! includes. Runs where the program is built.
 
-use kob_2m::inflate::{inflate, move_calls};
+use kob_2m::inflate::{inflate, move_targets};
 use std::path::Path;
 use std::process::Command;
 use std::{env, error::Error, fs};
@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     image[..headers].fill(0);
 
     let mut moved = image.clone();
-    move_calls(&mut moved[..code as usize], true);
+    move_targets(&mut moved[..code as usize], true);
     let path = directory.join("image");
     fs::write(&path, &moved)?;
     let packed = Command::new("zopfli").args(["--deflate", "--i50", "-c"]).arg(&path).output()?;
@@ -63,7 +63,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut tables = Box::new([[0; 1 << 15]; 2]);
     // SAFETY: zopfli's, of whose blocks `inflate` looks at the kind, in a debug build as this one.
     let end = unsafe { inflate(packed.as_ptr(), again.as_mut_ptr(), &mut tables) };
-    move_calls(&mut again[..code as usize], false);
+    move_targets(&mut again[..code as usize], false);
     assert_eq!(end, again.as_mut_ptr().wrapping_add(image.len()));
     assert!(again.starts_with(&image), "what was packed is not what comes out");
 

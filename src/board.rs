@@ -171,7 +171,6 @@ const MOMENT: u64 = 2_000_000;
 fn attend(shared: &Lock<Machine>) -> Result<Option<End>, Error> {
     let mut keys = Keys::default();
     let mut open = true;
-    let mut since = None;
     loop {
         while signal::asked() {
             shared.lock().show_stats();
@@ -187,25 +186,6 @@ fn attend(shared: &Lock<Machine>) -> Result<Option<End>, Error> {
             Some(board) => (board.serial.room(), board.serial.waits),
             None => (0, false),
         };
-        let now = if waits { fd::now() } else { 0 };
-        let left = match (waits, since) {
-            (false, _) => {
-                since = None;
-                None
-            }
-            (true, None) => {
-                since = Some(now);
-                Some(MOMENT)
-            }
-            (true, Some(since)) => Some(MOMENT.saturating_sub(now.saturating_sub(since))),
-        };
-        if left == Some(0) {
-            since = None;
-            if let Err(errno) = machine.flush() {
-                return without_output(errno).map(Some);
-            }
-            continue;
-        }
         machine.starving = room == 0;
         let wake = machine.wake.as_ref().map_or(-1, Fd::raw);
         drop(machine);
@@ -214,7 +194,10 @@ fn attend(shared: &Lock<Machine>) -> Result<Option<End>, Error> {
         // A negative number is none.
         let input = if room > 0 && open { libc::STDIN_FILENO } else { -1 };
         let mut fds = [look(wake), look(input)];
-        signal::attend(&mut fds, left);
+        signal::attend(&mut fds, waits.then_some(MOMENT));
+        if waits && let Err(errno) = shared.lock().flush() {
+            return without_output(errno).map(Some);
+        }
         if fds[0].revents != 0 {
             if let Some(wake) = &shared.lock().wake {
                 wake.count();

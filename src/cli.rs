@@ -140,6 +140,11 @@ impl Options<'_> {
         self.kernel.unwrap_or(self.image)
     }
 
+    /// The initrds, in order.
+    pub fn initrds(&self) -> impl Iterator<Item = &CStr> {
+        self.initrd.into_iter().filter(|path| !path.is_empty())
+    }
+
     /// The command line. Linux without one would say nothing.
     pub fn command_line(&self, protocol: Protocol) -> &[u8] {
         match (self.append, protocol) {

@@ -308,18 +308,31 @@ fn find(bytes: &[u8], at: usize, byte: u8) -> Option<usize> {
     (found != 0).then(|| bytes.len() - left - 1)
 }
 
-/// In machine code a call names its target by the distance to it. With the place of the target in its stead, calls of one function
-/// are the same bytes wherever they stand, and pack better. `toward` makes targets of distances, else back.
-pub fn move_calls(code: &mut [u8], toward: bool) {
-    let mut at = 0;
-    while let Some(found) = find(code, at, 0xe8) {
-        at = found + 1;
-        if let Some(operand) = code.get_mut(at..).and_then(|rest| rest.first_chunk_mut()) {
-            let (value, place) = (u32::from_le_bytes(*operand), at as u32);
-            let value = if toward { value.wrapping_add(place) } else { value.wrapping_sub(place) };
-            *operand = value.to_le_bytes();
+/// A call (0xe8), and an address that is made from the program counter (lea: 0x8d, and a byte that says so).
+const OPERATIONS: [u8; 2] = [0xe8, 0x8d];
+
+/// In machine code these name their target by the distance to it. With the place of the target in its stead, those of one
+/// function or text are the same bytes wherever they stand, and pack better. `toward` makes places of distances, else back.
+pub fn move_targets(code: &mut [u8], toward: bool) {
+    let [first, second] = OPERATIONS;
+    for operation in if toward { [first, second] } else { [second, first] } {
+        let mut at = 0;
+        while let Some(found) = find(code, at, operation) {
+            at = found + 1;
+            if operation == second {
+                if code.get(at).is_none_or(|&byte| byte & 0xc7 != 5) {
+                    continue;
+                }
+                at += 1;
+            }
+            if let Some(operand) = code.get_mut(at..).and_then(|rest| rest.first_chunk_mut()) {
+                let (value, place) = (u32::from_le_bytes(*operand), at as u32);
+                let value =
+                    if toward { value.wrapping_add(place) } else { value.wrapping_sub(place) };
+                *operand = value.to_le_bytes();
+            }
+            at += 4;
         }
-        at += 4;
     }
 }
 
@@ -378,13 +391,16 @@ mod tests {
     }
 
     #[test]
-    fn a_call_s_target_is_made_of_its_distance_and_back() {
-        let code = [0x90, 0xe8, 4, 0, 0, 0, 0x90, 0xe8, 0xfe, 0xff, 0xff, 0xff, 0xe8, 1];
+    fn a_target_is_made_of_its_distance_and_back() {
+        let code = [
+            0x90, 0xe8, 4, 0, 0, 0, 0x8d, 0x05, 0xfe, 0xff, 0xff, 0xff, 0x8d, 0x44, 0xe8, 0x8d,
+            0x05, 0, 0, 0x8d, 0x0d, 1, 0, 0xe8, 1,
+        ];
         let mut moved = code;
-        move_calls(&mut moved, true);
-        assert_eq!(moved[..8], [0x90, 0xe8, 6, 0, 0, 0, 0x90, 0xe8]);
-        assert_eq!(moved[8..], [6, 0, 0, 0, 0xe8, 1]);
-        move_calls(&mut moved, false);
+        move_targets(&mut moved, true);
+        assert_eq!(moved[..12], [0x90, 0xe8, 6, 0, 0, 0, 0x8d, 0x05, 6, 0, 0, 0]);
+        assert_ne!(moved[12..], code[12..]);
+        move_targets(&mut moved, false);
         assert_eq!(moved, code);
     }
 }

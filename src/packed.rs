@@ -5,7 +5,7 @@
 #![no_std]
 #![no_main]
 
-use kob_2m::inflate::{Table, inflate, move_calls};
+use kob_2m::inflate::{Table, inflate, move_targets};
 use kob_2m::syscall;
 
 /// What `pack` found of the program: `SIZE` in memory, `CODE` at its start that is read and executed only,
@@ -49,7 +49,7 @@ unsafe extern "C" fn begin() -> ! {
 extern "C" fn finish() -> *const u8 {
     let room = (&raw mut ROOM).cast::<u8>();
     // SAFETY: nothing else knows of it; `pack` has inflated the same bytes into as much room.
-    move_calls(unsafe { core::slice::from_raw_parts_mut(room, plain::CODE) }, false);
+    move_targets(unsafe { core::slice::from_raw_parts_mut(room, plain::CODE) }, false);
     let rights = libc::PROT_READ | libc::PROT_EXEC;
     // SAFETY: whole pages of ours, in which nothing is written any more.
     if unsafe { syscall!(libc::SYS_mprotect, room, plain::CODE, rights) }.is_err() {

@@ -9,34 +9,23 @@ use crate::fd::Fd;
 use crate::layout::{LINUX_GDT, MULTIBOOT_INFO, ZERO_PAGE};
 use crate::memory::Memory;
 use crate::sys::regs::{kvm_regs, kvm_sregs};
-use crate::thread::Row;
 use core::ffi::CStr;
 
 /// A kernel, its initrds or modules, and what is to be done with them; or nothing.
 #[derive(Default)]
-pub struct Files<'a> {
+pub struct Files {
     kernel: Option<Fd>,
-    initrds: Option<Row<Initrd<'a>>>,
-    /// Where the first initrd goes.
-    first: u64,
+    initrds: [Initrd; INITRDS],
+    /// Where the first initrd goes, and where the last one ends.
+    place: (u64, u64),
     pub plan: Plan,
 }
 
-/// An initrd or a module.
-pub struct Initrd<'a> {
-    pub path: &'a CStr,
-    file: Option<Fd>,
-    pub size: u64,
-    /// Where it goes.
+/// Where an initrd or a module goes, and its size.
+#[derive(Clone, Copy, Default)]
+pub struct Initrd {
     pub at: u64,
-}
-
-impl<'a> Initrd<'a> {
-    /// One that is no file.
-    #[cfg(test)]
-    pub fn fake(path: &'a CStr, at: u64, size: u64) -> Initrd<'a> {
-        Initrd { path, file: None, size, at }
-    }
+    pub size: u64,
 }
 
 /// As an error, which is two numbers; the third stays with the options.
@@ -57,10 +46,10 @@ fn open(open: Call, path: &CStr) -> Result<(Fd, u64), Error> {
     }
 }
 
-impl<'a> Files<'a> {
+impl Files {
     /// Opens the kernel and what goes with it, if there is one, and plans. [`Call::KERNEL`]: it can't be, in this RAM.
     #[inline(never)]
-    pub fn open(&mut self, options: &Options<'a>) -> Result<(), Error> {
+    pub fn open(&mut self, options: &Options) -> Result<(), Error> {
         let Some(path) = options.kernel else { return Ok(()) };
         let (kernel, size) = open(Call::OPEN_KERNEL, path)?;
         let mut read = |offset, bytes: &mut [u8]| {
@@ -77,16 +66,15 @@ impl<'a> Files<'a> {
         if line > plan.command_line {
             return Err(refuse(Refused(What::CommandLine, line - plan.command_line)));
         }
-        let initrds = self.initrds.insert(Row::new(INITRDS)?);
         let mut total = 0;
-        for &path in options.initrd.iter().filter(|path| !path.is_empty()) {
-            let (file, size) = open(Call::OPEN_INITRD, path)?;
-            let at = plan.next(total);
-            initrds.push(Initrd { path, file: Some(file), size, at });
-            total = at.saturating_add(size);
+        for (path, initrd) in options.initrds().zip(&mut self.initrds) {
+            initrd.at = plan.next(total);
+            initrd.size = open(Call::OPEN_INITRD, path)?.1;
+            total = initrd.at.saturating_add(initrd.size);
         }
-        self.first = plan.place(total).map_err(refuse)?;
-        initrds.iter_mut().for_each(|initrd| initrd.at += self.first);
+        let first = plan.place(total).map_err(refuse)?;
+        self.place = (first, first + total);
+        self.initrds.iter_mut().for_each(|initrd| initrd.at += first);
         self.kernel = Some(kernel);
         Ok(())
     }
@@ -103,23 +91,17 @@ impl<'a> Files<'a> {
         for piece in self.plan.pieces() {
             memory.read_file(Call::READ_KERNEL, kernel, piece.from, piece.to, piece.size)?;
         }
-        let mut end = self.first;
-        let initrds = self.initrds.as_deref().unwrap_or_default();
-        for initrd in initrds {
-            if let Some(file) = &initrd.file {
-                memory.read_file(Call::READ_INITRD, file, 0, initrd.at, initrd.size)?;
-            }
-            end = initrd.at + initrd.size;
+        for (path, initrd) in options.initrds().zip(&self.initrds) {
+            let (file, _) = open(Call::OPEN_INITRD, path)?;
+            memory.read_file(Call::READ_INITRD, &file, 0, initrd.at, initrd.size)?;
         }
         acpi::write(memory, options.cpus)?;
         let ram = [options.low_size(), options.memory - options.low_size()];
         let line = options.command_line(self.plan.protocol);
         if self.plan.protocol == Protocol::Linux {
-            let initrd = (self.first, end - self.first);
-            return linux::write(&self.plan, kernel, memory, ram, initrd, line);
+            return linux::write(&self.plan, kernel, memory, ram, self.place, line);
         }
-        let name = options.kernel.unwrap_or_default().to_bytes();
-        multiboot::write(memory, ram, initrds, name, line)?
+        multiboot::write(memory, options, ram, &self.initrds)?
             .map_err(|refused| refuse(options, refused))
     }
 

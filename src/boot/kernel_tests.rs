@@ -1,7 +1,9 @@
 //! Kernels of every format, whole and broken.
 
 use super::*;
+use crate::boot::files::Initrd;
 use crate::boot::multiboot;
+use crate::cli::Options;
 
 const RAM: u64 = 256 << 20;
 
@@ -241,8 +243,11 @@ fn multiboot_s_page_tells_it_all_and_a_line_that_is_too_long_by_how_much() {
     use crate::memory::{Backing, Memory};
     let memory = Memory::map(Backing::Anonymous, 16 << 20).unwrap();
     let write = |line: &[u8]| {
-        let modules = [crate::boot::files::Initrd::fake(c"env", 0x50_0000, 10)];
-        multiboot::write(&memory, [16 << 20, 0], &modules, b"k", line).unwrap()
+        let modules = [Initrd { at: 0x50_0000, size: 10 }];
+        let line = std::ffi::CString::new(line).unwrap();
+        let mut options = Options { kernel: Some(c"k"), append: Some(&line), ..Options::DEFAULT };
+        options.initrd[0] = c"env";
+        multiboot::write(&memory, &options, [16 << 20, 0], &modules).unwrap()
     };
     assert_eq!(write(b"a b"), Ok(()));
     let mut page = [0; 4096];

@@ -110,14 +110,14 @@ pub fn of_elf(plan: &mut Plan) {
 }
 
 /// Writes the zero page, the command line, and the GDT. `file` is the kernel; `low` and `high` are the sizes of RAM below
-/// and above the hole; `initrd` its place and its size.
+/// and above the hole; `from` and `to` the initrd's place.
 #[inline(never)]
 pub fn write(
     plan: &Plan,
     file: &Fd,
     memory: &Memory,
     [low, high]: [u64; 2],
-    (at, size): (u64, u64),
+    (from, to): (u64, u64),
     command_line: &[u8],
 ) -> Result<(), Error> {
     let mut page = [0; PAGE_SIZE as usize];
@@ -151,8 +151,8 @@ pub fn write(
     put(&mut page, E820_ENTRIES, entries as u64, 1);
     put(&mut page, ACPI_RSDP_ADDR, ACPI, 8);
     put(&mut page, TYPE_OF_LOADER, UNDEFINED_LOADER, 1);
-    put(&mut page, RAMDISK_IMAGE, if size > 0 { at } else { 0 }, 4);
-    put(&mut page, RAMDISK_SIZE, size, 4);
+    put(&mut page, RAMDISK_IMAGE, if to > from { from } else { 0 }, 4);
+    put(&mut page, RAMDISK_SIZE, to - from, 4);
     put(&mut page, CMD_LINE_PTR, COMMAND_LINE, 4);
     memory.write(ZERO_PAGE, &page)?;
     memory.write_all(COMMAND_LINE, command_line)?;

@@ -4,6 +4,7 @@
 use crate::boot::elf;
 use crate::boot::files::Initrd;
 use crate::boot::kernel::{Piece, Plan, Protocol, Read, Refused, What, map, number, put};
+use crate::cli::Options;
 use crate::error::Error;
 use crate::layout::*;
 use crate::memory::Memory;
@@ -120,10 +121,9 @@ impl Page {
 #[inline(never)]
 pub fn write(
     memory: &Memory,
+    options: &Options,
     [low, high]: [u64; 2],
     modules: &[Initrd],
-    kernel: &[u8],
-    command_line: &[u8],
 ) -> Result<Result<(), Refused>, Error> {
     let mut page = Page { bytes: [0; PAGE_SIZE as usize], len: INFO };
     map(low, high, &mut |start, length, kind| {
@@ -138,19 +138,20 @@ pub fn write(
     page.word(MMAP_LENGTH, (modules_at - INFO) as u64);
     page.word(MMAP_ADDR, MULTIBOOT_INFO + INFO as u64);
     page.word(MODS_ADDR, MULTIBOOT_INFO + modules_at as u64);
-    page.word(MODS_COUNT, modules.len() as u64);
-    page.len += MODULE * modules.len();
-    for (module, at) in modules.iter().zip((modules_at..).step_by(MODULE)) {
-        let name = page.text(module.path.to_bytes());
+    let count = options.initrds().count();
+    page.word(MODS_COUNT, count as u64);
+    page.len += MODULE * count;
+    for ((path, module), at) in options.initrds().zip(modules).zip((modules_at..).step_by(MODULE)) {
+        let name = page.text(path.to_bytes());
         page.word(at, module.at);
         page.word(at + 4, module.at + module.size);
         page.word(at + 8, name);
     }
     let name = page.text(b"KOB-2M");
     page.word(BOOT_LOADER_NAME, name);
-    let line = page.append(kernel);
+    let line = page.append(options.image().to_bytes());
     page.append(b" ");
-    page.text(command_line);
+    page.text(options.command_line(Protocol::Multiboot));
     page.word(CMDLINE, line);
     page.word(0, FLAGS);
     page.word(MEM_LOWER, LOW_END >> 10);

@@ -97,7 +97,7 @@ The machine:
       --set REG=VALUE  and with this register: rax=1, cr4=0x20, cs.type=3
       --pause SECONDS  the pause after a newline (default 6; decimals; 0 for none)
 A kernel (--memory is 256M then, --pause 0):
-      --kernel FILE    a bzImage, an ELF vmlinux, a Multiboot kernel; else as IMAGE
+      --kernel FILE    a bzImage, an ELF vmlinux, Multiboot; else as IMAGE
       --initrd FILE    for Linux, or a Multiboot module; up to four
       --append STRING  its command line (Linux: default console=ttyS0)
       --cpus N         vCPUs, a thread each (default 1)
@@ -234,18 +234,18 @@ pub fn halted(program: &CStr, regs: &kvm_regs, sregs: &kvm_sregs) {
 /// What is wrong with a kernel, in the order of [`crate::boot::kernel::What`].
 const REFUSALS: Lines<1, 1> = lines!(
     "%s: ENOEXEC: truncated: %d bytes are missing",
-    "%s: E2BIG: RAM has %d bytes too few for it; raise --memory",
-    "%s: ENOEXEC: it is to be loaded at %x, where no RAM is free",
-    "%s: ENOEXEC: two of its parts are to be loaded at %x",
-    "%s: ENOEXEC: its first instruction, %x, is in no part that is loaded",
+    "%s: E2BIG: RAM has %d bytes too few; raise --memory",
+    "%s: ENOEXEC: to be loaded at %x, where no RAM is free",
+    "%s: ENOEXEC: two parts at %x",
+    "%s: ENOEXEC: the entry %x is in no part of it",
     "%s: ENOEXEC: %d segments",
-    "%s: ENOEXEC: an ELF file, but no program for x86 (machine %d)",
-    "%s: ENOEXEC: Linux' boot protocol %x is older than 0x20c (Linux 3.8)",
-    "%s: ENOEXEC: a kernel of 32 bits without a Multiboot header; one of 64 bits is needed",
-    "%s: ENOEXEC: a header that contradicts itself",
-    "%s: ENOEXEC: Multiboot flags %x ask for what there is not",
-    "%s: E2BIG: the initrd or the modules have %d bytes more than RAM has room for; raise --memory",
-    "%s: E2BIG: the command line has %d bytes more than there is room for",
+    "%s: ENOEXEC: ELF, but no program for x86 (machine %d)",
+    "%s: ENOEXEC: boot protocol %x is older than Linux 3.8",
+    "%s: ENOEXEC: 32 bits, and no Multiboot header",
+    "%s: ENOEXEC: a bad header",
+    "%s: ENOEXEC: Multiboot flags %x are not known",
+    "%s: E2BIG: the initrds have %d bytes too many; raise --memory",
+    "%s: E2BIG: the command line has %d bytes too many",
 );
 
 /// The name of an exit reason, without its `KVM_EXIT_`.
@@ -284,12 +284,12 @@ const WRONG: Lines<2, 3> = lines!(
     "%s %x: EFAULT: outside RAM, which is %x to %x",
     "%s %s: EINVAL: no such mode: real, protected, long or user",
     "%s %s: EINVAL: not a register and a value that fits, such as rax=1, cr4=0x20, cs.type=3",
-    "%s %s: E2BIG: too many: --set can be given eight times, --initrd four",
+    "%s %s: E2BIG: too many of them",
     "%s %s: EINVAL: nothing to trace: calls, exits or calls,exits",
     "%s %s: EINVAL: end or restart",
     "%s %s: E2BIG: at most %d, and what KVM_CAP_MAX_VCPUS says",
-    "%s: there is no --kernel that would take it",
-    "--base %x: EINVAL: a kernel's RAM begins at 0",
+    "%s: without --kernel",
+    "--base %x: EINVAL: must be 0 for a kernel",
 );
 
 /// Tells what went wrong with the machine, and gives the exit status.
@@ -411,16 +411,16 @@ remedies! {
     Call::OPEN_INITRD, EACCES | EPERM => ": you may not read it: chmod +r"
     Call::OPEN_KERNEL, EISDIR => ": a directory; name a file in it"
     Call::OPEN_INITRD, EISDIR => ": a directory; name a file in it"
-    Call::OPEN_KERNEL, ESPIPE => ": a kernel must be a file"
-    Call::OPEN_INITRD, ESPIPE => ": it must be a file"
-    Call::READ_KERNEL, ENODATA => ": it has become shorter meanwhile"
+    Call::OPEN_KERNEL, ESPIPE => ": must be a file"
+    Call::OPEN_INITRD, ESPIPE => ": must be a file"
+    Call::READ_KERNEL, ENODATA => ": it became shorter"
     Call::READ_KERNEL, EFAULT => ": the backing has no page for it: a limit of the hugetlb cgroup?"
-    Call::READ_INITRD, ENODATA => ": it has become shorter meanwhile"
+    Call::READ_INITRD, ENODATA => ": it became shorter"
     Call::READ_INITRD, EFAULT => ": the backing has no page for it: a limit of the hugetlb cgroup?"
-    Call::CLONE, EAGAIN => ": this user may have no more threads: ulimit -u"
-    Call::ioctl(ioctl::KVM_CREATE_VCPU), E2BIG => ": --cpus is more than KVM_CAP_MAX_VCPUS; --check says how many"
+    Call::CLONE, EAGAIN => ": raise ulimit -u"
+    Call::ioctl(ioctl::KVM_CREATE_VCPU), E2BIG => ": --cpus is more than KVM_CAP_MAX_VCPUS"
     Call::ioctl(ioctl::KVM_CREATE_VCPU), EMFILE => ": raise ulimit -n"
-    Call::ioctl(ioctl::KVM_CREATE_IRQCHIP), ENOTTY => ": this KVM has no interrupt controllers of its own; a kernel needs them"
+    Call::ioctl(ioctl::KVM_CREATE_IRQCHIP), ENOTTY => ": no interrupt controllers in this KVM"
     Call::OPEN_IMAGE, EACCES => ": you may not read it: chmod +r"
     Call::OPEN_IMAGE, EISDIR => ": a directory; name a file in it"
     Call::OPEN_BACKING, EISDIR => ": a directory; name a file in it"
