@@ -53,14 +53,14 @@ CLEAN_ENV := env -u CC -u CPP -u CXX -u CFLAGS -u CXXFLAGS -u CPPFLAGS -u LDFLAG
 # rust-lld comes with rustc.
 LINK := -C linker=rust-lld -C linker-flavor=ld.lld $(foreach flag,--no-rosegment --build-id=none \
 	--no-eh-frame-hdr --pack-dyn-relocs=relr --icf=all --hash-style=gnu -O2 -znosectionheader \
-	--entry=begin -Tsrc/omit.ld,-C link-arg=$(flag))
+	--entry=begin,-C link-arg=$(flag))
 # And of the code: registers are kept across calls of functions that leave them alone, nothing is hoisted
-# or doubled. 800 bytes.
+# or doubled. Each of these makes the packed program smaller, together by 1.5 KB.
 CODE := $(foreach flag,enable-ipra disable-machine-licm disable-early-taildup disable-lsr tail-merge-size=1 \
-	disable-licm-promotion disable-constant-hoisting enable-newgvn bonus-inst-threshold=0 max-store-memcpy=1 max-store-memset=2 \
-	inline-threshold=1 split-spill-mode=size two-entry-phi-node-folding-threshold=0 x86-cmov-converter=false \
-	licm-mssa-optimization-cap=0 licm-mssa-max-acc-promotion=0 min-jump-table-entries=100,-C llvm-args=-$(flag))
-build = $(CLEAN_ENV) RUSTFLAGS="-C force-unwind-tables=no $(1) $(LINK)" cargo build --quiet --locked \
+	disable-licm-promotion disable-constant-hoisting enable-newgvn bonus-inst-threshold=0 max-store-memcpy=1 \
+	max-store-memset=2 inline-threshold=1 split-spill-mode=size x86-cmov-converter=false licm-mssa-optimization-cap=0 \
+	licm-mssa-max-acc-promotion=0 inline-call-penalty=20 instcombine-max-sink-users=1 min-jump-table-entries=6,-C llvm-args=-$(flag))
+build = $(CLEAN_ENV) RUSTFLAGS="-C force-unwind-tables=no $(CODE) $(LINK) $(1:%=-C link-arg=%)" cargo build --quiet --locked \
 	--target x86_64-unknown-linux-musl --features packed
 
 all: $(TARGETA) $(IMAGE) $(BINS)
@@ -71,10 +71,10 @@ all: $(TARGETA) $(IMAGE) $(BINS)
 $(PROGRAM): Cargo.toml Cargo.lock $(shell find src pack -type f) Makefile
 	@$(CLEAN_ENV) sh biscuitos/need musl cc as ld readelf zopfli
 	@echo "cargo build --release --target x86_64-unknown-linux-musl" >&2
-	@$(call build,$(CODE)) --release --bin BiscuitOS_app
+	@$(call build,-Tsrc/omit.ld) --release --bin BiscuitOS_app
 	@mkdir -p target/packed
 	@$(CLEAN_ENV) cargo run --quiet --locked --features pack --bin pack $(PLAIN) target/packed
-	@KOB_PLAIN="$(CURDIR)/target/packed/plain.rs" $(call build,$(CODE)) --release --bin packed
+	@KOB_PLAIN="$(CURDIR)/target/packed/plain.rs" $(call build,-Tsrc/packed.ld -zrodynamic -znorelro) --release --bin packed
 	@touch $@
 
 # What `clean` is to remove beside target/.

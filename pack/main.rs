@@ -61,7 +61,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut again = vec![0; size as usize];
     let mut tables = Box::new([[0; 1 << 15]; 2]);
-    // SAFETY: zopfli's, of whose blocks `inflate` looks at the kind, in a debug build as this one.
+    // SAFETY: zopfli stores nothing but what can't be packed, and that is not a program.
     let end = unsafe { inflate(packed.as_ptr(), again.as_mut_ptr(), &mut tables) };
     move_targets(&mut again[..code as usize], false);
     assert_eq!(end, again.as_mut_ptr().wrapping_add(image.len()));

@@ -295,32 +295,23 @@ pub unsafe extern "C" fn inflate(from: *const u8, to: *mut u8, tables: &mut [Tab
     )
 }
 
-/// Where `byte` is next, from `at` on: one instruction a byte, where a loop has five.
-fn find(bytes: &[u8], at: usize, byte: u8) -> Option<usize> {
-    let rest = bytes.get(at..)?;
-    let (left, found): (usize, u8);
-    // SAFETY: it reads within `rest`; with nothing to read, `sete` sees the flags of the `test`.
-    unsafe {
-        core::arch::asm!("test rsp, rsp", "repne scasb", "sete {}", out(reg_byte) found,
-            inout("rdi") rest.as_ptr() => _, inout("rcx") rest.len() => left, in("al") byte,
-            options(nostack, readonly));
-    }
-    (found != 0).then(|| bytes.len() - left - 1)
-}
-
 /// A call (0xe8), and an address that is made from the program counter (lea: 0x8d, and a byte that says so).
 const OPERATIONS: [u8; 2] = [0xe8, 0x8d];
 
 /// In machine code these name their target by the distance to it. With the place of the target in its stead, those of one
-/// function or text are the same bytes wherever they stand, and pack better. `toward` makes places of distances, else back.
+/// function or text are the same bytes wherever they stand, and pack better. `toward` makes places of distances, else back, which is
+/// what `packed.rs` does too.
 pub fn move_targets(code: &mut [u8], toward: bool) {
     let [first, second] = OPERATIONS;
     for operation in if toward { [first, second] } else { [second, first] } {
         let mut at = 0;
-        while let Some(found) = find(code, at, operation) {
-            at = found + 1;
+        while let Some(found) = code[at..].iter().position(|&byte| byte == operation) {
+            at += found + 1;
+            if code.len() - at < 5 {
+                break;
+            }
             if operation == second {
-                if code.get(at).is_none_or(|&byte| byte & 0xc7 != 5) {
+                if code[at] & 0xc7 != 5 {
                     continue;
                 }
                 at += 1;

@@ -5,7 +5,7 @@
 #![no_std]
 #![no_main]
 
-use kob_2m::inflate::{Table, inflate, move_targets};
+use kob_2m::inflate::{Table, inflate};
 use kob_2m::syscall;
 
 /// What `pack` found of the program: `SIZE` in memory, `CODE` at its start that is read and executed only,
@@ -25,40 +25,75 @@ static mut TABLES: [Table; 2] = [[0; 1 << 15]; 2];
 #[unsafe(no_mangle)]
 unsafe extern "C" fn begin() -> ! {
     core::arch::naked_asm!(
-        "mov rcx, rsp",
-        "and rsp, -16",
-        "push rcx",
-        "push rcx",
         "lea rdi, [rip + {image}]",
         "lea rsi, [rip + {room}]",
         "lea rdx, [rip + {tables}]",
+        "mov rbx, rsi",
         "call {inflate}",
-        "call {finish}",
-        "pop rcx",
-        "pop rsp",
+        // What `inflate::move_targets` has done, backwards.
+        "mov al, 0x8d",
+        "call 20f",
+        "mov al, 0xe8",
+        "call 20f",
+        // mprotect(2): whole pages, in which nothing is written any more.
+        "mov rdi, rbx",
+        "mov esi, {code}",
+        "push {rights}",
+        "pop rdx",
+        "push {mprotect}",
+        "pop rax",
+        "syscall",
+        "test eax, eax",
+        "jnz 10f",
+        "lea rax, [rbx + {entry}]",
         "jmp rax",
+        // This system forbids to execute what was written.
+        "10: push 2",
+        "pop rdi",
+        "lea rsi, [rip + 19f]",
+        "push 31",
+        "pop rdx",
+        "push {write}",
+        "pop rax",
+        "syscall",
+        "push 1",
+        "pop rdi",
+        "mov eax, {exit}",
+        "syscall",
+        "19: .ascii \"KOB-2M: mprotect: can't unpack\\n\"",
+        // AL: the operation; RDI goes through the code, ECX is what is left of it.
+        "20: mov rdi, rbx",
+        "mov ecx, {code}",
+        "21: repne scasb",
+        "jne 24f",
+        "cmp ecx, 5",
+        "jb 24f",
+        "cmp al, 0xe8",
+        "je 22f",
+        "mov dl, [rdi]",
+        "and dl, 0xc7",
+        "cmp dl, 5",
+        "jne 21b",
+        "inc rdi",
+        "dec ecx",
+        "22: mov edx, edi",
+        "sub edx, ebx",
+        "sub [rdi], edx",
+        "add rdi, 4",
+        "sub ecx, 4",
+        "jnz 21b",
+        "24: ret",
         image = sym plain::IMAGE,
         room = sym ROOM,
         tables = sym TABLES,
         inflate = sym inflate,
-        finish = sym finish,
+        code = const plain::CODE,
+        entry = const plain::ENTRY,
+        rights = const libc::PROT_READ | libc::PROT_EXEC,
+        mprotect = const libc::SYS_mprotect,
+        write = const libc::SYS_write,
+        exit = const libc::SYS_exit_group,
     )
-}
-
-/// The program is in its room: makes its code executable, and gives its entry.
-extern "C" fn finish() -> *const u8 {
-    let room = (&raw mut ROOM).cast::<u8>();
-    // SAFETY: nothing else knows of it; `pack` has inflated the same bytes into as much room.
-    move_targets(unsafe { core::slice::from_raw_parts_mut(room, plain::CODE) }, false);
-    let rights = libc::PROT_READ | libc::PROT_EXEC;
-    // SAFETY: whole pages of ours, in which nothing is written any more.
-    if unsafe { syscall!(libc::SYS_mprotect, room, plain::CODE, rights) }.is_err() {
-        let why = "KOB-2M: mprotect: the program may not unpack itself\n";
-        // SAFETY: the bytes are there; then the process ends.
-        let _ = unsafe { syscall!(libc::SYS_write, 2, why.as_ptr(), why.len()) };
-        let _ = unsafe { syscall!(libc::SYS_exit_group, 1) };
-    }
-    room.wrapping_add(plain::ENTRY)
 }
 
 #[cfg(not(test))]

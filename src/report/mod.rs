@@ -94,15 +94,15 @@ The machine:
       --load GPA       where IMAGE goes (default 0x1000)
       --entry GPA      the first instruction (default: where IMAGE went)
       --mode MODE      the vCPU starts in real (default), protected, long or user mode
-      --set REG=VALUE  and with this register: rax=1, cr4=0x20, cs.type=3
-      --pause SECONDS  the pause after a newline (default 6; decimals; 0 for none)
+      --set REG=VALUE  and with this register: rax=1, cs.type=3
+      --pause SECONDS  the pause after a newline (default 6)
 A kernel (--memory is 256M then, --pause 0):
       --kernel FILE    a bzImage, an ELF vmlinux, Multiboot; else as IMAGE
       --initrd FILE    for Linux, or a Multiboot module; up to four
-      --append STRING  its command line (Linux: default console=ttyS0)
+      --append STRING  its command line (for Linux: console=ttyS0)
       --cpus N         vCPUs, a thread each (default 1)
       --reset=restart  a reset starts it anew (default: end)
-      --irqchip        for IMAGE too: interrupt controllers, timer, devices
+      --irqchip        IMAGE has a kernel's board too
 What it does, on standard error:
       --trace[=calls,exits]  each call, each exit
       --step           each instruction
@@ -110,7 +110,7 @@ What it does, on standard error:
       --dirty-log      the pages that were written
       --replay         how a guest died: again, step by step
 Instead of running:
-      --check          what this host has, and whether IMAGE would start
+      --check          what this host has, and whether it would start
   -h, --help   -V, --version
 
 SIZE, GPA and VALUE: decimal, or hexadecimal with 0x; K, M, G for KiB, MiB, GiB.
@@ -283,9 +283,9 @@ const WRONG: Lines<2, 3> = lines!(
     "--memory %z, --base %x: E2BIG: RAM must end at %x or below, where KVM puts pages of its own",
     "%s %x: EFAULT: outside RAM, which is %x to %x",
     "%s %s: EINVAL: no such mode: real, protected, long or user",
-    "%s %s: EINVAL: not a register and a value that fits, such as rax=1, cr4=0x20, cs.type=3",
+    "%s %s: EINVAL: not a register and a value that fits, such as cs.type=3",
     "%s %s: E2BIG: too many of them",
-    "%s %s: EINVAL: nothing to trace: calls, exits or calls,exits",
+    "%s %s: EINVAL: calls, exits or calls,exits",
     "%s %s: EINVAL: end or restart",
     "%s %s: E2BIG: at most %d, and what KVM_CAP_MAX_VCPUS says",
     "%s: without --kernel",
@@ -425,9 +425,9 @@ remedies! {
     Call::OPEN_IMAGE, EISDIR => ": a directory; name a file in it"
     Call::OPEN_BACKING, EISDIR => ": a directory; name a file in it"
     Call::READ_IMAGE, ENOEXEC => ": the file is empty; build it anew"
-    Call::READ_IMAGE, EFBIG => ": too large for RAM; raise --memory, or lower --load (a --mode has the last 28 KiB)"
+    Call::READ_IMAGE, EFBIG => ": too large; raise --memory, or lower --load (a --mode has the last 28 KiB)"
     Call::ioctl(ioctl::KVM_SET_SREGS), EINVAL => ": KVM refuses such registers: a reserved bit, or a rule broken"
-    Call::ioctl(ioctl::KVM_SET_USER_MEMORY_REGION), EEXIST => ": RAM reaches into the window at 0xc0000000; lower --base or --memory"
+    Call::ioctl(ioctl::KVM_SET_USER_MEMORY_REGION), EEXIST => ": RAM reaches 0xc0000000; lower --base or --memory"
     Call::OPEN_BACKING, ENOENT =>
         ": no such directory\n  As root: mkdir -p /mnt/HugePagefs && mount -t hugetlbfs none /mnt/HugePagefs"
     Call::OPEN_BACKING, EACCES | EPERM => ": be root, or use a --backing of yours"
@@ -503,6 +503,6 @@ mod tests {
         assert!(line(Wrong::UnknownOption).contains("no such"));
         assert!(line(Wrong::TooLarge).contains("EOVERFLOW"));
         assert!(line(Wrong::OutsideRam).contains("outside RAM"));
-        assert!(line(Wrong::BadTrace).contains("nothing to trace"));
+        assert!(line(Wrong::BadTrace).contains("calls,exits"));
     }
 }

@@ -319,7 +319,7 @@ an_image_may_fill_ram_but_no_more() {
 	prints x
 	echo >> image
 	p 1 --backing anon --memory 8K --base 0x1000 image
-	says 'read image: EFBIG (27): too large for RAM; raise --memory, or lower --load'
+	says 'read image: EFBIG (27): too large; raise --memory, or lower --load'
 	says 'RAM has 8 KiB there'
 	cat image | p 1 --backing anon --memory 8K --base 0x1000 /proc/self/fd/0
 	says 'EFBIG'
@@ -365,7 +365,7 @@ bad_images_are_told() {
 	says 'read /dev/zero: EFBIG (27)'
 	head -c 16777216 /dev/zero > large
 	p 1 large
-	says 'read large: EFBIG (27): too large for RAM'
+	says 'read large: EFBIG (27): too large; raise'
 	says 'RAM has 16380 KiB there'
 	cp $HELLO unreadable
 	chmod 0 unreadable
@@ -650,7 +650,7 @@ tables_and_image_do_not_overlap() {
 	prints x
 	echo >> large
 	p 1 --mode long --memory 2M large
-	says 'read large: EFBIG (27): too large for RAM'
+	says 'read large: EFBIG (27): too large; raise'
 	says 'RAM has 2016 KiB there'
 	p 1 --mode long --memory 8K --backing anon $F/halt.bin
 	says 'EFBIG'
@@ -698,7 +698,7 @@ registers_that_can_not_be_are_refused_with_a_reason() {
 	p 1 --set cr0=0xffffffffffffffff $F/halt.bin
 	says 'KVM_SET_SREGS /dev/kvm: EINVAL (22): KVM refuses such registers'
 	p 1 --mode long --base 3G --load 0xc0001000 --set rip=0xc0001000 $F/slots.bin
-	says 'EEXIST (17): RAM reaches into the window'
+	says 'EEXIST (17): RAM reaches 0xc0000000'
 }
 a_failed_entry_shows_the_registers_that_were_set() {
 	grep -qw svm /proc/cpuinfo || skip 'an AMD processor refuses this'
