@@ -51,14 +51,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     move_targets(&mut moved[..code as usize], true);
     let path = directory.join("image");
     fs::write(&path, &moved)?;
-    let packed = Command::new("zopfli").args(["--deflate", "--i50", "-c"]).arg(&path).output()?;
+    let packed = Command::new("zopfli").args(["--deflate", "--i60", "-c"]).arg(&path).output()?;
     if !packed.status.success() {
         return Err("zopfli failed".into());
     }
-    // Behind it, what is read and not used.
-    let packed = [&packed.stdout[..], &[0; 8]].concat();
-    fs::write(directory.join("packed"), &packed)?;
+    fs::write(directory.join("packed"), &packed.stdout)?;
 
+    // Behind it, what is read and not used: in the program, its code.
+    let packed = [&packed.stdout[..], &[0; 8]].concat();
     let mut again = vec![0; size as usize];
     let mut tables = Box::new([[0; 1 << 15]; 2]);
     // SAFETY: zopfli stores nothing but what can't be packed, and that is not a program.
@@ -71,7 +71,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "pub const SIZE: usize = {size};\npub const CODE: usize = {code};\n\
          pub const ENTRY: usize = {};\npub static IMAGE: [u8; {}] = *include_bytes!(\"packed\");\n",
         word(E_ENTRY, 8),
-        packed.len()
+        packed.len() - 8
     );
     fs::write(directory.join("plain.rs"), shape)?;
     Ok(())

@@ -59,7 +59,7 @@ impl Call {
 
     /// open(2) of the kernel. ESPIPE: no file.
     pub const OPEN_KERNEL: Call = Call::new(17);
-    /// pread(2) of it. ENODATA: it has become shorter.
+    /// pread(2) of it. EIO: it has become shorter.
     pub const READ_KERNEL: Call = Call::new(19);
     /// open(2) of an initrd or module.
     pub const OPEN_INITRD: Call = Call::new(20);

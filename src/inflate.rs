@@ -40,7 +40,7 @@ pub unsafe extern "C" fn inflate(from: *const u8, to: *mut u8, tables: &mut [Tab
         "jnz 30f",
         // Kind 1: the lengths of the codes are fixed: 3.2.6.
         "mov al, 8",
-        "mov ecx, 144",
+        "mov cl, 144",
         "rep stosb",
         "inc eax",
         "mov cl, 112",
@@ -60,8 +60,7 @@ pub unsafe extern "C" fn inflate(from: *const u8, to: *mut u8, tables: &mut [Tab
         "jmp 40f",
         // Kind 2: they come first, coded themselves: 3.2.7. R8D: literals and lengths; R9D: distances; R10D: lengths
         // of the lengths' codes, in an order of their own.
-        "30: push 5",
-        "pop rcx",
+        "30: mov cl, 5",
         "call 80f",
         "lea r8d, [rax + 257]",
         "call 80f",
@@ -74,8 +73,7 @@ pub unsafe extern "C" fn inflate(from: *const u8, to: *mut u8, tables: &mut [Tab
         "xor eax, eax",
         "rep stosb",
         "lea rdi, [rip + 99f]",
-        "31: push 3",
-        "pop rcx",
+        "31: mov cl, 3",
         "call 80f",
         "movzx ecx, byte ptr [rdi]",
         "mov [r12 + rcx], al",
@@ -103,8 +101,7 @@ pub unsafe extern "C" fn inflate(from: *const u8, to: *mut u8, tables: &mut [Tab
         "pop r11",
         "cmp al, 16",
         "jb 34f",
-        "push 2",
-        "pop rcx",
+        "mov cl, 2",
         "mov r11b, 3",
         "je 33f",
         "inc ecx",

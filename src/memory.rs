@@ -130,7 +130,7 @@ impl<'a> Memory<'a> {
         Ok(())
     }
 
-    /// pread(2) of `size` bytes of `file`, from `from` on, straight to `offset` in RAM. ENODATA where the file ends
+    /// pread(2) of `size` bytes of `file`, from `from` on, straight to `offset` in RAM. EIO where the file ends
     /// before, EFAULT where RAM does.
     #[inline(never)]
     pub fn read_file(
@@ -146,7 +146,7 @@ impl<'a> Memory<'a> {
             // SAFETY: the bytes from `offset` on are inside the mapping; only the guest ever looks at them.
             let count = unsafe { file.pread(call, self.at(offset), size as usize, from) }? as u64;
             if count == 0 {
-                return Err(call.error(libc::ENODATA));
+                return Err(call.error(libc::EIO));
             }
             from += count;
             offset += count;

@@ -51,7 +51,7 @@ unsafe extern "C" fn begin() -> ! {
         "10: push 2",
         "pop rdi",
         "lea rsi, [rip + 19f]",
-        "push 31",
+        "push 21",
         "pop rdx",
         "push {write}",
         "pop rax",
@@ -60,7 +60,7 @@ unsafe extern "C" fn begin() -> ! {
         "pop rdi",
         "mov eax, {exit}",
         "syscall",
-        "19: .ascii \"KOB-2M: mprotect: can't unpack\\n\"",
+        "19: .ascii \"KOB-2M: mprotect: no\\n\"",
         // AL: the operation; RDI goes through the code, ECX is what is left of it.
         "20: mov rdi, rbx",
         "mov ecx, {code}",

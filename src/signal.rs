@@ -22,15 +22,14 @@ use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering::SeqCst};
 pub const KICK: c_int = 40;
 
 /// The signals that can be caught here, as the kernel has a set: bit N-1 is signal N.
-const CAUGHT_HERE: u64 = set_of(&ENDING)
-    | 1 << (libc::SIGINT - 1)
+const CAUGHT_HERE: u64 = 1 << (libc::SIGINT - 1)
     | 1 << (libc::SIGTERM - 1)
     | 1 << (libc::SIGHUP - 1)
     | 1 << (libc::SIGUSR1 - 1)
     | 1 << (KICK - 1);
 
-/// Others that would end the program: with a terminal to be given back, they are caught too.
-const ENDING: [c_int; 9] = [
+/// Others that end a program: with a terminal, it is given back first.
+const ENDING: [c_int; 16] = [
     libc::SIGQUIT,
     libc::SIGUSR2,
     libc::SIGALRM,
@@ -40,10 +39,6 @@ const ENDING: [c_int; 9] = [
     libc::SIGIO,
     libc::SIGPWR,
     libc::SIGSTKFLT,
-];
-
-/// Those that say that the program itself is broken.
-const CRASHING: [c_int; 7] = [
     libc::SIGSEGV,
     libc::SIGBUS,
     libc::SIGILL,
@@ -52,15 +47,6 @@ const CRASHING: [c_int; 7] = [
     libc::SIGTRAP,
     libc::SIGSYS,
 ];
-
-const fn set_of(signals: &[c_int]) -> u64 {
-    let (mut set, mut at) = (0, 0);
-    while at < signals.len() {
-        set |= 1 << (signals[at] - 1);
-        at += 1;
-    }
-    set
-}
 
 /// The first stopping signal that came; 0 for none.
 static CAUGHT: AtomicI32 = AtomicI32::new(0);
@@ -123,22 +109,14 @@ pub fn install(asking: bool) {
 /// Likewise for a machine of several threads, which has the terminal: whatever can be caught. SIGUSR1 too, where nobody is
 /// `asking`.
 pub fn install_all(asking: bool) {
-    let stop = stop as extern "C" fn(c_int) as usize;
+    set(KICK, come as extern "C" fn(c_int) as usize);
+    let crash = crash as extern "C" fn(c_int) as usize;
     for &signal in &ENDING {
-        set(signal, stop);
+        set(signal, crash);
     }
     if !asking {
-        set(libc::SIGUSR1, end as extern "C" fn(c_int) as usize);
+        set(libc::SIGUSR1, crash);
     }
-    set(KICK, come as extern "C" fn(c_int) as usize);
-    for &signal in &CRASHING {
-        set(signal, crash as extern "C" fn(c_int) as usize);
-    }
-}
-
-/// For SIGUSR1, where it asks nothing: it ends the program, as it would uncaught.
-extern "C" fn end(signal: c_int) {
-    let _ = CAUGHT.compare_exchange(0, signal, SeqCst, SeqCst);
 }
 
 /// Tells all threads but the first to end, or that they may begin.

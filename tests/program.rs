@@ -29,14 +29,16 @@ fn it_is_as_small_as_it_should_be() {
 }
 
 #[test]
-fn packed_and_plain_it_is_a_stripped_static_pie_with_full_relro() {
+fn packed_and_plain_it_is_a_stripped_static_pie() {
     for (program, relocations) in [(PROGRAM, false), (PLAIN, true)] {
         let output =
             Command::new("readelf").args(["-hldW", program]).output().expect("readelf runs");
         let text = String::from_utf8(output.stdout).unwrap();
         let has = |what: &str| text.contains(what);
         assert!(has("DYN (Position-Independent Executable file)"), "{text}");
-        assert!(has("GNU_RELRO") && has("BIND_NOW") && has("NOW PIE"), "{text}");
+        assert!(has("BIND_NOW") && has("NOW PIE"), "{text}");
+        // What unpacks the program has no data to protect.
+        assert_eq!(has("GNU_RELRO"), relocations, "{text}");
         assert!(
             !has("INTERP") && !has("(NEEDED)"),
             "it asks for an interpreter or a library: {text}"

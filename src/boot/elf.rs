@@ -11,36 +11,6 @@ const ET_DYN: u64 = 3;
 /// To be loaded: `p_type`.
 const PT_LOAD: u64 = 1;
 
-/// Where a field stands, and its size: in 32 bits, in 64 bits.
-struct Fields {
-    entry: (usize, usize),
-    headers: (usize, usize),
-    size: usize,
-    count: usize,
-    /// Of a program header: offset, physical address, size in the file, size in memory.
-    segment: [usize; 4],
-    word: usize,
-}
-
-const FIELDS: [Fields; 2] = [
-    Fields {
-        entry: (24, 4),
-        headers: (28, 4),
-        size: 42,
-        count: 44,
-        segment: [4, 12, 16, 20],
-        word: 4,
-    },
-    Fields {
-        entry: (24, 8),
-        headers: (32, 8),
-        size: 54,
-        count: 56,
-        segment: [8, 24, 32, 40],
-        word: 8,
-    },
-];
-
 /// Adds the file's segments and its entry to the plan. Gives whether it is of 64 bits.
 #[inline(never)]
 pub fn pieces(plan: &mut Plan, size: u64, read: Read) -> Result<bool, Refused> {
@@ -50,19 +20,20 @@ pub fn pieces(plan: &mut Plan, size: u64, read: Read) -> Result<bool, Refused> {
         return Err(Refused(What::Truncated, 64u64.saturating_sub(size)));
     }
     let machine = number(&header, 18, 2);
-    let [narrow, wide] = &FIELDS;
-    // Byte 4: 1 is 32 bits, 2 is 64 bits; byte 5: 1 is little-endian.
-    let fields = match (number(&header, 4, 2), machine) {
-        (0x0101, EM_386) => narrow,
-        (0x0102, EM_X86_64) => wide,
+    // Byte 4: 1 is 32 bits, 2 is 64 bits; byte 5: 1 is little-endian. A word is 4 bytes or 8.
+    let word = match (number(&header, 4, 2), machine) {
+        (0x0101, EM_386) => 4,
+        (0x0102, EM_X86_64) => 8,
         _ => return Err(Refused(What::NotOurs, machine)),
     };
     if !matches!(number(&header, 16, 2), ET_EXEC | ET_DYN) {
         return Err(Refused(What::NotOurs, machine));
     }
-    plan.entry = number(&header, fields.entry.0, fields.entry.1);
-    let first = number(&header, fields.headers.0, fields.headers.1);
-    let (each, count) = (number(&header, fields.size, 2), number(&header, fields.count, 2));
+    // `e_entry`, `e_phoff`; then `e_phentsize`, `e_phnum`.
+    plan.entry = number(&header, 24, word);
+    let first = number(&header, 24 + word, word);
+    let sizes = if word == 4 { 42 } else { 54 };
+    let (each, count) = (number(&header, sizes, 2), number(&header, sizes + 2, 2));
     // Linux has five. Notes and the like count here too.
     if count == 0 || count > 4 * PIECES as u64 {
         return Err(Refused(What::Segments, count));
@@ -70,15 +41,17 @@ pub fn pieces(plan: &mut Plan, size: u64, read: Read) -> Result<bool, Refused> {
     for index in 0..count {
         let mut header = [0; 56];
         let at = first.saturating_add(index * each);
-        let bytes = header.get_mut(..if fields.word == 4 { 32 } else { 56 }).unwrap_or_default();
+        let bytes = header.get_mut(..if word == 4 { 32 } else { 56 }).unwrap_or_default();
         if !read(at, bytes) {
             return Err(Refused(What::Truncated, at.saturating_add(56).saturating_sub(size)));
         }
-        let [from, to, size, room] = fields.segment.map(|at| number(bytes, at, fields.word));
+        // `p_offset`, `p_paddr`, `p_filesz`, `p_memsz`.
+        let field = |index: usize| number(bytes, word * index, word);
+        let (from, to, size, room) = (field(1), field(3), field(4), field(5));
         // `room` below `size` is nonsense that the larger of them covers.
         if number(bytes, 0, 4) == PT_LOAD && room.max(size) > 0 {
             plan.add(Piece { from, size, to, room })?;
         }
     }
-    Ok(fields.word == 8)
+    Ok(word == 8)
 }

@@ -82,14 +82,14 @@ pub const GUEST_DIED: i32 = 3;
 const HELP: Prose<3, 0> = t!("\
 Usage: %s [OPTIONS] [IMAGE]
 Runs IMAGE (default %s) in a KVM virtual machine:
-one vCPU, RAM in huge pages, port 0x10 on standard output. Or a kernel, with
-its serial port on this terminal; Ctrl-A X leaves it.
+one vCPU, RAM in huge pages, port 0x10 on standard output. Or a kernel, its
+serial port on this terminal; Ctrl-A X leaves.
 
 The machine:
   -m, --memory SIZE    RAM, default 16M; a multiple of the backing's page size
   -b, --backing WHAT   a file on hugetlbfs (default %s),
-                       a character device that can be mapped (/dev/BiscuitOS),
-                       or `anon` for anonymous 4 KiB pages
+                       a character device (/dev/BiscuitOS), or `anon`
+                       for anonymous 4 KiB pages
       --base GPA       where the slot starts (default 0)
       --load GPA       where IMAGE goes (default 0x1000)
       --entry GPA      the first instruction (default: where IMAGE went)
@@ -97,23 +97,23 @@ The machine:
       --set REG=VALUE  and with this register: rax=1, cs.type=3
       --pause SECONDS  the pause after a newline (default 6)
 A kernel (--memory is 256M then, --pause 0):
-      --kernel FILE    a bzImage, an ELF vmlinux, Multiboot; else as IMAGE
-      --initrd FILE    for Linux, or a Multiboot module; up to four
-      --append STRING  its command line (for Linux: console=ttyS0)
-      --cpus N         vCPUs, a thread each (default 1)
-      --reset=restart  a reset starts it anew (default: end)
+      --kernel FILE    a bzImage, a vmlinux, Multiboot; else as IMAGE
+      --initrd FILE    for Linux, or a Multiboot module
+      --append STRING  its command line (Linux: console=ttyS0)
+      --cpus N         vCPUs
+      --reset=restart  a reset starts it anew
       --irqchip        IMAGE has a kernel's board too
 What it does, on standard error:
       --trace[=calls,exits]  each call, each exit
       --step           each instruction
       --stats          exits and KVM's statistics, at the end and on SIGUSR1
-      --dirty-log      the pages that were written
-      --replay         how a guest died: again, step by step
+      --dirty-log      the pages written
+      --replay         how a guest died, step by step
 Instead of running:
       --check          what this host has, and whether it would start
   -h, --help   -V, --version
 
-SIZE, GPA and VALUE: decimal, or hexadecimal with 0x; K, M, G for KiB, MiB, GiB.
+SIZE, GPA, VALUE: decimal, or hexadecimal with 0x; K, M, G: KiB, MiB, GiB.
 Exit status: 0 the guest halted, switched off or reset; 1 the host or the program
 failed; 2 the command line; 3 the guest died; 128+N signal N;
 (V << 1) | 1 the guest wrote V to port 0xf4.
@@ -235,15 +235,15 @@ pub fn halted(program: &CStr, regs: &kvm_regs, sregs: &kvm_sregs) {
 const REFUSALS: Lines<1, 1> = lines!(
     "%s: ENOEXEC: truncated: %d bytes are missing",
     "%s: E2BIG: RAM has %d bytes too few; raise --memory",
-    "%s: ENOEXEC: to be loaded at %x, where no RAM is free",
-    "%s: ENOEXEC: two parts at %x",
+    "%s: ENOEXEC: %x is no free RAM",
+    "%s: ENOEXEC: twice at %x",
     "%s: ENOEXEC: the entry %x is in no part of it",
     "%s: ENOEXEC: %d segments",
-    "%s: ENOEXEC: ELF, but no program for x86 (machine %d)",
-    "%s: ENOEXEC: boot protocol %x is older than Linux 3.8",
+    "%s: ENOEXEC: no program for x86 (machine %d)",
+    "%s: ENOEXEC: boot protocol %x is too old",
     "%s: ENOEXEC: 32 bits, and no Multiboot header",
     "%s: ENOEXEC: a bad header",
-    "%s: ENOEXEC: Multiboot flags %x are not known",
+    "%s: ENOEXEC: unknown Multiboot flags %x",
     "%s: E2BIG: the initrds have %d bytes too many; raise --memory",
     "%s: E2BIG: the command line has %d bytes too many",
 );
@@ -284,10 +284,10 @@ const WRONG: Lines<2, 3> = lines!(
     "%s %x: EFAULT: outside RAM, which is %x to %x",
     "%s %s: EINVAL: no such mode: real, protected, long or user",
     "%s %s: EINVAL: not a register and a value that fits, such as cs.type=3",
-    "%s %s: E2BIG: too many of them",
+    "%s %s: E2BIG: too many",
     "%s %s: EINVAL: calls, exits or calls,exits",
     "%s %s: EINVAL: end or restart",
-    "%s %s: E2BIG: at most %d, and what KVM_CAP_MAX_VCPUS says",
+    "%s %s: E2BIG: at most %d",
     "%s: without --kernel",
     "--base %x: EINVAL: must be 0 for a kernel",
 );
@@ -405,20 +405,14 @@ remedies! {
     Call::ioctl(ioctl::KVM_CREATE_VM), EBUSY => ": another hypervisor has the processor"
     Call::ioctl(ioctl::KVM_GET_VCPU_MMAP_SIZE), ERANGE => ": too small for struct kvm_run"
     Call::OPEN_IMAGE, ENOENT => ": no such image; `make install` brings one"
-    Call::OPEN_KERNEL, ENOENT => ": no such kernel"
-    Call::OPEN_INITRD, ENOENT => ": no such file"
+    Call::OPEN_KERNEL, ENOENT => ": no such file"
     Call::OPEN_KERNEL, EACCES | EPERM => ": you may not read it: chmod +r"
-    Call::OPEN_INITRD, EACCES | EPERM => ": you may not read it: chmod +r"
     Call::OPEN_KERNEL, EISDIR => ": a directory; name a file in it"
-    Call::OPEN_INITRD, EISDIR => ": a directory; name a file in it"
     Call::OPEN_KERNEL, ESPIPE => ": must be a file"
-    Call::OPEN_INITRD, ESPIPE => ": must be a file"
-    Call::READ_KERNEL, ENODATA => ": it became shorter"
+    Call::READ_KERNEL, EIO => ": it became shorter"
     Call::READ_KERNEL, EFAULT => ": the backing has no page for it: a limit of the hugetlb cgroup?"
-    Call::READ_INITRD, ENODATA => ": it became shorter"
-    Call::READ_INITRD, EFAULT => ": the backing has no page for it: a limit of the hugetlb cgroup?"
     Call::CLONE, EAGAIN => ": raise ulimit -u"
-    Call::ioctl(ioctl::KVM_CREATE_VCPU), E2BIG => ": --cpus is more than KVM_CAP_MAX_VCPUS"
+    Call::ioctl(ioctl::KVM_CREATE_VCPU), E2BIG => ": more than KVM_CAP_MAX_VCPUS"
     Call::ioctl(ioctl::KVM_CREATE_VCPU), EMFILE => ": raise ulimit -n"
     Call::ioctl(ioctl::KVM_CREATE_IRQCHIP), ENOTTY => ": no interrupt controllers in this KVM"
     Call::OPEN_IMAGE, EACCES => ": you may not read it: chmod +r"
@@ -446,6 +440,12 @@ remedies! {
 
 /// What commonly helps; begins with its punctuation, or is empty.
 fn remedy(call: Call, errno: Errno) -> Prose<0, 0> {
+    // An initrd is as a kernel is.
+    let call = match call {
+        Call::OPEN_INITRD => Call::OPEN_KERNEL,
+        Call::READ_INITRD => Call::READ_KERNEL,
+        call => call,
+    };
     let fits =
         |(of, errnos, _): &&(Call, [u8; 4], u8)| *of == call && errnos.contains(&(errno.0 as u8));
     let text = REMEDIES.iter().find(fits).map_or(0, |(_, _, text)| *text);

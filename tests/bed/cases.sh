@@ -910,9 +910,9 @@ a_kernel_that_cannot_be_is_refused_and_nothing_is_touched() {
 	p 1 --kernel /boot/vmlinuz --append "$(head -c 3000 /dev/zero | tr '\0' x)" < /dev/null
 	says 'E2BIG: the command line has 953 bytes too many'
 	p 1 --kernel $P < /dev/null
-	says 'ENOEXEC: to be loaded at 0x0, where no RAM is free'
+	says 'ENOEXEC: 0x0 is no free RAM'
 	p 1 --kernel none
-	says 'open none: ENOENT (2): no such kernel'
+	says 'open none: ENOENT (2): no such file'
 	p 1 --kernel /tmp
 	says 'open /tmp: EISDIR'
 	p 1 --kernel /dev/zero
@@ -922,7 +922,7 @@ a_kernel_that_cannot_be_is_refused_and_nothing_is_touched() {
 	[ ! -e $RAM ]
 	p 1 --kernel /boot/vmlinuz --cpus 4000 -b anon < /dev/null
 	# Linux 6.12 has 4096.
-	says 'KVM_CREATE_VCPU /dev/kvm: E2BIG (7): --cpus is more than KVM_CAP_MAX_VCPUS' ||
+	says 'KVM_CREATE_VCPU /dev/kvm: E2BIG (7): more than KVM_CAP_MAX_VCPUS' ||
 		says 'KVM_CREATE_VCPU /dev/kvm: EMFILE (24): raise ulimit -n'
 	p 2 --initrd /boot/initrd
 	says '--initrd: without --kernel'
