@@ -147,3 +147,35 @@ fn a_command_s_output_error_and_status_come_through_unchanged() {
     assert_eq!(output.stderr, b"oops\n");
     assert_eq!(output.status.code(), Some(7));
 }
+
+/// Linux in the machine: its shell takes keys, Ctrl-C too, and afterwards the terminal is what it was, also where the user leaves
+/// or a signal ends the program.
+#[test]
+fn a_kernel_has_the_terminal_and_gives_it_back() {
+    let boot = "RunBiscuitOS.sh --kernel /boot/vmlinuz --initrd /boot/initrd --cpus 2 --append 'console=ttyS0 quiet'";
+    let look = "stty -a > /tmp/now; cmp /tmp/before /tmp/now && echo restored";
+    let cmd = format!(
+        "stty -a > /tmp/before; {boot}; echo status $?; {look}; {boot}; echo left $?; {look}; \
+         (sleep 2; killall -QUIT BiscuitOS_app) & {boot}; echo killed $?; {look}"
+    );
+    let mut session = Session::start(bed().env("CMD", cmd));
+    session.expect("2 CPUs");
+    session.expect("/ # ");
+    session.type_keys(b"echo g'o'; cat\r");
+    session.expect("\ngo");
+    thread::sleep(Duration::from_secs(1));
+    session.type_keys(b"\x03");
+    session.expect("/ # ");
+    session.type_keys(b"echo $((6 * 7)) it is\r");
+    session.expect("42 it is");
+    session.type_keys(b"exit\r");
+    session.expect("status 0");
+    session.expect("restored");
+    session.expect("/ # ");
+    session.type_keys(b"\x01x");
+    session.expect("left 0");
+    session.expect("restored");
+    session.expect("killed 131");
+    session.expect("restored");
+    assert!(session.child.wait().unwrap().success());
+}

@@ -153,11 +153,14 @@ fn install_puts_all_files_where_biscuitos_looks_and_needs_no_cargo() {
     assert!(to.join("firmware/_BiscuitOS-VM.iso").is_file());
     assert!(to.join("firmware/touch.bin").is_file());
     assert!(to.join("firmware/broken/triple.bin").is_file());
+    assert!(to.join("firmware/kernel/exit.elf").is_file());
     let script = fs::read_to_string(to.join("RunBiscuitOS.sh")).unwrap();
     assert!(script.starts_with("#!/bin/ash\n"), "{script}");
     assert!(script.contains(&format!("\nPROGRAM={TARGETA}\n")), "{script}");
-    let guests =
-        files(&built().join("target/guest")).iter().filter(|f| f.ends_with(".bin")).count();
+    let guests = files(&built().join("target/guest"))
+        .iter()
+        .filter(|f| f.ends_with(".bin") || f.ends_with(".elf"))
+        .count();
     assert_eq!(files(&to).len(), 2 + guests, "the first guest is _BiscuitOS-VM.iso");
 }
 
