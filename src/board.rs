@@ -198,10 +198,10 @@ fn attend(shared: &Lock<Machine>) -> Result<Option<End>, Error> {
         if waits && let Err(errno) = shared.lock().flush() {
             return without_output(errno).map(Some);
         }
-        if fds[0].revents != 0 {
-            if let Some(wake) = &shared.lock().wake {
-                wake.count();
-            }
+        if fds[0].revents != 0
+            && let Some(wake) = &shared.lock().wake
+        {
+            wake.count();
         }
         if fds[1].revents != 0 {
             let mut bytes = [0; 16];

@@ -76,6 +76,8 @@ pub struct Options<'a> {
     pub set: [&'a [u8]; 8],
 }
 
+// Each use is a value of its own: what the Cell holds is not shared.
+#[allow(clippy::declare_interior_mutable_const)]
 impl Options<'static> {
     /// KOB-2M.
     pub const DEFAULT: Options<'static> = Options {

@@ -158,7 +158,7 @@ fn cmos(index: u8) -> u8 {
         13 => return 0x80,
         _ => return 0,
     };
-    ((value / 10) << 4 | value % 10) as u8
+    (((value / 10) << 4) | (value % 10)) as u8
 }
 
 /// Year, month and day of so many days after the first of 1970; a year begins with March here, so that the odd day is its
