@@ -48,7 +48,7 @@ CLEAN_ENV := env -u CC -u CPP -u CXX -u CFLAGS -u CXXFLAGS -u CPPFLAGS -u LDFLAG
 
 # What is being made is told on standard error: `make run CMD=...` prints what the command prints.
 
-# Static PIE with full RELRO is the target's default. The rest is for size: one read-only segment, no
+# Static PIE is the target's default. The rest is for size: one read-only segment, no
 # unwinding tables, relative relocations packed, no section headers, and none of the C library's start: src/start.rs is the entry.
 # rust-lld comes with rustc.
 LINK := -C linker=rust-lld -C linker-flavor=ld.lld $(foreach flag,--no-rosegment --build-id=none \

@@ -31,7 +31,7 @@
 //!
 //! `unsafe` stands where the kernel or the guest is met ([`syscall`], [`fd`], [`signal`], [`terminal`], [`thread`], [`memory`], [`vm`],
 //! [`vcpu`], [`kvm`]), where a structure is seen as numbers ([`x86`], [`boot::mode`]), and where texts take their
-//! words and numbers ([`words`], [`text`]).
+//! words and numbers ([`words`], [`text`]); and in what unpacks the program ([`inflate`]).
 
 #![cfg_attr(not(test), no_std)]
 
