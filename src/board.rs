@@ -117,7 +117,6 @@ pub fn run<'m>(
 
     signal::install_all(options.wants(STATS));
     let terminal = has_kernel.then(Terminal::take);
-    signal::stop_all(false);
     // SAFETY: each once; `stop` waits for all, below, before any of this goes.
     let started = signal::alone(|| {
         runners.iter().try_for_each(|runner| unsafe {
@@ -161,6 +160,8 @@ fn stop(runners: &[Runner]) {
     for runner in runners {
         runner.thread.join();
     }
+    // From here on, what is left to be written waits for its reader again.
+    signal::stop_all(false);
 }
 
 /// How long the serial port's output may gather, in nanoseconds: a moment for a reader, and for a guest time to say more.

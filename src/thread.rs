@@ -150,11 +150,6 @@ impl<T> Lock<T> {
             futex(self.state.as_ptr(), libc::FUTEX_WAIT, WANTED);
         }
     }
-
-    /// The value, now that nobody else can use it.
-    pub fn into_inner(self) -> T {
-        self.value.into_inner()
-    }
 }
 
 /// A lock that is held.
