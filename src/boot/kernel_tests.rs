@@ -5,20 +5,10 @@ use crate::boot::files::Initrd;
 use crate::boot::multiboot;
 use crate::cli::Options;
 
-const RAM: u64 = 256 << 20;
-
-fn read(file: &[u8]) -> impl FnMut(u64, &mut [u8]) -> bool {
-    |offset, bytes| {
-        let from = usize::try_from(offset).ok().and_then(|offset| file.get(offset..));
-        match from.and_then(|from| from.get(..bytes.len())) {
-            Some(from) => {
-                bytes.copy_from_slice(from);
-                true
-            }
-            None => false,
-        }
-    }
-}
+/// The fuzz targets' too.
+#[path = "../../tests/fuzz/fuzz_targets/obey.rs"]
+mod obey;
+use obey::{RAM, obey, read};
 
 fn plan_of(file: &[u8], ram: u64) -> Result<Plan, Refused> {
     let mut planned = Plan::default();
@@ -268,31 +258,6 @@ fn multiboot_s_page_tells_it_all_and_a_line_that_is_too_long_by_how_much() {
     assert_eq!(write(&vec![b'x'; 4096 - used + 3]), Err(Refused(What::CommandLine, 3)));
 }
 
-/// What every plan must keep, whatever the file: that is all that protects RAM from it.
-pub(crate) fn obey(file: &[u8], ram: u64) {
-    let Ok(plan) = plan_of(file, ram) else { return };
-    let mut parts: Vec<(u64, u64)> = vec![];
-    for piece in plan.pieces() {
-        assert!(piece.from + piece.size <= file.len() as u64, "{piece:x?}");
-        let end = piece.to + piece.room.max(piece.size);
-        assert!(end <= ram - TABLES && piece.to >= 0x6000, "{piece:x?}");
-        assert!(end <= LOW_END || piece.to >= MIB, "{piece:x?}");
-        assert!(parts.iter().all(|&(from, to)| end <= from || to <= piece.to), "{piece:x?}");
-        parts.push((piece.to, end));
-    }
-    if plan.protocol != Protocol::Flat {
-        let inside = |&(from, to): &(u64, u64)| (from..to).contains(&plan.entry);
-        assert!(parts.iter().any(inside));
-    }
-    for total in [1, 4096, 70_001, ram, u64::MAX] {
-        if let Ok(first) = plan.place(total) {
-            assert!(
-                first + total <= plan.initrd_limit && first >= plan.end && first % PAGE_SIZE == 0
-            );
-        }
-    }
-}
-
 #[test]
 fn no_file_however_broken_leads_outside_of_itself_or_of_ram() {
     let mut seed = 0x4b4f_4232_u64;
@@ -333,7 +298,7 @@ fn no_file_however_broken_leads_outside_of_itself_or_of_ram() {
             file.truncate(random(file.len() as u64) as usize);
         }
         planned += u32::from(plan_of(&file, RAM).is_ok_and(|plan| plan.protocol != Protocol::Flat));
-        obey(&file, RAM);
+        obey(&file);
     }
     assert!(
         planned > 500,

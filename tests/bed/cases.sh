@@ -888,6 +888,17 @@ a_reset_starts_the_guest_anew_where_that_is_asked_for() {
 	kill $pid
 	ended 143
 }
+the_last_words_wait_for_a_slow_reader() {
+	huge
+	# A pipe holds 64 KiB.
+	{
+		head -c 65536 /dev/zero
+		timeout 20 $P --kernel $F/kernel/memory.elf < /dev/null 2> err || echo $? > status
+	} | { sleep 2; tail -c +65537 > out; }
+	is "$(cat status)" 1
+	prints 'as memory\n'
+	silent
+}
 ctrl_a_x_leaves_and_twice_is_one() {
 	huge
 	{ printf 'a\001\001b'; sleep 1; printf '\001x'; } | timeout 20 $P --kernel $F/kernel/serial.elf > out 2> err

@@ -2,36 +2,47 @@
 //! run by `make test`: src/boot/kernel_tests.rs.
 
 use kob_2m::boot::kernel::{Plan, Protocol, plan};
-use kob_2m::layout::{LOW_END, MIB, TABLES};
+use kob_2m::layout::{LOW_END, MIB, PAGE_SIZE, TABLES};
 
-const RAM: u64 = 256 << 20;
+pub const RAM: u64 = 256 << 20;
+
+/// A file that is in memory.
+pub fn read(file: &[u8]) -> impl FnMut(u64, &mut [u8]) -> bool {
+    |offset, bytes| {
+        let from = usize::try_from(offset).ok().and_then(|offset| file.get(offset..));
+        match from.and_then(|from| from.get(..bytes.len())) {
+            Some(from) => {
+                bytes.copy_from_slice(from);
+                true
+            }
+            None => false,
+        }
+    }
+}
 
 pub fn obey(file: &[u8]) {
-    let mut read = |offset: u64, bytes: &mut [u8]| {
-        let from = usize::try_from(offset).ok().and_then(|offset| file.get(offset..));
-        from.and_then(|from| from.get(..bytes.len())).is_some_and(|from| {
-            bytes.copy_from_slice(from);
-            true
-        })
-    };
     let mut planned = Plan::default();
-    if plan(&mut planned, file.len() as u64, &mut read, RAM).is_err() {
+    if plan(&mut planned, file.len() as u64, &mut read(file), RAM).is_err() {
         return;
     }
     let mut parts: Vec<(u64, u64)> = vec![];
     for piece in planned.pieces() {
-        assert!(piece.from + piece.size <= file.len() as u64);
+        assert!(piece.from + piece.size <= file.len() as u64, "{piece:x?}");
         let end = piece.to + piece.room.max(piece.size);
-        assert!(piece.to >= 0x6000 && end <= RAM - TABLES && (end <= LOW_END || piece.to >= MIB));
-        assert!(parts.iter().all(|&(from, to)| end <= from || to <= piece.to));
+        assert!(
+            piece.to >= 0x6000 && end <= RAM - TABLES && (end <= LOW_END || piece.to >= MIB),
+            "{piece:x?}"
+        );
+        assert!(parts.iter().all(|&(from, to)| end <= from || to <= piece.to), "{piece:x?}");
         parts.push((piece.to, end));
     }
     if planned.protocol != Protocol::Flat {
         assert!(parts.iter().any(|&(from, to)| (from..to).contains(&planned.entry)));
     }
-    for total in [1, 4096, RAM, u64::MAX] {
+    for total in [1, 4096, 70_001, RAM, u64::MAX] {
         if let Ok(first) = planned.place(total) {
             assert!(first >= planned.end && first + total <= planned.initrd_limit);
+            assert!(first % PAGE_SIZE == 0);
         }
     }
 }
