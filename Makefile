@@ -71,7 +71,7 @@ all: $(TARGETA) $(IMAGE) $(BINS)
 $(PROGRAM): Cargo.toml Cargo.lock $(shell find src pack -type f) Makefile
 	@$(CLEAN_ENV) sh biscuitos/need musl cc as ld readelf zopfli
 	@echo "cargo build --release --target x86_64-unknown-linux-musl" >&2
-	@$(call build,-Tsrc/omit.ld) --release --bin BiscuitOS_app
+	@$(call build,-Tsrc/program.ld) --release --bin BiscuitOS_app
 	@mkdir -p target/packed
 	@$(CLEAN_ENV) cargo run --quiet --locked --features pack --bin pack $(PLAIN) target/packed
 	@KOB_PLAIN="$(CURDIR)/target/packed/plain.rs" $(call build,-Tsrc/packed.ld -zrodynamic -znorelro) --release --bin packed

@@ -12,8 +12,8 @@ const E_PHOFF: usize = 32;
 const E_PHNUM: usize = 56;
 const PHENTSIZE: usize = 56;
 const PT_LOAD: u64 = 1;
-const PF_W: u64 = 2;
-const PAGE: u64 = 4096;
+const PF_X: u64 = 1;
+const PAGE: usize = 4096;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let [_, program, directory] = &env::args().collect::<Vec<_>>()[..] else {
@@ -24,33 +24,34 @@ fn main() -> Result<(), Box<dyn Error>> {
         file[at..at + size].iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte))
     };
 
-    // The image as the kernel would map it, and the pages at its start that are not written.
-    let (mut image, mut size, mut code) = (Vec::new(), 0, 0);
+    // The program as the kernel would map it, and its three parts: what is read and executed, what is written, and what is executed
+    // later. Where there is nothing in the file, there are zeros.
+    let (mut image, mut parts) = (Vec::new(), Vec::new());
     for index in 0..word(E_PHNUM, 2) as usize {
         let header = word(E_PHOFF, 8) as usize + index * PHENTSIZE;
-        let [offset, address, _, filed, all] = [8, 16, 24, 32, 40].map(|at| word(header + at, 8));
-        if word(header, 4) != PT_LOAD {
-            continue;
+        let [offset, address, _, filed] = [8, 16, 24, 32].map(|at| word(header + at, 8) as usize);
+        if word(header, 4) == PT_LOAD && filed != 0 {
+            image.resize(address, 0);
+            image.extend(&file[offset..][..filed]);
+            parts.push((word(header + 4, 4) & PF_X != 0, address..image.len()));
         }
-        if word(header + 4, 4) & PF_W == 0 {
-            assert_eq!(address, code, "what is read only comes first, from 0");
-            code = (address + all).next_multiple_of(PAGE);
-        } else {
-            assert!(address >= code, "what is written begins on a page of its own");
-        }
-        image.resize(address as usize, 0);
-        image.extend(&file[offset as usize..][..filed as usize]);
-        size = (address + all).next_multiple_of(PAGE);
     }
-    image.resize(image.len().max(code as usize), 0);
+    let [(true, text), (false, data), (true, cold)] = &parts[..] else {
+        return Err(format!("segments that packed.rs does not expect: {parts:x?}").into());
+    };
+    let page = cold.start / PAGE * PAGE;
+    assert!(text.start == 0 && data.start / PAGE > text.end / PAGE && page >= data.end);
     // The headers have told what they have to tell.
     let headers = word(E_PHOFF, 8) as usize + word(E_PHNUM, 2) as usize * PHENTSIZE;
     image[..headers].fill(0);
+    let whole = image.clone();
+    move_targets(&mut image, text.clone(), true);
+    move_targets(&mut image, page..cold.end, true);
+    let parts = [text, data, cold].map(|part| &image[part.clone()]).concat();
+    let hot = text.len() + data.len();
 
-    let mut moved = image.clone();
-    move_targets(&mut moved[..code as usize], true);
     let path = directory.join("image");
-    fs::write(&path, &moved)?;
+    fs::write(&path, &parts)?;
     let packed = Command::new("zopfli").args(["--deflate", "--i60", "-c"]).arg(&path).output()?;
     if !packed.status.success() {
         return Err("zopfli failed".into());
@@ -59,20 +60,36 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // Behind it, what is read and not used: in the program, its code.
     let packed = [&packed.stdout[..], &[0; 8]].concat();
-    let mut again = vec![0; size as usize];
     let mut tables = Box::new([[0; 1 << 15]; 2]);
-    // SAFETY: zopfli stores nothing but what can't be packed, and that is not a program.
-    let end = unsafe { inflate(packed.as_ptr(), again.as_mut_ptr(), &mut tables) };
-    move_targets(&mut again[..code as usize], false);
-    assert_eq!(end, again.as_mut_ptr().wrapping_add(image.len()));
-    assert!(again.starts_with(&image), "what was packed is not what comes out");
+    for until in [hot, parts.len()] {
+        let mut again = vec![0; parts.len()];
+        let to = again.as_mut_ptr();
+        // SAFETY: zopfli stores nothing but what can't be packed, and that is not a program.
+        let end = unsafe { inflate(packed.as_ptr(), to, &mut tables, to.wrapping_add(until)) };
+        assert!(end.addr() - to.addr() < until + PAGE, "too much at once");
+        assert!(again[..until] == parts[..until], "what was packed is not what comes out");
+    }
+    for code in [text.clone(), page..cold.end] {
+        move_targets(&mut image, code, false);
+    }
+    for part in [text, data, cold] {
+        assert!(image[part.clone()] == whole[part.clone()], "what was moved does not come back");
+    }
 
-    let shape = format!(
-        "pub const SIZE: usize = {size};\npub const CODE: usize = {code};\n\
-         pub const ENTRY: usize = {};\npub static IMAGE: [u8; {}] = *include_bytes!(\"packed\");\n",
-        word(E_ENTRY, 8),
+    let shape = [
+        ("TEXT", text.end),
+        ("DATA", data.start),
+        ("HOT", hot),
+        ("COLD", cold.start),
+        ("END", cold.end),
+        ("ENTRY", word(E_ENTRY, 8) as usize),
+    ]
+    .map(|(name, value)| format!("pub const {name}: usize = {value};\n"))
+    .concat();
+    let image = format!(
+        "pub static IMAGE: [u8; {}] = *include_bytes!(\"packed\");\n",
         packed.len() - 8
     );
-    fs::write(directory.join("plain.rs"), shape)?;
+    fs::write(directory.join("plain.rs"), shape + &image)?;
     Ok(())
 }

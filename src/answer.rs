@@ -160,12 +160,12 @@ impl<'m> Devices<'m> {
     /// Answers an access to a port: an item of 1, 2 or 4 bytes.
     #[inline(never)]
     fn port(&mut self, write: bool, port: u16, item: &mut [u8]) -> Result<Next, Errno> {
-        let value = x86::number(item) as u32;
+        let value = |item: &[u8]| x86::number(item) as u32;
         let mut next = Next::Enter;
         self.reply = match port {
             layout::CONSOLE_PORT if write => {
                 // x86 is little-endian: the first byte of an item is its low one.
-                self.console.put(value as u8)?;
+                self.console.put(item.first().copied().unwrap_or_default())?;
                 Reply::Console
             }
             SCRATCH_PORT..SCRATCH_PORT_END | SCRATCH_BYTES..SCRATCH_BYTES_END => {
@@ -173,7 +173,7 @@ impl<'m> Devices<'m> {
                 Reply::Scratch
             }
             layout::DOORBELL_PORT if write => {
-                next = Next::Ring(value);
+                next = Next::Ring(value(item));
                 Reply::Doorbell
             }
             layout::DOORBELL_PORT => {
@@ -185,7 +185,7 @@ impl<'m> Devices<'m> {
                 Reply::Counter
             }
             layout::TEST_EXIT if write => {
-                next = Next::Exit((value << 1 | 1) as u8);
+                next = Next::Exit((value(item) << 1 | 1) as u8);
                 Reply::End
             }
             _ => {

@@ -146,8 +146,22 @@ impl Fd {
         self.0
     }
 
-    /// ioctl(2): every KVM request of the program is made here, and an error knows which one it was.
-    /// EINTR only from `KVM_RUN`, or where a stopping signal has come.
+    /// `KVM_RUN`, of a vCPU's descriptor: made as often as the guest exits, so that who watches calls is told of a failure
+    /// alone. EINTR where a signal came.
+    ///
+    /// # Safety
+    /// As for [`Fd::ioctl`]: nothing else uses the run page during the call.
+    #[inline]
+    pub unsafe fn run(&self) -> Result<(), Error> {
+        // SAFETY: the caller's promise.
+        match unsafe { syscall!(libc::SYS_ioctl, self.0, KVM_RUN, 0usize) } {
+            Ok(_) => Ok(()),
+            failed => told(Call::ioctl(KVM_RUN), self.0, &Argument::None, failed).map(drop),
+        }
+    }
+
+    /// ioctl(2): every other KVM request of the program is made here, and an error knows which one it was.
+    /// EINTR only where a stopping signal has come.
     ///
     /// # Safety
     /// `argument` is what `request` takes, and nothing else uses it during the call. Where the request
@@ -160,8 +174,7 @@ impl Fd {
             match told(Call::ioctl(request), self.0, &argument, result) {
                 Ok(result) => return Ok(result as c_int),
                 // KVM_CREATE_VM, say, cut short by a debugger's stop.
-                Err(Error { errno: Errno(libc::EINTR), .. })
-                    if request != KVM_RUN && signal::caught().is_none() => {}
+                Err(Error { errno: Errno(libc::EINTR), .. }) if signal::caught().is_none() => {}
                 Err(error) => return Err(error),
             }
         }

@@ -1,19 +1,22 @@
 //! Deflated bytes made whole: RFC 1951. What is inflated is a part of this program, so that its length is
 //! known and nothing in it can be wrong: `pack/main.rs` makes it, and inflates it once to see.
 
+use core::ops::Range;
+
 /// An entry for each value that the next bits can have: bits 3:0 are the length of the code, bit 7 says that the symbol is 256
 /// or more, and bits 15:8 are its low byte.
 pub type Table = [u16; 1 << 15];
 
-/// Inflates `from` to `to`, and gives the place behind the last byte. In assembly, as it runs at each start before anything
+/// Inflates `from` to `to`, until there is nothing more or `until` has been reached, and gives the place behind the last byte:
+/// that can lie some hundred bytes behind `until`. In assembly, as it runs at each start before anything
 /// else, and is no part of what it unpacks: what the compiler makes of it is twice as large, and slower.
 ///
 /// # Safety
 /// `from` is a whole stream, in which nothing is stored (kind 0), with eight bytes behind it; there is room at `to`.
 #[unsafe(naked)]
-pub unsafe extern "C" fn inflate(from: *const u8, to: *mut u8, tables: &mut [Table; 2]) -> *mut u8 {
+pub unsafe extern "C" fn inflate(from: *const u8, to: *mut u8, tables: &mut [Table; 2], until: *mut u8) -> *mut u8 {
     core::arch::naked_asm!(
-        // RSI: the stream; EBX: how many of its bits have been taken; RDI: where the next byte goes.
+        // RSI: the stream; RDX: its next bits, and a 1 above them; RDI: where the next byte goes.
         // RBP: the tables, of literals and of distances; R14D, R15D: masks as long as their longest codes.
         // R12: room for the lengths of all codes; R13D: whether this block is the last.
         "push rbx",
@@ -24,9 +27,11 @@ pub unsafe extern "C" fn inflate(from: *const u8, to: *mut u8, tables: &mut [Tab
         "push r15",
         "sub rsp, 320",
         "mov r12, rsp",
+        "push rcx",
         "xchg rdi, rsi",
         "mov rbp, rdx",
-        "xor ebx, ebx",
+        "push 1",
+        "pop rdx",
         // A block: 3.2.3. Bit 0 says whether it is the last, the next two are its kind.
         "20: push 1",
         "pop rcx",
@@ -83,25 +88,25 @@ pub unsafe extern "C" fn inflate(from: *const u8, to: *mut u8, tables: &mut [Tab
         "mov r10, r12",
         "push 19",
         "pop rcx",
-        "mov rdx, rbp",
+        "mov rbx, rbp",
         "call 90f",
         "xchg r15d, eax",
         "mov rdi, r12",
         "lea r10, [r8 + r9]",
         "add r10, r12",
         // Up to 15 is a length; 16 repeats the last one 3 times and more; 17 and 18 repeat 0, 3 and 11 times and more.
-        "32: xor ecx, ecx",
-        "call 80f",
-        "and edx, r15d",
-        "movzx eax, word ptr [rbp + rdx * 2]",
-        "movzx ecx, al",
-        "add ebx, ecx",
-        "movzx eax, ah",
+        "32: call 70f",
+        "mov eax, edx",
+        "and eax, r15d",
+        "movzx ecx, word ptr [rbp + rax * 2]",
+        "shr rdx, cl",
+        "movzx eax, ch",
         "push 1",
         "pop r11",
         "cmp al, 16",
         "jb 34f",
-        "mov cl, 2",
+        "push 2",
+        "pop rcx",
         "mov r11b, 3",
         "je 33f",
         "inc ecx",
@@ -122,84 +127,84 @@ pub unsafe extern "C" fn inflate(from: *const u8, to: *mut u8, tables: &mut [Tab
         // The tables of both kinds of codes.
         "40: mov ecx, r8d",
         "mov r10, r12",
-        "mov rdx, rbp",
+        "mov rbx, rbp",
         "call 90f",
         "push rax",
         "mov ecx, r9d",
         "lea r10, [r12 + r8]",
-        "lea rdx, [rbp + 0x10000]",
+        "lea rbx, [rbp + 0x10000]",
         "call 90f",
         "mov r15d, eax",
         "pop r14",
         "pop rdi",
-        // 57 bits of the stream in RDX, a code, and its symbol: a byte, or more.
-        "50: mov eax, ebx",
-        "mov ecx, ebx",
-        "shr eax, 3",
-        "and ecx, 7",
-        "mov rdx, [rsi + rax]",
-        "shr rdx, cl",
-        "mov eax, edx",
+        // At least 32 bits: R10; and a code, and its symbol: a byte, or more.
+        "push 1",
+        "pop r10",
+        "shl r10, 32",
+        "jmp 52f",
+        "50: call 71f",
+        "51: mov eax, edx",
         "and eax, r14d",
-        "movzx eax, word ptr [rbp + rax * 2]",
-        "test al, al",
-        "js 51f",
-        "movzx ecx, al",
-        "add ebx, ecx",
-        "mov [rdi], ah",
+        "movzx ecx, word ptr [rbp + rax * 2]",
+        "shr rdx, cl",
+        "test cl, cl",
+        "js 53f",
+        "mov [rdi], ch",
         "inc rdi",
+        "52: cmp rdx, r10",
+        "jae 51b",
         "jmp 50b",
-        // 3.2.5, less 256: 0 ends the block; 1 to 8 are the lengths 3 to 10; then each four have one more bit; 29 is 258.
-        "51: mov ecx, eax",
-        "and ecx, 15",
-        "call 82f",
-        "movzx eax, ah",
-        "test eax, eax",
-        "jz 60f",
-        "cmp eax, 9",
-        "lea r9d, [rax + 2]",
-        "jb 52f",
-        "cmp eax, 29",
+        // 3.2.5: 256 ends the block; the next 8 are the lengths 3 to 10; then each four have one more bit; the 29th is 258.
+        "53: movzx eax, ch",
+        "dec eax",
+        "js 60f",
+        "lea r9d, [rax + 3]",
+        "cmp al, 8",
+        "jb 54f",
         "mov r9d, 258",
-        "je 52f",
-        "lea ecx, [rax - 5]",
+        "cmp al, 28",
+        "je 54f",
+        "mov ecx, eax",
         "shr ecx, 2",
-        "lea r9d, [rax - 9]",
-        "and r9d, 3",
-        "add r9d, 4",
+        "dec ecx",
+        "and eax, 3",
+        "lea r9d, [rax + 4]",
         "shl r9d, cl",
         "call 82f",
-        "lea r9d, [r9 + r11 + 3]",
+        "lea r9d, [r9 + rax + 3]",
         // 0 to 3 are the distances 1 to 4; then each two have one more bit.
-        "52: mov eax, edx",
+        "54: cmp rdx, r10",
+        "jae 55f",
+        "call 71f",
+        "55: mov eax, edx",
         "and eax, r15d",
-        "movzx eax, word ptr [rbp + rax * 2 + 0x10000]",
-        "mov ecx, eax",
-        "and ecx, 15",
-        "call 82f",
-        "movzx eax, ah",
+        "movzx ecx, word ptr [rbp + rax * 2 + 0x10000]",
+        "shr rdx, cl",
+        "movzx eax, ch",
+        "cmp al, 4",
+        "jb 56f",
         "mov ecx, eax",
         "shr ecx, 1",
         "dec ecx",
-        "jle 53f",
         "and eax, 1",
-        "add eax, 2",
-        "shl eax, cl",
+        "lea r8d, [rax + 2]",
+        "shl r8d, cl",
         "call 82f",
-        "add eax, r11d",
+        "add eax, r8d",
         // Byte by byte: what is copied may begin within what the copy makes.
-        "53: inc eax",
-        "push rsi",
-        "mov rsi, rdi",
-        "sub rsi, rax",
+        "56: not rax",
+        "add rax, rdi",
+        "xchg rax, rsi",
         "mov ecx, r9d",
         "rep movsb",
-        "pop rsi",
-        "jmp 50b",
+        "xchg rax, rsi",
+        "cmp rdi, [rsp]",
+        "jb 52b",
+        "jmp 61f",
         "60: test r13d, r13d",
         "jz 20b",
-        "xchg rax, rdi",
-        "add rsp, 320",
+        "61: xchg rax, rdi",
+        "add rsp, 328",
         "pop r15",
         "pop r14",
         "pop r13",
@@ -207,30 +212,28 @@ pub unsafe extern "C" fn inflate(from: *const u8, to: *mut u8, tables: &mut [Tab
         "pop rbp",
         "pop rbx",
         "ret",
-        // EAX: the next ECX bits, which are taken. RDX holds what is behind them, all the same from where they began.
-        "80: mov eax, ebx",
-        "shr eax, 3",
-        "mov rdx, [rsi + rax]",
-        "push rcx",
-        "mov ecx, ebx",
-        "and ecx, 7",
-        "shr rdx, cl",
+        // Sees to it that RDX has at least 32 bits.
+        "70: mov rax, rdx",
+        "shr rax, 32",
+        "jnz 72f",
+        "71: lodsd",
+        "bsr ecx, edx",
+        "btr edx, ecx",
+        "bts rax, 32",
+        "shl rax, cl",
+        "or rdx, rax",
+        "72: ret",
+        // EAX: the next ECX bits, which are taken; from 82 on, where there are as many.
+        "80: push rcx",
+        "call 70b",
         "pop rcx",
-        "add ebx, ecx",
-        "xor eax, eax",
+        "82: xor eax, eax",
         "bts eax, ecx",
         "dec eax",
         "and eax, edx",
-        "ret",
-        // R11D: the next ECX bits of RDX, which are taken from there too.
-        "82: xor r11d, r11d",
-        "bts r11d, ecx",
-        "dec r11d",
-        "and r11d, edx",
         "shr rdx, cl",
-        "add ebx, ecx",
         "ret",
-        // Fills the table at RDX from the ECX lengths at R10; EAX: a mask of the longest. 3.2.2: among codes of one length those of
+        // Fills the table at RBX from the ECX lengths at R10; EAX: a mask of the longest. 3.2.2: among codes of one length those of
         // lower symbols come first, behind all that are shorter.
         "90: mov r11d, ecx",
         "lea rdi, [r10 + rcx]",
@@ -249,10 +252,10 @@ pub unsafe extern "C" fn inflate(from: *const u8, to: *mut u8, tables: &mut [Tab
         // With one bit more, shorter codes are followed by 0 or by 1: the table a second time behind itself.
         "push rcx",
         "push rsi",
-        "mov rsi, rdx",
+        "mov rsi, rbx",
         "xor eax, eax",
         "bts eax, ecx",
-        "lea rdi, [rdx + rax * 2]",
+        "lea rdi, [rbx + rax * 2]",
         "xchg ecx, eax",
         "rep movsw",
         "pop rsi",
@@ -268,7 +271,7 @@ pub unsafe extern "C" fn inflate(from: *const u8, to: *mut u8, tables: &mut [Tab
         "mov ah, cl",
         "shl ch, 7",
         "or al, ch",
-        "mov [rdx + r14 * 2], ax",
+        "mov [rbx + r14 * 2], ax",
         "pop rcx",
         "pop rax",
         // The next code of this length, in this order of the bits.
@@ -296,12 +299,13 @@ pub unsafe extern "C" fn inflate(from: *const u8, to: *mut u8, tables: &mut [Tab
 const OPERATIONS: [u8; 2] = [0xe8, 0x8d];
 
 /// In machine code these name their target by the distance to it. With the place of the target in its stead, those of one
-/// function or text are the same bytes wherever they stand, and pack better. `toward` makes places of distances, else back, which is
-/// what `packed.rs` does too.
-pub fn move_targets(code: &mut [u8], toward: bool) {
+/// function or text are the same bytes wherever they stand, and pack better. `toward` makes places in the image of the distances in
+/// its `code`, else back, which is what `packed.rs` does too.
+pub fn move_targets(image: &mut [u8], code: Range<usize>, toward: bool) {
+    let (start, code) = (code.start, &mut image[..code.end]);
     let [first, second] = OPERATIONS;
     for operation in if toward { [first, second] } else { [second, first] } {
-        let mut at = 0;
+        let mut at = start;
         while let Some(found) = code[at..].iter().position(|&byte| byte == operation) {
             at += found + 1;
             if code.len() - at < 5 {
@@ -369,11 +373,21 @@ mod tests {
             let packed = deflated(&bytes);
             let mut out = vec![0; bytes.len()];
             let mut tables = vec![[0; 1 << 15]; 2];
-            // SAFETY: gzip's, with its eight bytes behind, and as much room as it was.
-            let end = unsafe {
-                inflate(packed.as_ptr(), out.as_mut_ptr(), tables.first_chunk_mut().unwrap())
+            let mut inflate = |out: &mut [u8], until| {
+                let to = out.as_mut_ptr();
+                // SAFETY: gzip's, with its eight bytes behind, and as much room as it was.
+                let end = unsafe {
+                    let until = to.wrapping_add(until);
+                    inflate(packed.as_ptr(), to, tables.first_chunk_mut().unwrap(), until)
+                };
+                end.addr() - to.addr()
             };
-            assert_eq!(end.cast_const(), out.as_ptr_range().end);
+            let mut part = vec![0; bytes.len()];
+            let half = inflate(&mut part, bytes.len() / 2);
+            assert!(half >= bytes.len() / 2, "{length}: {half}");
+            assert!(part[..half] == bytes[..half], "{length}");
+            assert!(part[half..].iter().all(|&byte| byte == 0), "{length}");
+            assert_eq!(inflate(&mut out, bytes.len()), bytes.len());
             assert!(out == bytes, "{length}");
         }
     }
@@ -385,10 +399,10 @@ mod tests {
             0x05, 0, 0, 0x8d, 0x0d, 1, 0, 0xe8, 1,
         ];
         let mut moved = code;
-        move_targets(&mut moved, true);
+        move_targets(&mut moved, 1..25, true);
         assert_eq!(moved[..12], [0x90, 0xe8, 6, 0, 0, 0, 0x8d, 0x05, 6, 0, 0, 0]);
         assert_ne!(moved[12..], code[12..]);
-        move_targets(&mut moved, false);
+        move_targets(&mut moved, 1..25, false);
         assert_eq!(moved, code);
     }
 }

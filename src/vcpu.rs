@@ -40,9 +40,9 @@ impl Vcpu<'_> {
     /// `KVM_RUN`: enters the guest and comes back with a reason in the run page. EINTR where a
     /// signal, or `immediate_exit`, stopped it.
     pub fn run(&mut self) -> Result<(), Error> {
-        // SAFETY: takes no argument. The guest touches only what its VM's slots show it, and the
-        // kernel the run page, to which `&mut self` proves that no reference is left.
-        unsafe { self.fd.ioctl(ioctl::KVM_RUN, Argument::None) }.map(drop)
+        // SAFETY: the guest touches only what its VM's slots show it, and the kernel the run page, to which
+        // `&mut self` proves that no reference is left.
+        unsafe { self.fd.run() }
     }
 
     /// What the last [`Vcpu::run`] left.

@@ -37,15 +37,19 @@ impl Console {
         if self.silent {
             return Ok(());
         }
-        self.rest()?;
+        if self.left != 0 {
+            self.rest()?;
+        }
         self.output.put(byte)?;
-        if self.at_once || byte == b'\n' {
-            self.flush()?;
+        match byte {
+            b'\n' => {
+                self.flush()?;
+                self.left = self.left.saturating_add(self.pause);
+                self.rest()
+            }
+            _ if self.at_once => self.flush(),
+            _ => Ok(()),
         }
-        if byte == b'\n' {
-            self.left = self.left.saturating_add(self.pause);
-        }
-        self.rest()
     }
 
     /// Sleeps for what is left of a pause. EINTR as above.

@@ -44,11 +44,10 @@ fn line(time: u64, say: &mut dyn FnMut(&mut Text)) {
     });
 }
 
-/// Shows a call. Those are left out that only look at the vCPU, and a `KVM_RUN` that succeeds, which has an
-/// exit's line instead.
+/// Shows a call. Those are left out that only look at the vCPU.
 fn call(call: Call, fd: c_int, argument: &Argument, result: Result<usize, Errno>) {
     let looks = [ioctl::KVM_GET_REGS, ioctl::KVM_TRANSLATE].map(Call::ioctl);
-    if looks.contains(&call) || call == Call::ioctl(ioctl::KVM_RUN) && result.is_ok() {
+    if looks.contains(&call) {
         return;
     }
     line(time(), &mut |text| {
