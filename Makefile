@@ -49,10 +49,11 @@ CLEAN_ENV := env -u CC -u CPP -u CXX -u CFLAGS -u CXXFLAGS -u CPPFLAGS -u LDFLAG
 # What is being made is told on standard error: `make run CMD=...` prints what the command prints.
 
 # Static PIE is the target's default. The rest is for size: one read-only segment, no
-# unwinding tables, relative relocations packed, no section headers, and none of the C library's start: src/start.rs is the entry.
+# unwinding tables, relative relocations packed, no section headers, functions and data in the order that packs best, and none of
+# the C library's start: src/start.rs is the entry.
 # rust-lld comes with rustc.
 LINK := -C linker=rust-lld -C linker-flavor=ld.lld $(foreach flag,--no-rosegment --build-id=none \
-	--no-eh-frame-hdr --pack-dyn-relocs=relr --icf=all --hash-style=sysv -O2 -znosectionheader \
+	--no-eh-frame-hdr --pack-dyn-relocs=relr --icf=all --hash-style=sysv -O2 -znosectionheader --bp-compression-sort=both \
 	--entry=begin,-C link-arg=$(flag))
 # And of the code: registers are kept across calls of functions that leave them alone, nothing is hoisted
 # or doubled. Each of these makes the packed program smaller, together by 1.5 KB.

@@ -14,21 +14,20 @@
 //! others to stop, waits until they have, and tells how it went.
 
 use crate::answer::Devices;
+use crate::boot::files::Files;
 use crate::cli::{Options, STATS};
 use crate::device::board::Board;
 use crate::error::{Call, Error};
 use crate::fd::{self, Buffer, Fd};
 use crate::kvm::Kvm;
 use crate::layout;
-use crate::machine::{Cpu, Machine, other_vcpu, without_output};
+use crate::machine::{Cpu, Machine, make_cpu, without_output};
 use crate::report::End;
 use crate::signal;
 use crate::sys::cap::KVM_CAP_MAX_VCPUS;
 use crate::sys::ioctl;
-use crate::sys::run::kvm_sync_regs;
 use crate::terminal::{Key, Keys, Terminal};
 use crate::thread::{Lock, Row, Thread};
-use crate::vcpu::Vcpu;
 use crate::vm::Vm;
 use core::cell::UnsafeCell;
 
@@ -90,33 +89,28 @@ extern "C" fn vcpu(runner: *const ()) {
 #[inline(never)]
 pub fn run<'m>(
     mut machine: Machine<'m>,
-    first: Vcpu<'m>,
-    start: &kvm_sync_regs,
     kvm: &Kvm,
-    has_kernel: bool,
+    files: &Files,
 ) -> Result<End, Error> {
-    let mut first = Some(first);
     let options = machine.options;
     enough_cpus(options, kvm)?;
-    set_devices(&mut machine.devices, has_kernel)?;
+    set_devices(&mut machine.devices, files.is_kernel())?;
     machine.wake = Some(Fd::event()?);
     let shared = Lock::new(machine);
     let mut runners = Row::new(options.cpus as usize)?;
     for number in 0..options.cpus {
         let mut machine = shared.lock();
-        let vcpu = match first.take() {
-            Some(vcpu) => vcpu,
-            None => other_vcpu(options, kvm, &machine.vm, number)?,
-        };
-        let cpu = UnsafeCell::new(Cpu::new(number, vcpu, start));
+        let cpu = make_cpu(options, kvm, &machine.vm, number, files, false)?;
+        let cpu = UnsafeCell::new(cpu);
         runners.push(Runner { thread: Thread::none(), shared: &raw const shared, cpu });
         if let Some(runner) = runners.last_mut() {
             machine.watch(runner.cpu.get_mut())?;
         }
     }
 
+    shared.lock().memory.keep();
     signal::install_all(options.wants(STATS));
-    let terminal = has_kernel.then(Terminal::take);
+    let terminal = files.is_kernel().then(Terminal::take);
     // SAFETY: each once; `stop` waits for all, below, before any of this goes.
     let started = signal::alone(|| {
         runners.iter().try_for_each(|runner| unsafe {

@@ -299,8 +299,8 @@ pub unsafe extern "C" fn inflate(from: *const u8, to: *mut u8, tables: &mut [Tab
 const OPERATIONS: [u8; 2] = [0xe8, 0x8d];
 
 /// In machine code these name their target by the distance to it. With the place of the target in its stead, those of one
-/// function or text are the same bytes wherever they stand, and pack better. `toward` makes places in the image of the distances in
-/// its `code`, else back, which is what `packed.rs` does too.
+/// function or text are the same bytes wherever they stand, and pack better; so they do with their zeros first, behind the operation.
+/// `toward` makes places in the image of the distances in its `code`, else back, which is what `packed.rs` does too.
 pub fn move_targets(image: &mut [u8], code: Range<usize>, toward: bool) {
     let (start, code) = (code.start, &mut image[..code.end]);
     let [first, second] = OPERATIONS;
@@ -318,10 +318,11 @@ pub fn move_targets(image: &mut [u8], code: Range<usize>, toward: bool) {
                 at += 1;
             }
             if let Some(operand) = code.get_mut(at..).and_then(|rest| rest.first_chunk_mut()) {
-                let (value, place) = (u32::from_le_bytes(*operand), at as u32);
-                let value =
-                    if toward { value.wrapping_add(place) } else { value.wrapping_sub(place) };
-                *operand = value.to_le_bytes();
+                let place = at as u32;
+                *operand = match toward {
+                    true => u32::from_le_bytes(*operand).wrapping_add(place).to_be_bytes(),
+                    false => u32::from_be_bytes(*operand).wrapping_sub(place).to_le_bytes(),
+                };
             }
             at += 4;
         }
@@ -400,7 +401,7 @@ mod tests {
         ];
         let mut moved = code;
         move_targets(&mut moved, 1..25, true);
-        assert_eq!(moved[..12], [0x90, 0xe8, 6, 0, 0, 0, 0x8d, 0x05, 6, 0, 0, 0]);
+        assert_eq!(moved[..12], [0x90, 0xe8, 0, 0, 0, 6, 0x8d, 0x05, 0, 0, 0, 6]);
         assert_ne!(moved[12..], code[12..]);
         move_targets(&mut moved, 1..25, false);
         assert_eq!(moved, code);

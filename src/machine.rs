@@ -121,54 +121,35 @@ fn live(options: &Options, replay: Option<&mut Replay>) -> Result<End, Error> {
         vm.set_memory(layout::HIGH_SLOT, 0, layout::HIGH, &memory, low, all - low)?;
     }
 
-    // 6. and 7. The vCPUs, and where the first one starts; others wait until it sends for them.
-    let mut start = kvm_sync_regs::default();
-    let vcpu = make_vcpu(options, &kvm, &vm, 0, Some(&files), replay.is_some(), &mut start)?;
-
-    // 8. Go.
-    memory.keep();
-    let has_kernel = files.is_kernel();
-    drop(files);
-    go(options, &kvm, &memory, vm, vcpu, &start, replay, has_kernel)
+    go(options, &kvm, &memory, vm, &files, replay)
 }
 
-/// Makes vCPU `number` as the options ask for it, and leaves the registers with which it starts in `start`.
+/// Makes vCPU `number` as the options ask for it. The first one begins the run; others wait until it sends for them.
 #[inline(never)]
-fn make_vcpu<'m>(
+pub fn make_cpu<'m>(
     options: &Options,
     kvm: &Kvm,
     vm: &Vm<'m>,
     number: u32,
-    files: Option<&Files>,
+    files: &Files,
     silent: bool,
-    start: &mut kvm_sync_regs,
-) -> Result<Vcpu<'m>, Error> {
+) -> Result<Cpu<'m>, Error> {
     // 6. What it shares with us is as large as KVM says. In real mode CPUID is left empty, since such code
     // can do without.
-    let mut vcpu = vm.create_vcpu(number, kvm.vcpu_mmap_size()?)?;
+    let mut cpu = Cpu::new(number, vm.create_vcpu(number, kvm.vcpu_mmap_size()?)?);
     if options.board() {
-        vcpu.set_cpuid(kvm, Some((number, options.cpus)))?;
-        vcpu.set_up(number == 0)?;
+        cpu.vcpu.set_cpuid(kvm, Some((number, options.cpus)))?;
+        cpu.vcpu.set_up(number == 0)?;
     } else if options.mode != Mode::Real {
-        vcpu.set_cpuid(kvm, None)?;
+        cpu.vcpu.set_cpuid(kvm, None)?;
         offer(options, vm, silent);
     }
 
     // 7. The rest of its state is the processor's after reset.
     if number == 0 {
-        set_registers(options, files, &mut vcpu, start)?;
+        set_registers(options, files, &mut cpu)?;
     }
-    Ok(vcpu)
-}
-
-/// A vCPU that waits until the first one sends for it.
-pub fn other_vcpu<'m>(
-    options: &Options,
-    kvm: &Kvm,
-    vm: &Vm<'m>,
-    number: u32,
-) -> Result<Vcpu<'m>, Error> {
-    make_vcpu(options, kvm, vm, number, None, true, &mut kvm_sync_regs::default())
+    Ok(cpu)
 }
 
 /// Whether a VM can be made, and a vCPU in the state that the options ask for.
@@ -178,7 +159,7 @@ pub fn try_vcpu(options: &Options, kvm: &Kvm) -> Result<(), Error> {
         board::interrupts(&vm)?;
     }
     board::enough_cpus(options, kvm)?;
-    make_vcpu(options, kvm, &vm, 0, None, true, &mut kvm_sync_regs::default()).map(drop)
+    make_cpu(options, kvm, &vm, 0, &Files::default(), true).map(drop)
 }
 
 /// What a guest outside real mode may want: that MSRs and hypercalls unknown to KVM come to us.
@@ -194,20 +175,15 @@ fn offer(options: &Options, vm: &Vm, silent: bool) {
     }
 }
 
-/// Sets the registers with which the guest starts, and leaves them in `start`.
+/// Sets the registers with which the guest starts.
 #[inline(never)]
-fn set_registers(
-    options: &Options,
-    files: Option<&Files>,
-    vcpu: &mut Vcpu,
-    start: &mut kvm_sync_regs,
-) -> Result<(), Error> {
-    let kvm_sync_regs { regs, sregs, .. } = start;
+fn set_registers(options: &Options, files: &Files, cpu: &mut Cpu) -> Result<(), Error> {
+    let Cpu { vcpu, before: kvm_sync_regs { regs, sregs, .. }, .. } = cpu;
     vcpu.sregs(sregs)?;
     let reset = *sregs;
-    *regs = match files {
-        Some(files) if files.is_kernel() => files.registers(options, sregs),
-        _ => mode::registers(options.mode, options.entry, options.low_end(), sregs),
+    *regs = match files.is_kernel() {
+        true => files.registers(options, sregs),
+        false => mode::registers(options.mode, options.entry, options.low_end(), sregs),
     };
     for text in options.set {
         // What is wrong with it, the command line has said.
@@ -219,19 +195,17 @@ fn set_registers(
     vcpu.set_regs(regs)
 }
 
-/// Runs a machine that is complete, and tells how it went.
+/// Runs a machine that has RAM, and tells how it went.
 #[inline(never)]
-#[expect(clippy::too_many_arguments, reason = "all that has been made")]
 fn go<'m>(
     options: &'m Options<'m>,
     kvm: &Kvm,
     memory: &'m Memory<'m>,
     vm: Vm<'m>,
-    vcpu: Vcpu<'m>,
-    start: &kvm_sync_regs,
+    files: &Files,
     replay: Option<&'m mut Replay>,
-    has_kernel: bool,
 ) -> Result<End, Error> {
+    let silent = replay.is_some();
     let console = Console::new(libc::STDOUT_FILENO, options.pause);
     let mut machine = Machine {
         options,
@@ -247,15 +221,17 @@ fn go<'m>(
         line: false,
         told: false,
         starving: false,
-        devices: Devices::new(console, options.program, report::note, replay.is_some()),
+        devices: Devices::new(console, options.program, report::note, silent),
         replay,
     };
     if options.board() {
-        return board::run(machine, vcpu, start, kvm, has_kernel);
+        return board::run(machine, kvm, files);
     }
-    let mut cpu = Cpu::new(0, vcpu, start);
+    let mut cpu = make_cpu(options, kvm, &machine.vm, 0, files, silent)?;
     cpu.vcpu.heed_signals();
     machine.watch(&mut cpu)?;
+    // 8. Go.
+    memory.keep();
     let shared = Lock::new(machine);
     let end = cpu.run(&shared);
     shared.lock().finish(end, &mut cpu)
@@ -275,8 +251,9 @@ pub struct Cpu<'m> {
 }
 
 impl<'m> Cpu<'m> {
-    pub fn new(number: u32, vcpu: Vcpu<'m>, start: &kvm_sync_regs) -> Cpu<'m> {
-        Cpu { number, vcpu, death: None, bytes: [0; 8], len: 0, before: *start }
+    fn new(number: u32, vcpu: Vcpu<'m>) -> Cpu<'m> {
+        let before = kvm_sync_regs::default();
+        Cpu { number, vcpu, death: None, bytes: [0; 8], len: 0, before }
     }
 
     /// Enters the guest again and again, until it or a signal or the reader ends the run.
@@ -317,7 +294,7 @@ impl<'m> Cpu<'m> {
 #[repr(C)]
 pub struct Machine<'m> {
     pub options: &'m Options<'m>,
-    memory: &'m Memory<'m>,
+    pub memory: &'m Memory<'m>,
     /// Whether slot 1 is there.
     window: bool,
     /// Whether an instrument wants to see each exit. A run that has none pays for this one look.

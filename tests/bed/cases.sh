@@ -533,8 +533,8 @@ more_memory_than_the_host_has_is_told() {
 }
 each_call_that_fails_is_named_and_gives_all_back() {
 	for call in 1:KVM_GET_API_VERSION 2:KVM_CREATE_VM 3:KVM_SET_TSS_ADDR 4:KVM_SET_IDENTITY_MAP_ADDR \
-		5:KVM_SET_USER_MEMORY_REGION 6:KVM_GET_VCPU_MMAP_SIZE 7:KVM_CREATE_VCPU 8:KVM_GET_SREGS \
-		9:KVM_SET_SREGS 10:KVM_SET_REGS; do
+		5:KVM_SET_USER_MEMORY_REGION 7:KVM_GET_VCPU_MMAP_SIZE 8:KVM_CREATE_VCPU 9:KVM_GET_SREGS \
+		10:KVM_SET_SREGS 11:KVM_SET_REGS; do
 		status=0
 		strace -o /dev/null -e inject=ioctl:error=ENOMEM:when=${call%:*} $P $F/halt.bin > out 2> err || status=$?
 		is $status 1
@@ -543,7 +543,7 @@ each_call_that_fails_is_named_and_gives_all_back() {
 		is "$(free_pages)" 20
 		[ ! -e $RAM ]
 	done
-	# Where the guest has run, its memory stays to be looked at. The eleventh ioctl asks whether
+	# Where the guest has run, its memory stays to be looked at. The sixth ioctl asks whether
 	# standard output is a terminal, the thirteenth is the KVM_RUN after the byte.
 	for call in 12:KVM_RUN 14:KVM_GET_REGS; do
 		status=0
@@ -568,7 +568,7 @@ each_call_that_fails_is_named_and_gives_all_back() {
 	done
 }
 a_run_page_that_is_too_small_is_refused() {
-	strace -o /dev/null -e inject=ioctl:retval=1000:when=6 $P $F/halt.bin > out 2> err && status=0 || status=$?
+	strace -o /dev/null -e inject=ioctl:retval=1000:when=7 $P $F/halt.bin > out 2> err && status=0 || status=$?
 	is $status 1
 	says 'KVM_GET_VCPU_MMAP_SIZE /dev/kvm: ERANGE (34): too small for struct kvm_run'
 }
@@ -576,6 +576,17 @@ another_version_of_the_interface_is_refused() {
 	strace -o /dev/null -e inject=ioctl:retval=13:when=1 $P $F/halt.bin > out 2> err && status=0 || status=$?
 	is $status 1
 	says 'KVM_GET_API_VERSION /dev/kvm: ENOSYS (38): not 12'
+}
+
+# unpacked ARGUMENT...: how often the program has asked for the rest of itself.
+unpacked() { strace -e trace=none $P --pause 0 "$@" 2>&1 > /dev/null | grep -c SIGSEGV || :; }
+a_plain_run_is_unpacked_no_further_than_it_needs() {
+	for guest in halt storm touch; do
+		is "$(unpacked $F/$guest.bin)" 0
+		is "$(unpacked --base 2M --load 2M $F/$guest.bin)" 0
+	done
+	is "$(unpacked --stats $F/halt.bin)" 1
+	is "$(unpacked none)" 1
 }
 
 # ---- the instruments
@@ -606,7 +617,7 @@ statistics_come_at_any_time_that_sigusr1_asks_for_them() {
 first() {
 	request=$1
 	shift
-	strace -e trace=ioctl $P "$@" --backing anon $F/halt.bin 2>&1 > /dev/null | grep -n "$request" | cut -d: -f1 | head -n 1
+	strace -e trace=ioctl -e signal=none $P "$@" --backing anon $F/halt.bin 2>&1 > /dev/null | grep -n "$request" | cut -d: -f1 | head -n 1
 }
 without_binary_statistics_debugfs_is_asked_and_else_it_is_said() {
 	when=$(first GET_STATS_FD --stats)
