@@ -57,10 +57,11 @@ LINK := -C linker=rust-lld -C linker-flavor=ld.lld $(foreach flag,--no-rosegment
 	--entry=begin,-C link-arg=$(flag))
 # And of the code: registers are kept across calls of functions that leave them alone, nothing is hoisted
 # or doubled. Each of these makes the packed program smaller, together by 1.5 KB.
-CODE := $(foreach flag,enable-ipra disable-machine-licm disable-early-taildup disable-lsr tail-merge-size=1 \
-	disable-licm-promotion disable-constant-hoisting enable-newgvn bonus-inst-threshold=0 max-store-memcpy=1 \
-	max-store-memset=2 inline-threshold=1 split-spill-mode=size x86-cmov-converter=false licm-mssa-optimization-cap=0 \
-	licm-mssa-max-acc-promotion=0 inline-call-penalty=20 instcombine-max-sink-users=1 min-jump-table-entries=6,-C llvm-args=-$(flag))
+CODE := $(foreach flag,enable-ipra disable-machine-licm disable-early-taildup disable-licm-promotion \
+	disable-constant-hoisting enable-newgvn bonus-inst-threshold=0 max-store-memset=2 inline-threshold=1 \
+	split-spill-mode=size x86-cmov-converter=false licm-mssa-optimization-cap=0 licm-mssa-max-acc-promotion=0 \
+	inline-call-penalty=20 instcombine-max-sink-users=1 min-jump-table-entries=6 phi-node-folding-threshold=1 \
+	enable-shrink-wrap=false max-speculation-depth=0 max-store-memcpy=2 disable-machine-cse,-C llvm-args=-$(flag))
 build = $(CLEAN_ENV) RUSTFLAGS="-C force-unwind-tables=no $(CODE) $(LINK) $(1:%=-C link-arg=%)" cargo build --quiet --locked \
 	--target x86_64-unknown-linux-musl --features packed
 
