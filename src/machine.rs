@@ -16,7 +16,7 @@ use crate::board;
 use crate::boot::files::Files;
 use crate::boot::flat::Image;
 use crate::boot::mode::{self, Mode};
-use crate::cli::{self, DIRTY_LOG, Options, REPLAY, STATS, STEP, TRACE_EXITS};
+use crate::cli::{self, DIRTY_LOG, Options, REPLAY, STATS, STEP, TRACE_CALLS, TRACE_EXITS};
 use crate::device::board::{Board, Event};
 use crate::device::console::Console;
 use crate::errno::Errno;
@@ -36,7 +36,7 @@ use crate::sys::ioctl::KVM_RUN;
 use crate::sys::memory::{KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY};
 use crate::sys::run::kvm_sync_regs;
 use crate::t;
-use crate::thread::Lock;
+use crate::thread::{Lock, both};
 use crate::vcpu::Vcpu;
 use crate::view::View;
 use crate::vm::{DirtyBitmap, Vm};
@@ -92,21 +92,36 @@ fn live(options: &Options, replay: Option<&mut Replay>) -> Result<End, Error> {
 
     // 3. RAM, and the image in it, and the tables that the mode needs; or the kernel, and what it is told.
     let memory = Memory::map(options.backing, options.memory)?;
-    let mut mode = options.mode;
-    if files.is_kernel() {
-        mode = files.mode();
-        files.load(options, &memory)?;
-    }
-    if let Some(image) = image {
-        image.load(&memory, options.load - options.base, options.image_end())?;
-    }
-    if mode != Mode::Real {
-        mode::write_tables(&memory, options.base, options.low_size())?;
-    }
+    let load = || {
+        let mode = match &image {
+            Some(image) => {
+                image.load(&memory, options.load - options.base, options.image_end())?;
+                options.mode
+            }
+            None => {
+                files.load(options, &memory)?;
+                files.mode()
+            }
+        };
+        match mode {
+            Mode::Real => Ok(()),
+            _ => mode::write_tables(&memory, options.base, options.low_size()),
+        }
+    };
+    // A kernel takes as long to read as a VM to make, in which KVM mostly waits.
+    let create_vm = || kvm.create_vm();
+    let mut loaded = Ok(());
+    let vm = if files.is_kernel() && !options.wants(TRACE_CALLS) {
+        both(create_vm, || loaded = load())
+    } else {
+        load()?;
+        create_vm()
+    };
+    loaded?;
 
     // 4. The VM. Real mode on older Intel processors is a trick of KVM's that needs room. Interrupt controllers
     // come before the vCPUs, since each of these has a part of them.
-    let vm = kvm.create_vm()?;
+    let vm = vm?;
     vm.set_tss_address(layout::TSS)?;
     vm.set_identity_map_address(layout::IDENTITY_MAP)?;
     if options.board() {

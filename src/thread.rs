@@ -3,7 +3,7 @@
 
 use crate::error::{Call, Error};
 use crate::fd::{Buffer, Mapping};
-use crate::syscall;
+use crate::{signal, syscall};
 use core::cell::UnsafeCell;
 use core::ffi::c_int;
 use core::ops::{Deref, DerefMut};
@@ -116,6 +116,22 @@ unsafe extern "C" fn clone(
 fn futex(word: *const u32, operation: c_int, value: u32) {
     // SAFETY: the kernel reads the word; no time limit.
     let _ = unsafe { syscall!(libc::SYS_futex, word, operation, value, 0usize) };
+}
+
+/// Does two things at once: `there` on a thread of its own, where this user may have one more, and `here`.
+pub fn both<A, F: FnMut() -> A>(there: F, here: impl FnOnce()) -> A {
+    extern "C" fn run<A, F: FnMut() -> A>(job: *const ()) {
+        // SAFETY: while the thread runs, it has this to itself.
+        let (work, done) = unsafe { &mut *job.cast_mut().cast::<(F, Option<A>)>() };
+        *done = Some(work());
+    }
+    let (job, thread) = (UnsafeCell::new((there, None)), Thread::none());
+    // SAFETY: once; it is waited for.
+    let _ = signal::alone(|| unsafe { thread.start(run::<A, F>, job.get().cast_const().cast()) });
+    here();
+    thread.join();
+    let (there, done) = job.into_inner();
+    done.unwrap_or_else(there)
 }
 
 const FREE: u32 = 0;
@@ -268,6 +284,20 @@ mod tests {
         unsafe { thread.start(entry, (&raw const word).cast()).unwrap() };
         thread.join();
         assert_eq!(word.load(SeqCst), 7);
+    }
+
+    #[test]
+    fn two_things_are_done_at_once() {
+        let flag = AtomicU32::new(0);
+        // Waits for what is done here.
+        let there = || {
+            while flag.load(SeqCst) == 0 {
+                core::hint::spin_loop();
+            }
+            flag.swap(2, SeqCst)
+        };
+        assert_eq!(both(there, || flag.store(1, SeqCst)), 1);
+        assert_eq!(flag.load(SeqCst), 2);
     }
 
     #[test]
