@@ -58,11 +58,12 @@ LINK := -C linker=rust-lld -C linker-flavor=ld.lld $(foreach flag,--no-rosegment
 # And of the code: registers are kept across calls of functions that leave them alone, nothing is hoisted
 # or doubled. Each of these makes the packed program smaller, together by 1.5 KB.
 CODE := $(foreach flag,enable-ipra disable-machine-licm disable-early-taildup disable-licm-promotion \
-	disable-constant-hoisting enable-newgvn bonus-inst-threshold=0 max-store-memset=2 inline-threshold=1 \
-	split-spill-mode=size x86-cmov-converter=false licm-mssa-optimization-cap=0 licm-mssa-max-acc-promotion=0 \
-	inline-call-penalty=20 instcombine-max-sink-users=1 min-jump-table-entries=6 phi-node-folding-threshold=1 \
-	enable-shrink-wrap=false max-speculation-depth=0 max-store-memcpy=2 disable-machine-cse,-C llvm-args=-$(flag))
-build = $(CLEAN_ENV) RUSTFLAGS="-C force-unwind-tables=no $(CODE) $(LINK) $(1:%=-C link-arg=%)" cargo build --quiet --locked \
+	disable-constant-hoisting enable-newgvn bonus-inst-threshold=0 split-spill-mode=size x86-cmov-converter=false \
+	licm-mssa-optimization-cap=0 licm-mssa-max-acc-promotion=0 inline-call-penalty=20 instcombine-max-sink-users=1 \
+	phi-node-folding-threshold=1 enable-shrink-wrap=false max-speculation-depth=0 disable-machine-cse \
+	enable-misched=false stackcoloring-lifetime-start-on-first-use=false min-jump-table-entries=8 \
+	max-store-memcpy=1 available-load-scan-limit=20 inline-threshold=0 max-store-memset=1,-C llvm-args=-$(flag))
+build = $(CLEAN_ENV) RUSTFLAGS="-C force-unwind-tables=no $(CODE) $(LINK) $(1:%=-C link-arg=%) $(2)" cargo build --quiet --locked \
 	--target x86_64-unknown-linux-musl --features packed
 
 all: $(TARGETA) $(IMAGE) $(BINS)
@@ -76,18 +77,20 @@ $(PROGRAM): Cargo.toml Cargo.lock $(shell find src pack -type f) Makefile
 	@$(call build,-Tsrc/program.ld) --release --bin BiscuitOS_app
 	@mkdir -p target/packed
 	@$(CLEAN_ENV) cargo run --quiet --locked --features pack --bin pack $(PLAIN) target/packed
-	@KOB_PLAIN="$(CURDIR)/target/packed/plain.rs" $(call build,-Tsrc/packed.ld -zrodynamic -znorelro) --release --bin packed
+	@KOB_PLAIN="$(CURDIR)/target/packed/plain.rs" $(call build,-Tsrc/packed.ld -znorelro,-C relocation-model=static) --release --bin packed
 	@touch $@
 
 # What `clean` is to remove beside target/.
 REMEMBER = @grep -qsxF $@ target/made || echo $@ >> target/made
 
 # lld leaves room behind the last segment for the section headers that it was told to omit; the
-# program ends where the last segment that is not empty does. A file that is not ours is not overwritten.
+# program ends where the last segment that is not empty does. It was linked for address 0 and runs anywhere: e_type is made
+# ET_DYN. A file that is not ours is not overwritten.
 $(TARGETA): $(PROGRAM)
 	@if [ -e $@ ] && ! grep -qsxF $@ target/made; then \
 		echo "make: $@ is there, and make did not make it; remove it, or say TARGETA=" >&2; exit 1; fi
 	@set -- $$(readelf -lW $< | grep LOAD | grep -v ' 0x000000 0x[0-9a-f]* RW' | tail -n 1); head -c $$(($$2 + $$5)) $< > target/$@.new
+	@printf '\3' | dd of=target/$@.new bs=1 seek=16 conv=notrunc 2> /dev/null
 	@chmod 755 target/$@.new
 	@mv target/$@.new $@
 	$(REMEMBER)

@@ -94,7 +94,8 @@ pub fn run<'m>(
 ) -> Result<End, Error> {
     let options = machine.options;
     enough_cpus(options, kvm)?;
-    set_devices(&mut machine.devices, files.is_kernel())?;
+    let silent = machine.replays();
+    set_devices(&mut machine.devices, files.is_kernel(), silent)?;
     machine.wake = Some(Fd::event()?);
     let shared = Lock::new(machine);
     let mut runners = Row::new(options.cpus as usize)?;
@@ -110,7 +111,7 @@ pub fn run<'m>(
 
     shared.lock().memory.keep();
     signal::install_all(options.wants(STATS));
-    let terminal = files.is_kernel().then(Terminal::take);
+    let terminal = (files.is_kernel() && !silent).then(Terminal::take);
     // SAFETY: each once; `stop` waits for all, below, before any of this goes.
     let started = signal::alone(|| {
         runners.iter().try_for_each(|runner| unsafe {
@@ -137,9 +138,10 @@ pub fn run<'m>(
 
 /// The board's devices, after power-on.
 #[inline(never)]
-fn set_devices(devices: &mut Devices, has_kernel: bool) -> Result<(), Error> {
+fn set_devices(devices: &mut Devices, has_kernel: bool, silent: bool) -> Result<(), Error> {
     let scratch = Buffer::new(layout::TEST_MEMORY_SIZE as usize)?;
-    devices.set_board(Board::new(libc::STDOUT_FILENO, Some(scratch)), has_kernel);
+    let out = if silent { fd::nowhere() } else { libc::STDOUT_FILENO };
+    devices.set_board(Board::new(out, Some(scratch)), has_kernel);
     Ok(())
 }
 
@@ -165,7 +167,8 @@ const MOMENT: u64 = 2_000_000;
 #[inline(never)]
 fn attend(shared: &Lock<Machine>) -> Result<Option<End>, Error> {
     let mut keys = Keys::default();
-    let mut open = true;
+    // A replay has no input: what there was has been read.
+    let mut open = !shared.lock().replays();
     loop {
         while signal::asked() {
             shared.lock().show_stats();

@@ -502,6 +502,16 @@ pub fn is_terminal(fd: c_int) -> bool {
     unsafe { syscall!(libc::SYS_ioctl, fd, libc::TIOCGWINSZ, size.as_mut_ptr()) }.is_ok()
 }
 
+/// A descriptor that takes everything, and stays open.
+pub fn nowhere() -> c_int {
+    let file = Fd::open(Call::LOOK, c"/dev/null", libc::O_WRONLY, 0);
+    file.map_or(-1, |file| {
+        let fd = file.0;
+        core::mem::forget(file);
+        fd
+    })
+}
+
 /// Sees to it that descriptors 0, 1 and 2 are open, lest one of ours get such a number and the
 /// guest's output land in it. Where one was closed, what is put there can't be written to.
 pub fn reserve_standard() {

@@ -49,7 +49,7 @@ pub fn run(options: &Options) -> Result<End, Error> {
         let end = live(options, None)?;
         match end {
             End::Reset if options.restart => {}
-            End::Died if options.wants(REPLAY) && !options.board() => {
+            End::Died if options.wants(REPLAY) => {
                 return match replay(options)? {
                     stopped @ End::Stopped(_) => Ok(stopped),
                     _ => Ok(end),
@@ -63,12 +63,15 @@ pub fn run(options: &Options) -> Result<End, Error> {
 /// Runs the guest again, single-stepped, to show its last instructions.
 #[inline(never)]
 fn replay(options: &Options) -> Result<End, Error> {
-    let is_file = Image::is_file(options.image());
-    report::message(options.program, &mut |text| match is_file {
-        true => text.plain(t!("replay: again, step by step; that can take long, Ctrl-C ends it")),
-        false => text.plain(t!("replay: the image is no file, and can't be read again")),
+    let again = options.kernel.is_some() || Image::is_file(options.image());
+    report::message(options.program, &mut |text| {
+        text.plain(match (options.cpus, again) {
+            (2.., _) => t!("replay: with several vCPUs no run is like another"),
+            (_, true) => t!("replay: again, step by step; that can take long, Ctrl-C ends it"),
+            (_, false) => t!("replay: the image is no file, and can't be read again"),
+        });
     });
-    if !is_file {
+    if options.cpus > 1 || !again {
         return Ok(End::Died);
     }
     live(options, Some(&mut Replay::default()))
@@ -133,7 +136,7 @@ fn live(options: &Options, replay: Option<&mut Replay>) -> Result<End, Error> {
     let (low, all) = (options.low_size(), memory.size());
     vm.set_memory(0, flags, options.base, &memory, 0, low)?;
     if all > low {
-        vm.set_memory(layout::HIGH_SLOT, 0, layout::HIGH, &memory, low, all - low)?;
+        vm.set_memory(layout::HIGH_SLOT, flags, layout::HIGH, &memory, low, all - low)?;
     }
 
     go(options, &kvm, &memory, vm, &files, replay)
@@ -340,10 +343,13 @@ impl<'m> Machine<'m> {
         let step = self.options.wants(STEP) || self.replay.is_some();
         self.watched = step || self.options.wants(TRACE_EXITS | STATS);
         if cpu.number == 0 && self.options.wants(STATS) && self.replay.is_none() {
-            self.stats = Some(Stats::begin(&self.vm, &cpu.vcpu)?);
+            self.stats = Some(Stats::begin(&self.vm, self.options.cpus)?);
+        }
+        if let Some(stats) = &mut self.stats {
+            stats.watch(cpu.vcpu.stats())?;
         }
         if cpu.number == 0 && self.options.wants(DIRTY_LOG) {
-            self.dirty = Some(DirtyBitmap::new()?);
+            self.dirty = Some(DirtyBitmap::new(self.memory)?);
         }
         if step || self.options.wants(TRACE_EXITS) {
             cpu.vcpu.run_page().want_registers();
@@ -473,6 +479,11 @@ impl<'m> Machine<'m> {
 
     // ---- the instruments
 
+    /// Whether it only shows the guest's way once more.
+    pub fn replays(&self) -> bool {
+        self.replay.is_some()
+    }
+
     fn view<'v>(&'v self, cpu: &'v Cpu) -> View<'v> {
         let (base, low) = (self.options.base, self.options.low_size());
         View { vcpu: &cpu.vcpu, memory: self.memory, base, low }
@@ -587,8 +598,15 @@ impl<'m> Machine<'m> {
 
     fn show_dirty(&mut self) -> Result<(), Error> {
         if let Some(bitmap) = &mut self.dirty {
-            self.vm.dirty_log(0, bitmap)?;
-            report::dirty(self.options.program, self.options.base, self.options.low_size(), bitmap);
+            let (low, all) = (self.options.low_size(), self.memory.size());
+            for (slot, base, size) in
+                [(0, self.options.base, low), (layout::HIGH_SLOT, layout::HIGH, all - low)]
+            {
+                if size != 0 {
+                    self.vm.dirty_log(slot, bitmap)?;
+                    report::dirty(self.options.program, base, size, bitmap);
+                }
+            }
         }
         Ok(())
     }

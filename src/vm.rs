@@ -168,7 +168,7 @@ impl<'m> Vm<'m> {
         offset: u64,
         size: u64,
     ) -> Result<(), Error> {
-        // Between there are slots of KVM's own; and the dirty log counts on it.
+        // Between there are slots of KVM's own.
         let free = base >= HIGH || base.saturating_add(size) <= RAM_LIMIT;
         if offset.saturating_add(size) > memory.size() || !free {
             return Err(Call::ioctl(ioctl::KVM_SET_USER_MEMORY_REGION).error(libc::EINVAL));
@@ -193,9 +193,8 @@ impl<'m> Vm<'m> {
         let dirty_bitmap = address(bitmap.0.bytes_mut().as_mut_ptr());
         let log = kvm_dirty_log { slot, padding1: 0, dirty_bitmap };
         let argument = Argument::Out(address(&log));
-        // SAFETY: the kernel reads `log`, and fills a bit for each page of the slot, rounded up to 64:
-        // `set_memory` lets no slot but those above 4 GiB, which keep no log, reach above RAM_LIMIT, for which the bitmap
-        // is large enough.
+        // SAFETY: the kernel reads `log`, and fills a bit for each page of the slot, rounded up to 64: the bitmap has as many
+        // for all the memory, of which a slot shows no more than there is.
         unsafe { self.fd.ioctl(ioctl::KVM_GET_DIRTY_LOG, argument) }.map(drop)
     }
 
@@ -222,9 +221,9 @@ impl<'m> Vm<'m> {
 pub struct DirtyBitmap(Buffer);
 
 impl DirtyBitmap {
-    /// All zeros.
-    pub fn new() -> Result<DirtyBitmap, Error> {
-        Buffer::new((RAM_LIMIT / PAGE_SIZE).div_ceil(64) as usize * 8).map(DirtyBitmap)
+    /// All zeros; for any slot of the VM that shows this memory.
+    pub fn new(memory: &Memory) -> Result<DirtyBitmap, Error> {
+        Buffer::new((memory.size() / PAGE_SIZE).div_ceil(64) as usize * 8).map(DirtyBitmap)
     }
 
     /// Whether page `index` of the slot was written.

@@ -9,7 +9,7 @@ use crate::memory::{Backing, Memory};
 use crate::sys::stats::*;
 use crate::syscall;
 use crate::text::Text;
-use crate::vcpu::Vcpu;
+use crate::thread::Row;
 use crate::vm::Vm;
 use crate::words;
 use crate::words::Lines;
@@ -19,8 +19,8 @@ use core::mem::offset_of;
 
 /// What has been counted so far, and what KVM said at the beginning.
 pub struct Stats {
-    vm: Option<Source>,
-    vcpu: Option<Source>,
+    /// The VM's and each vCPU's; none, where the kernel has no such thing.
+    sources: Row<Source>,
     /// Of the VM, as debugfs calls it.
     descriptor: u64,
     /// By number; the last is for all that Linux 6.1 does not have.
@@ -43,15 +43,25 @@ const DEBUGFS: &str = "pages_4k pages_2m pages_1g exits io_exits mmio_exits halt
     pf_taken insn_emulation";
 
 impl Stats {
-    /// Begins to count.
+    /// Begins to count, in a machine of so many vCPUs.
     #[inline(never)]
-    pub fn begin(vm: &Vm, vcpu: &Vcpu) -> Result<Stats, Error> {
-        Ok(Stats {
-            vm: Source::begin(vm.stats())?,
-            vcpu: Source::begin(vcpu.stats())?,
-            descriptor: vm.descriptor() as u64,
-            exits: [0; 39],
-        })
+    pub fn begin(vm: &Vm, cpus: u32) -> Result<Stats, Error> {
+        let sources = Row::new(cpus as usize + 1)?;
+        let descriptor = vm.descriptor() as u64;
+        let mut stats = Stats { sources, descriptor, exits: [0; 39] };
+        stats.watch(vm.stats())?;
+        Ok(stats)
+    }
+
+    /// Watches the statistics behind a descriptor, if there are such.
+    #[inline(never)]
+    pub fn watch(&mut self, fd: Result<Fd, Error>) -> Result<(), Error> {
+        if let Ok(fd) = fd {
+            let mut source = Source { fd, values: Buffer::new(2 * ROOM)? };
+            source.read_values(0);
+            self.sources.push(source);
+        }
+        Ok(())
     }
 
     /// Counts an exit.
@@ -72,33 +82,21 @@ impl Stats {
         }
         let mut pages = [0; 3];
         let descriptor = self.descriptor;
-        match (&mut self.vm, &mut self.vcpu) {
-            (Some(vm), Some(vcpu)) => {
-                vm.show(text, &mut pages);
-                vcpu.show(text, &mut pages);
-            }
-            _ if debugfs(descriptor, text, &mut pages) => {}
-            _ => {
-                text.plain(t!(
-                    "\n  KVM's own: missing. They need KVM_GET_STATS_FD (Linux 5.14), or, to be \
-                     read, /sys/kernel/debug/kvm"
-                ));
-                return;
-            }
+        for source in self.sources.iter_mut() {
+            source.show(text, &mut pages);
+        }
+        if self.sources.is_empty() && !debugfs(descriptor, text, &mut pages) {
+            text.plain(t!(
+                "\n  KVM's own: missing. They need KVM_GET_STATS_FD (Linux 5.14), or, to be \
+                 read, /sys/kernel/debug/kvm"
+            ));
+            return;
         }
         verdict(text, options, memory, dirty, pages);
     }
 }
 
 impl Source {
-    /// `None` where the kernel has no such thing.
-    fn begin(fd: Result<Fd, Error>) -> Result<Option<Source>, Error> {
-        let Ok(fd) = fd else { return Ok(None) };
-        let mut source = Source { fd, values: Buffer::new(2 * ROOM)? };
-        source.read_values(0);
-        Ok(Some(source))
-    }
-
     /// A field of the header.
     fn header(&self, offset: usize) -> u64 {
         let mut bytes = [0; 4];

@@ -891,6 +891,17 @@ off_is_off_and_a_reset_is_told() {
 	done
 	k 3 off --append t
 	says 'KVM_EXIT_SHUTDOWN: triple fault'
+	is "$(grep -c replay err)" 0
+}
+the_death_of_a_kernel_is_replayed_without_its_words() {
+	huge
+	k 3 off --append t --replay
+	says 'KVM_EXIT_SHUTDOWN: triple fault'
+	says 'replay: again, step by step'
+	says ' 0f 0b'
+	is "$(grep -c 'as off' out)" 1
+	k 3 off --append t --replay --cpus 2
+	says 'replay: with several vCPUs no run is like another'
 }
 a_reset_starts_the_guest_anew_where_that_is_asked_for() {
 	huge
@@ -978,6 +989,15 @@ linux_boots_on_two_vcpus_takes_what_is_typed_and_switches_off() {
 	seen '^console=ttyS0 quiet a=b'
 	says '256 MiB of RAM in 128 pages of 2 MiB on hugetlbfs'
 	says 'of 2 MiB and 0 of 4 KiB'
+	says 'vcpu-0:'
+	says 'vcpu-1:'
+}
+linux_dies_with_a_report() {
+	boot 3 --kernel /boot/vmlinuz -b anon --cpus 2 --append 'console=ttyS0 quiet reboot=t do=reboot'
+	seen 'KOB-2M: Linux .* 2 CPUs'
+	says 'KVM_EXIT_SHUTDOWN: triple fault'
+	says '  on vCPU '
+	says 'long mode, 64-bit code, ring 0'
 }
 linux_as_elf_boots_from_small_pages() {
 	boot 0 --kernel /boot/vmlinux -b anon --append 'console=ttyS0 quiet nokaslr do=off'
@@ -998,10 +1018,12 @@ linux_finds_its_memory_past_the_hole() {
 	[ "$(awk '/MemTotal/ { print $2 }' /proc/meminfo)" -gt 2500000 ] || skip 'this machine has too little memory'
 	printf 'exit\n' > keys
 	echo 1 > /proc/sys/vm/overcommit_memory
-	boot 0 --kernel /boot/vmlinuz -b anon -m 4G --append 'console=ttyS0'
+	boot 0 --kernel /boot/vmlinuz -b anon -m 4G --append 'console=ttyS0' --dirty-log
 	echo 0 > /proc/sys/vm/overcommit_memory
 	seen 'mem 0x0000000100000000-0x000000013fffffff. usable'
 	seen 'KOB-2M: Linux .*, 3[0-9][0-9][0-9] MiB'
+	says '  0x1000 to '
+	says ' to 0x13fffffff: '
 }
 without_append_linux_has_a_console() {
 	printf 'exit\n' > keys
@@ -1072,7 +1094,7 @@ transcript() {
 
 for case in $(sed -n 's/^\([a-z0-9_]*\)() .*/\1/p' "$0" | sed -n '/^the_line_comes/,/^prepare$/p'); do
 	case $case in
-	prepare | pages | stops | a_vm_is_there | asleep | told | first | check | finds | b | k | huge | boot | seen) continue ;;
+	prepare | pages | stops | a_vm_is_there | asleep | told | first | check | finds | b | k | huge | boot | seen | unpacked) continue ;;
 	esac
 	attempt $case $case
 done
