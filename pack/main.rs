@@ -64,7 +64,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for until in [hot, parts.len()] {
         let mut again = vec![0; parts.len()];
         let to = again.as_mut_ptr();
-        // SAFETY: zopfli stores nothing but what can't be packed, and that is not a program.
+        // SAFETY: a whole stream, and room for all that was packed.
         let end = unsafe { inflate(packed.as_ptr(), to, &mut tables, to.wrapping_add(until)) };
         assert!(end.addr() - to.addr() < until + PAGE, "too much at once");
         assert!(again[..until] == parts[..until], "what was packed is not what comes out");
@@ -86,10 +86,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     ]
     .map(|(name, value)| format!("pub const {name}: usize = {value};\n"))
     .concat();
-    let image = format!(
-        "pub static IMAGE: [u8; {}] = *include_bytes!(\"packed\");\n",
-        packed.len() - 8
-    );
+    let image =
+        format!("pub static IMAGE: [u8; {}] = *include_bytes!(\"packed\");\n", packed.len() - 8);
     fs::write(directory.join("plain.rs"), shape + &image)?;
     Ok(())
 }

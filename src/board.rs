@@ -87,11 +87,7 @@ extern "C" fn vcpu(runner: *const ()) {
 
 /// Runs a machine to its end: makes the other vCPUs and all threads, attends to them, and stops them in order.
 #[inline(never)]
-pub fn run<'m>(
-    mut machine: Machine<'m>,
-    kvm: &Kvm,
-    files: &Files,
-) -> Result<End, Error> {
+pub fn run<'m>(mut machine: Machine<'m>, kvm: &Kvm, files: &Files) -> Result<End, Error> {
     let options = machine.options;
     enough_cpus(options, kvm)?;
     let silent = machine.replays();

@@ -96,7 +96,7 @@ fn live(options: &Options, replay: Option<&mut Replay>) -> Result<End, Error> {
     // 3. RAM, and the image in it, and the tables that the mode needs; or the kernel, and what it is told.
     let memory = Memory::map(options.backing, options.memory)?;
     let load = || {
-        let mode = match &image {
+        let mode = match image {
             Some(image) => {
                 image.load(&memory, options.load - options.base, options.image_end())?;
                 options.mode
@@ -121,6 +121,7 @@ fn live(options: &Options, replay: Option<&mut Replay>) -> Result<End, Error> {
         create_vm()
     };
     loaded?;
+    files.close();
 
     // 4. The VM. Real mode on older Intel processors is a trick of KVM's that needs room. Interrupt controllers
     // come before the vCPUs, since each of these has a part of them.

@@ -81,7 +81,12 @@ impl Files {
 
     /// Whether there is a kernel that is more than an image.
     pub fn is_kernel(&self) -> bool {
-        self.kernel.is_some()
+        self.plan.protocol != Protocol::Flat
+    }
+
+    /// Closes what has been read.
+    pub fn close(&mut self) {
+        self.kernel = None;
     }
 
     /// Puts all into RAM: the pieces, the initrds, what the protocol says of them, and ACPI's tables.

@@ -583,8 +583,8 @@ unpacked() { strace -e trace=none $P --pause 0 "$@" 2>&1 > /dev/null | grep -c S
 a_plain_run_is_unpacked_no_further_than_it_needs() {
 	for guest in halt storm touch; do
 		is "$(unpacked $F/$guest.bin)" 0
-		is "$(unpacked --base 2M --load 2M $F/$guest.bin)" 0
 	done
+	is "$(unpacked --base 2M --load 2M $F/halt.bin)" 0
 	is "$(unpacked --stats $F/halt.bin)" 1
 	is "$(unpacked none)" 1
 }
@@ -891,15 +891,16 @@ off_is_off_and_a_reset_is_told() {
 	done
 	k 3 off --append t
 	says 'KVM_EXIT_SHUTDOWN: triple fault'
-	is "$(grep -c replay err)" 0
 }
 the_death_of_a_kernel_is_replayed_without_its_words() {
 	huge
+	k 3 off --append t
+	mv out first
 	k 3 off --append t --replay
 	says 'KVM_EXIT_SHUTDOWN: triple fault'
 	says 'replay: again, step by step'
 	says ' 0f 0b'
-	is "$(grep -c 'as off' out)" 1
+	cmp out first
 	k 3 off --append t --replay --cpus 2
 	says 'replay: with several vCPUs no run is like another'
 }
@@ -997,7 +998,6 @@ linux_dies_with_a_report() {
 	seen 'KOB-2M: Linux .* 2 CPUs'
 	says 'KVM_EXIT_SHUTDOWN: triple fault'
 	says '  on vCPU '
-	says 'long mode, 64-bit code, ring 0'
 }
 linux_as_elf_boots_from_small_pages() {
 	boot 0 --kernel /boot/vmlinux -b anon --append 'console=ttyS0 quiet nokaslr do=off'
@@ -1022,7 +1022,7 @@ linux_finds_its_memory_past_the_hole() {
 	echo 0 > /proc/sys/vm/overcommit_memory
 	seen 'mem 0x0000000100000000-0x000000013fffffff. usable'
 	seen 'KOB-2M: Linux .*, 3[0-9][0-9][0-9] MiB'
-	says '  0x1000 to '
+	is "$(grep -c 'pages written:' err)" 2
 	says ' to 0x13fffffff: '
 }
 without_append_linux_has_a_console() {
