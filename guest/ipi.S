@@ -26,21 +26,16 @@ _start:	gate	0x40, pong
 1:	pause
 	cmpl	$0, up
 	je	1b
-	mov	$100, %ebp
-2:	mov	%ebp, %ecx
-	movl	$1 << 24, APIC + 0x310
-	movl	$0x4040, APIC + 0x300	# vector 0x40
-	mov	backs, %ebx
-	mov	$101, %eax
-	sub	%ebp, %eax
-3:	cli
-	cmp	%eax, backs
-	jae	4f
 	sti
-	hlt
-	jmp	3b
-4:	dec	%ebp
-	jnz	2b
+	xor	%ebp, %ebp
+2:	movl	$1 << 24, APIC + 0x310
+	movl	$0x4040, APIC + 0x300	# vector 0x40
+	inc	%ebp
+3:	pause				# STI and HLT would do; QEMU's SVM forgets that STI waits for the next instruction
+	cmp	%ebp, backs
+	jb	3b
+	cmp	$100, %ebp
+	jb	2b
 	say	"100 to and fro\n"
 	ring	RING_END
 
