@@ -16,8 +16,8 @@ use core::ffi::CStr;
 #[repr(C)]
 pub struct Devices<'m> {
     pub lesson: Lesson,
-    /// Writes to the window come here, and are told apart from those to nowhere.
-    pub window_is_readonly: bool,
+    /// How much of the window can't be written: such writes are told apart from those to nowhere.
+    pub readonly: u64,
     program: &'m CStr,
     say: fn(&CStr, Note),
     /// Notes that are said once: of ports, addresses, the read-only window.
@@ -80,8 +80,8 @@ pub fn answer(exit: Exit<'_>, devices: &mut Devices) -> Result<Next, Errno> {
             }
             page => {
                 ones(write, data);
-                let in_window = page.wrapping_sub(layout::WINDOW) < layout::WINDOW_SIZE;
-                devices.unanswered(match in_window && devices.window_is_readonly {
+                let in_window = page.wrapping_sub(layout::WINDOW) < devices.readonly;
+                devices.unanswered(match write && in_window {
                     true => Note::ReadOnly(address),
                     false => Note::UnansweredAddress(address),
                 })?
@@ -142,7 +142,7 @@ impl<'m> Devices<'m> {
         Devices {
             console,
             lesson: Lesson::default(),
-            window_is_readonly: false,
+            readonly: 0,
             program,
             say,
             noted: [silent; 3],
@@ -235,6 +235,7 @@ impl<'m> Devices<'m> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layout::PAGE_SIZE;
     use crate::sys::run::kvm_run_msr;
     use std::cell::Cell;
     use std::io::{PipeReader, Read, pipe};
@@ -386,10 +387,18 @@ mod tests {
     #[test]
     fn a_write_to_the_window_is_told_apart_while_it_is_read_only() {
         let (mut devices, _reader) = devices();
-        devices.window_is_readonly = true;
+        devices.readonly = PAGE_SIZE;
         let exit = Exit::Mmio { write: true, address: layout::WINDOW + 8, data: &mut [1] };
         assert_eq!(answer(exit, &mut devices), Ok(Next::Enter));
         assert_eq!(NOTED.get(), (1, Some(Note::ReadOnly(layout::WINDOW + 8))));
+        // A read from there, or a write behind it, is of nothing.
+        for (write, address) in [(false, layout::WINDOW), (true, layout::WINDOW + PAGE_SIZE)] {
+            let (mut devices, _reader) = self::devices();
+            devices.readonly = PAGE_SIZE;
+            let exit = Exit::Mmio { write, address, data: &mut [1] };
+            assert_eq!(answer(exit, &mut devices), Ok(Next::Enter));
+            assert_eq!(NOTED.get(), (1, Some(Note::UnansweredAddress(address))));
+        }
     }
 
     #[test]

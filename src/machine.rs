@@ -468,12 +468,10 @@ impl<'m> Machine<'m> {
             self.vm.set_memory(1, 0, layout::WINDOW, self.memory, 0, 0)?;
         }
         self.window = flags.is_some();
-        self.devices.window_is_readonly = flags == Some(KVM_MEM_READONLY);
+        let size = layout::WINDOW_SIZE.min(self.memory.size());
+        self.devices.readonly = if flags == Some(KVM_MEM_READONLY) { size } else { 0 };
         match flags {
-            Some(flags) => {
-                let size = layout::WINDOW_SIZE.min(self.memory.size());
-                self.vm.set_memory(1, flags, layout::WINDOW, self.memory, 0, size)
-            }
+            Some(flags) => self.vm.set_memory(1, flags, layout::WINDOW, self.memory, 0, size),
             None => Ok(()),
         }
     }
@@ -504,7 +502,7 @@ impl<'m> Machine<'m> {
         if (self.options.wants(STEP) || silent) && matches!(next, Next::Stepped | Next::Halted) {
             let now = cpu.vcpu.run_page().registers();
             if !silent {
-                trace::step(&cpu.before, now, &cpu.bytes);
+                trace::step(&cpu.before, now, cpu.bytes.get(..cpu.len).unwrap_or_default());
             }
             // A software backend steps over HLT as over anything.
             if cpu.bytes[0] == HLT && now.regs.rip == cpu.before.regs.rip.wrapping_add(1) {

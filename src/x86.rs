@@ -102,20 +102,22 @@ pub const GENERAL: &str =
     "rax rbx rcx rdx rsi rdi rsp rbp r8 r9 r10 r11 r12 r13 r14 r15 rip rflags";
 /// The control registers, in the order of [`control`].
 pub const CONTROL: &str = "cr0 cr2 cr3 cr4 cr8 efer apic_base";
+/// CR8's place in it.
+const CR8: usize = 4;
 /// The segments, in the order of [`segments`].
 pub const SEGMENTS: &str = "cs ds es fs gs ss tr ldt";
 /// What a segment is made of, in the order of [`fields`].
 pub const FIELDS: &str = "base limit selector type present dpl db s l g avl unusable";
 
-/// Where the fields of a segment stand in it, and how many bytes they have, in the order of [`FIELDS`].
+/// Where the fields of a segment stand in it, and how many bits the processor has of each, in the order of [`FIELDS`].
 const PLACES: [(u8, u8); 12] = {
     macro_rules! places {
-        ($($field:ident: $size:literal),*) => {
-            [$((offset_of!(kvm_segment, $field) as u8, $size)),*]
+        ($($field:ident: $bits:literal),*) => {
+            [$((offset_of!(kvm_segment, $field) as u8, $bits)),*]
         };
     }
     places![
-        base: 8, limit: 4, selector: 2, r#type: 1, present: 1, dpl: 1, db: 1, s: 1, l: 1, g: 1,
+        base: 64, limit: 32, selector: 16, r#type: 4, present: 1, dpl: 2, db: 1, s: 1, l: 1, g: 1,
         avl: 1, unusable: 1
     ]
 };
@@ -153,8 +155,9 @@ fn bytes_mut<T: Copy>(registers: &mut T) -> &mut [u8] {
 pub fn fields(segment: &kvm_segment) -> [u64; 12] {
     let mut copy = *segment;
     let bytes = bytes_mut(&mut copy);
-    PLACES.map(|(place, size)| {
-        number(bytes.get(place.into()..(place + size).into()).unwrap_or_default())
+    PLACES.map(|(place, bits)| {
+        let end = place + bits.div_ceil(8);
+        number(bytes.get(place.into()..end.into()).unwrap_or_default())
     })
 }
 
@@ -169,22 +172,26 @@ pub fn number(bytes: &[u8]) -> u64 {
 pub fn set(regs: &mut kvm_regs, sregs: &mut kvm_sregs, name: &[u8], value: u64) -> bool {
     let first = words::field(name, b'.', 0).unwrap_or_default();
     let field = words::field(name, b'.', 1).map(|field| words::place(FIELDS, field));
-    let (whole, place, size) = match (words::place(SEGMENTS, first), field) {
+    let (whole, place, bits) = match (words::place(SEGMENTS, first), field) {
         (Some(segment), Some(Some(field))) => {
-            let (place, size) = PLACES.get(field).copied().unwrap_or_default();
-            let place = segment * size_of::<kvm_segment>() + usize::from(place);
-            (bytes_mut(sregs), place, usize::from(size))
+            let (place, bits) = PLACES.get(field).copied().unwrap_or_default();
+            (bytes_mut(sregs), segment * size_of::<kvm_segment>() + usize::from(place), bits)
         }
         (None, None) => match (words::place(GENERAL, first), words::place(CONTROL, first)) {
-            (Some(at), _) => (bytes_mut(regs), 8 * at, 8),
-            (_, Some(at)) => (bytes_mut(sregs), offset_of!(kvm_sregs, cr0) + 8 * at, 8),
+            (Some(at), _) => (bytes_mut(regs), 8 * at, 64),
+            // CR8 is four bits of the local APIC's task priority.
+            (_, Some(at)) => {
+                let bits = if at == CR8 { 4 } else { 64 };
+                (bytes_mut(sregs), offset_of!(kvm_sregs, cr0) + 8 * at, bits)
+            }
             _ => return false,
         },
         _ => return false,
     };
-    if size < 8 && value >> (8 * size) != 0 {
+    if bits < 64 && value >> bits != 0 {
         return false;
     }
+    let size = usize::from(bits).div_ceil(8);
     for (old, new) in whole.iter_mut().skip(place).zip(value.to_le_bytes()).take(size) {
         *old = new;
     }
@@ -489,16 +496,20 @@ mod tests {
     #[test]
     fn a_register_is_set_by_its_name() {
         let (mut regs, mut sregs) = (kvm_regs::default(), kvm_sregs::default());
-        for name in ["rax", "rflags", "cr0", "apic_base", "cs.base", "ldt.unusable", "tr.type"] {
+        for name in ["rax", "rflags", "cr0", "apic_base", "cs.base", "cr8", "tr.type"] {
             assert!(set(&mut regs, &mut sregs, name.as_bytes(), 7), "{name}");
         }
         assert_eq!((regs.rax, regs.rflags, sregs.cr0, sregs.apic_base), (7, 7, 7, 7));
-        assert_eq!((sregs.cs.base, sregs.ldt.unusable, sregs.tr.r#type), (7, 7, 7));
+        assert_eq!((sregs.cs.base, sregs.cr8, sregs.tr.r#type), (7, 7, 7));
+        for (name, most) in [("cs.type", 15), ("ss.dpl", 3), ("cs.db", 1), ("cr8", 15)] {
+            assert!(set(&mut regs, &mut sregs, name.as_bytes(), most), "{name}");
+            assert!(!set(&mut regs, &mut sregs, name.as_bytes(), most + 1), "{name}");
+        }
+        assert_eq!((sregs.cs.r#type, sregs.ss.dpl, sregs.cs.db, sregs.cr8), (15, 3, 1, 15));
         for name in ["", "rx", "cs", "cs.", ".base", "cs.x", "rax.base", "cr0.", "cs base"] {
             assert!(!set(&mut regs, &mut sregs, name.as_bytes(), 7), "{name}");
         }
         assert!(!set(&mut regs, &mut sregs, b"cs.selector", 0x10000));
-        assert!(!set(&mut regs, &mut sregs, b"cs.type", 0x100));
         assert!(set(&mut regs, &mut sregs, b"cs.limit", 0xffff_ffff));
     }
 

@@ -253,7 +253,7 @@ pub fn step(before: &kvm_sync_regs, after: &kvm_sync_regs, bytes: &[u8]) {
         match bytes.get(..to.wrapping_sub(from) as usize) {
             Some(instruction @ [_, ..]) => text.dump(instruction),
             _ => {
-                text.dump(bytes.get(..6).unwrap_or_default());
+                text.dump(bytes.get(..6).unwrap_or(bytes));
                 text.say(t!(".. -> %x"), &[], &[to]);
             }
         }
