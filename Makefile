@@ -58,11 +58,11 @@ LINK := -C linker=rust-lld -C linker-flavor=ld.lld $(foreach flag,--no-rosegment
 # And of the code: registers are kept across calls of functions that leave them alone, nothing is hoisted
 # or doubled. Each of these makes the packed program smaller, together by 1.5 KB.
 CODE := $(foreach flag,enable-ipra disable-machine-licm disable-early-taildup disable-licm-promotion \
-	disable-constant-hoisting enable-newgvn bonus-inst-threshold=0 split-spill-mode=size x86-cmov-converter=false \
+	disable-constant-hoisting enable-newgvn bonus-inst-threshold=0 split-spill-mode=size \
 	licm-mssa-optimization-cap=0 licm-mssa-max-acc-promotion=0 inline-call-penalty=20 instcombine-max-sink-users=1 \
 	phi-node-folding-threshold=1 enable-shrink-wrap=false max-speculation-depth=0 disable-machine-cse \
-	enable-misched=false stackcoloring-lifetime-start-on-first-use=false min-jump-table-entries=8 \
-	max-store-memcpy=1 available-load-scan-limit=20 inline-threshold=0 max-store-memset=1,-C llvm-args=-$(flag))
+	stackcoloring-lifetime-start-on-first-use=false min-jump-table-entries=8 max-store-memcpy=1 \
+	available-load-scan-limit=20 max-store-memset=1 enable-misched inline-threshold=1 disable-postra-machine-licm,-C llvm-args=-$(flag))
 build = $(CLEAN_ENV) RUSTFLAGS="-C force-unwind-tables=no $(CODE) $(LINK) $(1:%=-C link-arg=%) $(2)" cargo build --quiet --locked \
 	--target x86_64-unknown-linux-musl --features packed
 

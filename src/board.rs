@@ -9,8 +9,8 @@
 //!   └──────────────────────┘       └──────────────────────┘
 //! ```
 //!
-//! The first thread gets all signals, and all input, and writes out what the serial port sends when the guest has been quiet
-//! for a moment. Whichever vCPU comes to an end leaves a note of it and wakes the first thread, which then tells the
+//! The first thread gets all signals, and all input, and writes out what the serial port sends a moment after
+//! it began. Whichever vCPU comes to an end leaves a note of it and wakes the first thread, which then tells the
 //! others to stop, waits until they have, and tells how it went.
 
 use crate::answer::Devices;
@@ -29,6 +29,7 @@ use crate::sys::ioctl;
 use crate::terminal::{Key, Keys, Terminal};
 use crate::thread::{Lock, Row, Thread};
 use crate::vm::Vm;
+use crate::words;
 use core::cell::UnsafeCell;
 
 /// The interrupt controllers and the timer; the lines as a PC has them.
@@ -53,6 +54,8 @@ pub fn enough_cpus(options: &Options, kvm: &Kvm) -> Result<(), Error> {
 struct Runner<'m> {
     thread: Thread,
     shared: *const Lock<Machine<'m>>,
+    /// The vCPU's: [`crate::vcpu::RunPage::immediate_exit`].
+    immediate_exit: *mut u8,
     /// The thread's, from its start to its end.
     cpu: UnsafeCell<Cpu<'m>>,
 }
@@ -98,8 +101,9 @@ pub fn run<'m>(mut machine: Machine<'m>, kvm: &Kvm, files: &Files) -> Result<End
     for number in 0..options.cpus {
         let mut machine = shared.lock();
         let cpu = make_cpu(options, kvm, &machine.vm, number, files, false)?;
+        let immediate_exit = cpu.vcpu.page().immediate_exit();
         let cpu = UnsafeCell::new(cpu);
-        runners.push(Runner { thread: Thread::none(), shared: &raw const shared, cpu });
+        runners.push(Runner { thread: Thread::none(), shared: &raw const shared, immediate_exit, cpu });
         if let Some(runner) = runners.last_mut() {
             machine.watch(runner.cpu.get_mut())?;
         }
@@ -114,7 +118,7 @@ pub fn run<'m>(mut machine: Machine<'m>, kvm: &Kvm, files: &Files) -> Result<End
             runner.thread.start(vcpu, (&raw const *runner).cast())
         })
     });
-    let attended = started.and_then(|()| attend(&shared));
+    let attended = started.and_then(|()| attend(&shared, &runners));
     stop(&runners);
     drop(terminal);
 
@@ -141,14 +145,19 @@ fn set_devices(devices: &mut Devices, has_kernel: bool, silent: bool) -> Result<
     Ok(())
 }
 
+/// Brings the vCPUs' threads out of whatever they wait for.
+fn kick(runners: &[Runner]) {
+    runners.iter().for_each(|runner| runner.thread.signal(signal::KICK));
+}
+
 /// Makes all vCPUs leave the guest, and waits until their threads have ended.
 fn stop(runners: &[Runner]) {
     signal::stop_all(true);
     for runner in runners {
-        // SAFETY: a shared reference, to a byte that is written as a whole.
-        unsafe { (*runner.cpu.get()).vcpu.page().interrupt() };
-        runner.thread.signal(signal::KICK);
+        // SAFETY: the vCPU is there; the kernel's own access to this byte is a plain read.
+        unsafe { runner.immediate_exit.write_volatile(1) };
     }
+    kick(runners);
     for runner in runners {
         runner.thread.join();
     }
@@ -159,53 +168,82 @@ fn stop(runners: &[Runner]) {
 /// How long the serial port's output may gather, in nanoseconds: a moment for a reader, and for a guest time to say more.
 const MOMENT: u64 = 2_000_000;
 
+/// What a terminal's user may type before the guest listens.
+const AHEAD: usize = 1024;
+
 /// Attends to input, output and signals until the machine is to end. `None`: a vCPU has ended it.
 #[inline(never)]
-fn attend(shared: &Lock<Machine>) -> Result<Option<End>, Error> {
+fn attend(shared: &Lock<Machine>, runners: &[Runner]) -> Result<Option<End>, Error> {
+    // Who holds the lock may wait for a reader: a signal is for him too.
+    let hurry = || {
+        if signal::caught().is_some() {
+            kick(runners);
+        }
+    };
+    let lock = || shared.lock_but(&hurry);
     let mut keys = Keys::default();
     // A replay has no input: what there was has been read.
-    let mut open = !shared.lock().replays();
+    let mut open = !lock().replays();
+    // A terminal is always listened to, for Ctrl-A X; what the guest has no room for is held. Of a file or a pipe no more is read
+    // than the guest takes.
+    let terminal = fd::is_terminal(libc::STDIN_FILENO);
+    let mut held = [0; AHEAD];
+    let (mut at, mut len) = (0, 0);
     loop {
         while signal::asked() {
-            shared.lock().show_stats();
+            lock().show_stats();
         }
         if let Some(signal) = signal::caught() {
             return Ok(Some(End::Stopped(signal)));
         }
-        let mut machine = shared.lock();
+        let mut machine = lock();
         if machine.end.is_some() {
             return Ok(None);
         }
-        let (room, waits) = match &machine.devices.board {
+        let room = |machine: &Machine| match &machine.devices.board {
             Some(board) => (board.serial.room(), board.serial.waits),
             None => (0, false),
         };
+        while room(&machine).0 > 0
+            && at < len
+            && let Some(&byte) = held.get(at)
+        {
+            receive(&mut machine, byte)?;
+            at += 1;
+        }
+        if at == len {
+            (at, len) = (0, 0);
+        }
+        let (room, waits) = room(&machine);
         machine.starving = room == 0;
         let wake = machine.wake.as_ref().map_or(-1, Fd::raw);
         drop(machine);
 
+        let most = if terminal { AHEAD } else { room };
         let look = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
         // A negative number is none.
-        let input = if room > 0 && open { libc::STDIN_FILENO } else { -1 };
+        let input = if open && len < most { libc::STDIN_FILENO } else { -1 };
         let mut fds = [look(wake), look(input)];
         signal::attend(&mut fds, waits.then_some(MOMENT));
-        if waits && let Err(errno) = shared.lock().flush() {
+        if waits && let Err(errno) = lock().flush() {
             return without_output(errno).map(Some);
         }
         if fds[0].revents != 0
-            && let Some(wake) = &shared.lock().wake
+            && let Some(wake) = &lock().wake
         {
             wake.count();
         }
         if fds[1].revents != 0 {
-            let mut bytes = [0; 16];
-            let bytes = bytes.get_mut(..room).unwrap_or_default();
-            match fd::read_now(libc::STDIN_FILENO, bytes) {
+            match fd::read_now(libc::STDIN_FILENO, held.get_mut(len..most).unwrap_or_default()) {
                 Ok(0) => open = false,
                 Ok(count) => {
-                    for &byte in bytes.get(..count).unwrap_or_default() {
-                        match keys.look(byte) {
-                            Key::Byte(byte) => receive(&mut shared.lock(), byte)?,
+                    let typed = len..len + count;
+                    for place in typed {
+                        match keys.look(held.get(place).copied().unwrap_or_default()) {
+                            Key::Byte(byte) => {
+                                words::put(&mut held, len, &[byte]);
+                                len += 1;
+                            }
                             Key::Nothing => {}
                             Key::Leave => return Ok(Some(End::Left)),
                         }

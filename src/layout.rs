@@ -223,7 +223,7 @@ pub const MIB: u64 = 1 << 20;
 pub const LINUX_GDT: u64 = 0x1000;
 /// Linux' "zero page", `struct boot_params`.
 pub const ZERO_PAGE: u64 = 0x2000;
-/// Its command line, up to three pages.
+/// Its command line, up to two pages.
 pub const COMMAND_LINE: u64 = 0x3000;
 /// Multiboot's information, modules, names and command line: one page.
 pub const MULTIBOOT_INFO: u64 = 0x5000;

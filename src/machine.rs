@@ -93,39 +93,35 @@ fn live(options: &Options, replay: Option<&mut Replay>) -> Result<End, Error> {
     let kvm = Kvm::open()?;
     kvm.api_version()?;
 
-    // 3. RAM, and the image in it, and the tables that the mode needs; or the kernel, and what it is told.
+    // 3. RAM, and the image in it, and the tables that the mode needs; or the kernel, and what it is told. Reading a kernel takes
+    // about as long as making a VM, in which KVM mostly waits: it is read meanwhile, by a thread of its own, since KVM
+    // names a VM after the thread that makes it.
     let memory = Memory::map(options.backing, options.memory)?;
-    let load = || {
-        let mode = match image {
-            Some(image) => {
-                image.load(&memory, options.load - options.base, options.image_end())?;
-                options.mode
-            }
-            None => {
-                files.load(options, &memory)?;
-                files.mode()
-            }
-        };
-        match mode {
-            Mode::Real => Ok(()),
-            _ => mode::write_tables(&memory, options.base, options.low_size()),
-        }
+    let tables = |mode| match mode {
+        Mode::Real => Ok(()),
+        _ => mode::write_tables(&memory, options.base, options.low_size()),
     };
-    // A kernel takes as long to read as a VM to make, in which KVM mostly waits.
+    let load_kernel = || files.load(options, &memory).and_then(|()| tables(files.mode()));
     let create_vm = || kvm.create_vm();
-    let mut loaded = Ok(());
-    let vm = if files.is_kernel() && !options.wants(TRACE_CALLS) {
-        both(create_vm, || loaded = load())
-    } else {
-        load()?;
-        create_vm()
+    let (loaded, vm) = match image {
+        Some(image) => {
+            image.load(&memory, options.load - options.base, options.image_end())?;
+            (tables(options.mode), None)
+        }
+        // A trace has the calls in order.
+        None if options.wants(TRACE_CALLS) => (load_kernel(), None),
+        None => {
+            // SAFETY: they share the options and the memory, which is nobody's yet.
+            let (loaded, vm) = unsafe { both(load_kernel, create_vm) };
+            (loaded, Some(vm))
+        }
     };
     loaded?;
     files.close();
 
     // 4. The VM. Real mode on older Intel processors is a trick of KVM's that needs room. Interrupt controllers
     // come before the vCPUs, since each of these has a part of them.
-    let vm = vm?;
+    let vm = vm.unwrap_or_else(create_vm)?;
     vm.set_tss_address(layout::TSS)?;
     vm.set_identity_map_address(layout::IDENTITY_MAP)?;
     if options.board() {

@@ -112,26 +112,30 @@ unsafe extern "C" fn clone(
     )
 }
 
-/// futex(2): waits while the word has the value, or wakes so many; a signal ends the wait.
+/// futex(2): waits while the word has the value, for a tenth of a second at most, or wakes so many; a signal ends the wait.
 fn futex(word: *const u32, operation: c_int, value: u32) {
-    // SAFETY: the kernel reads the word; no time limit.
-    let _ = unsafe { syscall!(libc::SYS_futex, word, operation, value, 0usize) };
+    let limit = libc::timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+    // SAFETY: the kernel reads the word and the limit.
+    let _ = unsafe { syscall!(libc::SYS_futex, word, operation, value, &raw const limit) };
 }
 
 /// Does two things at once: `there` on a thread of its own, where this user may have one more, and `here`.
-pub fn both<A, F: FnMut() -> A>(there: F, here: impl FnOnce()) -> A {
+///
+/// # Safety
+/// What both use, two threads may use at once.
+pub unsafe fn both<A, B, F: FnMut() -> A>(there: F, here: impl FnOnce() -> B) -> (A, B) {
     extern "C" fn run<A, F: FnMut() -> A>(job: *const ()) {
         // SAFETY: while the thread runs, it has this to itself.
         let (work, done) = unsafe { &mut *job.cast_mut().cast::<(F, Option<A>)>() };
         *done = Some(work());
     }
     let (job, thread) = (UnsafeCell::new((there, None)), Thread::none());
-    // SAFETY: once; it is waited for.
+    // SAFETY: once; it is waited for; the caller's promise.
     let _ = signal::alone(|| unsafe { thread.start(run::<A, F>, job.get().cast_const().cast()) });
-    here();
+    let here = here();
     thread.join();
     let (there, done) = job.into_inner();
-    done.unwrap_or_else(there)
+    (done.unwrap_or_else(there), here)
 }
 
 const FREE: u32 = 0;
@@ -154,16 +158,23 @@ impl<T> Lock<T> {
     /// Waits until it is free, and holds it while what is returned lives.
     #[inline]
     pub fn lock(&self) -> Guard<'_, T> {
+        self.lock_but(&|| {})
+    }
+
+    /// Likewise; while it waits, it does this several times a second, and when a signal has come.
+    #[inline]
+    pub fn lock_but(&self, waiting: &dyn Fn()) -> Guard<'_, T> {
         if self.state.compare_exchange(FREE, HELD, SeqCst, SeqCst).is_err() {
-            self.wait();
+            self.wait(waiting);
         }
         Guard(self)
     }
 
     #[cold]
-    fn wait(&self) {
+    fn wait(&self, waiting: &dyn Fn()) {
         while self.state.swap(WANTED, SeqCst) != FREE {
             futex(self.state.as_ptr(), libc::FUTEX_WAIT, WANTED);
+            waiting();
         }
     }
 }
@@ -296,7 +307,8 @@ mod tests {
             }
             flag.swap(2, SeqCst)
         };
-        assert_eq!(both(there, || flag.store(1, SeqCst)), 1);
+        // SAFETY: they share an atomic.
+        assert_eq!(unsafe { both(there, || flag.store(1, SeqCst)) }, (1, ()));
         assert_eq!(flag.load(SeqCst), 2);
     }
 

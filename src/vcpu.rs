@@ -97,7 +97,7 @@ impl Vcpu<'_> {
         if let Some((number, cpus)) = board {
             cpuid.place(number, cpus, kvm.check_extension(KVM_CAP_TSC_DEADLINE_TIMER)? != 0);
         }
-        // SAFETY: the kernel reads the header and as many entries as it says, which it has written itself.
+        // SAFETY: the kernel reads the header and as many entries as it says: those it has written itself, or `place` has.
         unsafe { self.fd.ioctl(ioctl::KVM_SET_CPUID2, Argument::Cpuid(&cpuid.header)) }.map(drop)
     }
 
@@ -141,7 +141,7 @@ impl Vcpu<'_> {
             ],
         };
         let argument = Argument::Entries(values.header.nmsrs, address(&raw const values));
-        // SAFETY: the kernel reads the header and as many entries as it says. An MSR that it does not know, it leaves out.
+        // SAFETY: the kernel reads the header and as many entries as it says. It stops at one that it does not know, which both are not.
         unsafe { self.fd.ioctl(ioctl::KVM_SET_MSRS, argument) }.map(drop)
     }
 
@@ -198,8 +198,9 @@ impl RunPage {
         self.0.start().cast()
     }
 
-    /// `immediate_exit`, which other threads may write too.
-    fn immediate_exit(&self) -> *mut u8 {
+    /// `immediate_exit`. Other threads may write 1 to it: the next `KVM_RUN`, or the one that is going on and gets a signal,
+    /// returns EINTR. It is there as long as this page.
+    pub fn immediate_exit(&self) -> *mut u8 {
         // SAFETY: inside the mapping.
         unsafe { &raw mut (*self.start()).immediate_exit }
     }
@@ -208,12 +209,6 @@ impl RunPage {
     fn exit(&self) -> *mut kvm_run_exit {
         // SAFETY: inside the mapping.
         unsafe { &raw mut (*self.start()).exit }
-    }
-
-    /// Makes the next `KVM_RUN`, or the one that is going on and gets a signal, return EINTR.
-    pub fn interrupt(&self) {
-        // SAFETY: inside the mapping; the kernel's own access to this byte is a plain read.
-        unsafe { self.immediate_exit().write_volatile(1) };
     }
 
     /// Takes the next write out of the ring of coalesced ones: what was written.

@@ -217,7 +217,7 @@ impl<'m> Vm<'m> {
     }
 }
 
-/// A bit for each page that a slot could have: 128 KiB.
+/// A bit for each page of RAM.
 pub struct DirtyBitmap(Buffer);
 
 impl DirtyBitmap {

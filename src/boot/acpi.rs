@@ -71,10 +71,10 @@ impl Area {
     }
 }
 
-/// 5.2.3.2, "Generic Address Structure": a port, its width, and how it is accessed.
+/// 5.2.3.2, "Generic Address Structure": a port, its width, and how it is accessed: 1, 2, 3 for 1, 2, 4 bytes.
 const fn port(number: u16, bytes: u8) -> [u8; 12] {
     let [low, high] = number.to_le_bytes();
-    [1, 8 * bytes, 0, bytes, low, high, 0, 0, 0, 0, 0, 0]
+    [1, 8 * bytes, 0, bytes.ilog2() as u8 + 1, low, high, 0, 0, 0, 0, 0, 0]
 }
 
 /// All up to the MADT's header, of which the length and the sum are missing.

@@ -161,7 +161,8 @@ impl Plan {
     /// Where initrds or modules go that together have so many bytes. Linux wants them as one, as high as may be; modules
     /// come behind the kernel.
     pub fn place(&self, total: u64) -> Result<u64, Refused> {
-        let first = self.end.next_multiple_of(PAGE_SIZE);
+        // What is reserved below 1 MiB has its own use.
+        let first = self.end.next_multiple_of(PAGE_SIZE).max(MIB);
         let room = self.initrd_limit.saturating_sub(first);
         if total > room {
             return Err(Refused(What::Initrd, total - room));

@@ -29,7 +29,6 @@ const RAMDISK_SIZE: usize = 0x21c;
 const CMD_LINE_PTR: usize = 0x228;
 const INITRD_ADDR_MAX: usize = 0x22c;
 const KERNEL_ALIGNMENT: usize = 0x230;
-const RELOCATABLE_KERNEL: usize = 0x234;
 const XLOADFLAGS: usize = 0x236;
 const CMDLINE_SIZE: usize = 0x238;
 const PREF_ADDRESS: usize = 0x258;
@@ -81,13 +80,9 @@ pub fn plan(plan: &mut Plan, size: u64, read: Read) -> Result<bool, Refused> {
         return Err(Refused(What::BadHeader, 0));
     }
 
-    // Where it wants to be; or, if RAM ends before, as low as it may.
-    let (size, preferred) = (size - from, number(bytes, PREF_ADDRESS, 8));
+    // Where it wants to be: from lower it would move itself there (arch/x86/boot/compressed/head_64.S, LOAD_PHYSICAL_ADDR).
+    let (size, to) = (size - from, number(bytes, PREF_ADDRESS, 8));
     let room = init_size.max(size);
-    let fits = |at: u64| at.saturating_add(room) <= plan.initrd_limit;
-    let relocatable = number(bytes, RELOCATABLE_KERNEL, 1) != 0;
-    let lowest = MIB.next_multiple_of(alignment);
-    let to = if !fits(preferred) && relocatable && lowest < preferred { lowest } else { preferred };
 
     plan.protocol = Protocol::Linux;
     plan.has_header = true;

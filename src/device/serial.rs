@@ -130,7 +130,13 @@ impl Serial {
                 *place = byte;
                 self.len += 1;
             }
-            None => self.overrun = true,
+            // Without FIFOs the old byte is lost, with them the new one.
+            None => {
+                self.overrun = true;
+                if depth == 1 {
+                    self.received[0] = byte;
+                }
+            }
         }
     }
 
@@ -373,7 +379,7 @@ mod tests {
         serial.receive(1);
         assert_eq!(serial.room(), 0);
         serial.receive(2);
-        assert_eq!((serial.read(LSR), serial.read(DATA)), (0x63, 1));
+        assert_eq!((serial.read(LSR), serial.read(DATA)), (0x63, 2));
         serial.receive(3);
         serial.write(IIR, FCR_ENABLE).unwrap();
         assert_eq!(serial.read(LSR), 0x61);
