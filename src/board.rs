@@ -103,7 +103,12 @@ pub fn run<'m>(mut machine: Machine<'m>, kvm: &Kvm, files: &Files) -> Result<End
         let cpu = make_cpu(options, kvm, &machine.vm, number, files, false)?;
         let immediate_exit = cpu.vcpu.page().immediate_exit();
         let cpu = UnsafeCell::new(cpu);
-        runners.push(Runner { thread: Thread::none(), shared: &raw const shared, immediate_exit, cpu });
+        runners.push(Runner {
+            thread: Thread::none(),
+            shared: &raw const shared,
+            immediate_exit,
+            cpu,
+        });
         if let Some(runner) = runners.last_mut() {
             machine.watch(runner.cpu.get_mut())?;
         }
@@ -168,7 +173,7 @@ fn stop(runners: &[Runner]) {
 /// How long the serial port's output may gather, in nanoseconds: a moment for a reader, and for a guest time to say more.
 const MOMENT: u64 = 2_000_000;
 
-/// What a terminal's user may type before the guest listens.
+/// How much may be typed before the guest listens.
 const AHEAD: usize = 1024;
 
 /// Attends to input, output and signals until the machine is to end. `None`: a vCPU has ended it.
@@ -184,9 +189,7 @@ fn attend(shared: &Lock<Machine>, runners: &[Runner]) -> Result<Option<End>, Err
     let mut keys = Keys::default();
     // A replay has no input: what there was has been read.
     let mut open = !lock().replays();
-    // A terminal is always listened to, for Ctrl-A X; what the guest has no room for is held. Of a file or a pipe no more is read
-    // than the guest takes.
-    let terminal = fd::is_terminal(libc::STDIN_FILENO);
+    // Input is always read, for Ctrl-A X; what the guest has no room for is held.
     let mut held = [0; AHEAD];
     let (mut at, mut len) = (0, 0);
     loop {
@@ -219,10 +222,9 @@ fn attend(shared: &Lock<Machine>, runners: &[Runner]) -> Result<Option<End>, Err
         let wake = machine.wake.as_ref().map_or(-1, Fd::raw);
         drop(machine);
 
-        let most = if terminal { AHEAD } else { room };
         let look = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
         // A negative number is none.
-        let input = if open && len < most { libc::STDIN_FILENO } else { -1 };
+        let input = if open && len < AHEAD { libc::STDIN_FILENO } else { -1 };
         let mut fds = [look(wake), look(input)];
         signal::attend(&mut fds, waits.then_some(MOMENT));
         if waits && let Err(errno) = lock().flush() {
@@ -234,21 +236,17 @@ fn attend(shared: &Lock<Machine>, runners: &[Runner]) -> Result<Option<End>, Err
             wake.count();
         }
         if fds[1].revents != 0 {
-            match fd::read_now(libc::STDIN_FILENO, held.get_mut(len..most).unwrap_or_default()) {
+            let mut byte = [0];
+            match fd::read_now(libc::STDIN_FILENO, &mut byte) {
                 Ok(0) => open = false,
-                Ok(count) => {
-                    let typed = len..len + count;
-                    for place in typed {
-                        match keys.look(held.get(place).copied().unwrap_or_default()) {
-                            Key::Byte(byte) => {
-                                words::put(&mut held, len, &[byte]);
-                                len += 1;
-                            }
-                            Key::Nothing => {}
-                            Key::Leave => return Ok(Some(End::Left)),
-                        }
+                Ok(_) => match keys.look(byte[0]) {
+                    Key::Byte(byte) => {
+                        words::put(&mut held, len, &[byte]);
+                        len += 1;
                     }
-                }
+                    Key::Nothing => {}
+                    Key::Leave => return Ok(Some(End::Left)),
+                },
                 // Nothing there after all; or nothing that can be read.
                 Err(errno) => open = matches!(errno.0, libc::EAGAIN | libc::EINTR),
             }

@@ -318,6 +318,7 @@ pub fn parse<'a>(
         let digits = value.to_bytes();
         blame.value = digits;
         match option {
+            OPT_KERNEL | OPT_INITRD if digits.is_empty() => return Err(Wrong::NoValue),
             OPT_BACKING => {
                 options.backing = match words::place("anon", digits) {
                     Some(_) => Backing::Anonymous,

@@ -158,15 +158,16 @@ impl<T> Lock<T> {
     /// Waits until it is free, and holds it while what is returned lives.
     #[inline]
     pub fn lock(&self) -> Guard<'_, T> {
-        self.lock_but(&|| {})
+        if self.state.compare_exchange(FREE, HELD, SeqCst, SeqCst).is_err() {
+            self.wait(&|| {});
+        }
+        Guard(self)
     }
 
     /// Likewise; while it waits, it does this several times a second, and when a signal has come.
-    #[inline]
+    #[inline(never)]
     pub fn lock_but(&self, waiting: &dyn Fn()) -> Guard<'_, T> {
-        if self.state.compare_exchange(FREE, HELD, SeqCst, SeqCst).is_err() {
-            self.wait(waiting);
-        }
+        self.wait(waiting);
         Guard(self)
     }
 

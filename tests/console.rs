@@ -153,10 +153,12 @@ fn a_command_s_output_error_and_status_come_through_unchanged() {
 #[test]
 fn a_kernel_has_the_terminal_and_gives_it_back() {
     let boot = "RunBiscuitOS.sh --kernel /boot/vmlinuz --initrd /boot/initrd --cpus 2 --append 'console=ttyS0 quiet'";
+    // Without an init Linux panics, and hangs.
+    let deaf = "RunBiscuitOS.sh --kernel /boot/vmlinuz --append 'console=ttyS0 quiet panic=0'";
     let look = "stty -a > /tmp/now; cmp /tmp/before /tmp/now && echo restored";
     let cmd = format!(
         "stty -a > /tmp/before; {boot}; echo status $?; {look}; {boot}; echo left $?; {look}; \
-         (sleep 2; killall -QUIT BiscuitOS_app) & {boot}; echo killed $?; {look}"
+         {deaf}; echo deaf $?; {look}; (sleep 2; killall -QUIT BiscuitOS_app) & {boot}; echo killed $?; {look}"
     );
     let mut session = Session::start(bed().env("CMD", cmd));
     session.expect("2 CPUs");
@@ -174,6 +176,10 @@ fn a_kernel_has_the_terminal_and_gives_it_back() {
     session.expect("/ # ");
     session.type_keys(b"\x01x");
     session.expect("left 0");
+    session.expect("restored");
+    session.expect("end Kernel panic");
+    session.type_keys(b"abc\x03\x01x");
+    session.expect("deaf 0");
     session.expect("restored");
     session.expect("killed 131");
     session.expect("restored");

@@ -105,6 +105,7 @@ fn a_bad_command_line_ends_with_2_and_says_what_is_wrong() {
         (&["--Memory", "2M"], "--Memory: no such option"),
         (&["-m"], "--memory: needs a value"),
         (&["image", "--pause"], "--pause: needs a value"),
+        (&["--kernel", "x", "--initrd="], "--initrd: needs a value"),
         (&["--help=x"], "--help: takes no value"),
         (&["a", "b"], "b: a second image"),
         (&["--", "a", "-m"], "-m: a second image"),

@@ -929,6 +929,18 @@ ctrl_a_x_leaves_and_twice_is_one() {
 	prints 'a\001b'
 	silent
 }
+a_signal_ends_a_guest_whose_trace_nobody_reads() {
+	huge
+	mkfifo pipe
+	sleep 30 < pipe &
+	reader=$!
+	$P --kernel $F/kernel/serial.elf --trace=exits < /dev/null > out 2> pipe &
+	pid=$!
+	sleep 2
+	kill $pid
+	ended 143
+	kill $reader
+}
 a_kernel_that_cannot_be_is_refused_and_nothing_is_touched() {
 	huge
 	head -c 100000 /boot/vmlinuz > short
