@@ -199,7 +199,7 @@ pub const LESSON_MSR: u32 = 0x4b4f_4232;
 //                 |  free: a kernel's own  |
 //                 |  start of other vCPUs  |
 //   0x0000_6000   +------------------------+
-//                 |  what a loader leaves  |  LOADER: of Linux 5 pages, of Multiboot one
+//                 |  what a loader leaves  |  of Linux four pages, of Multiboot one
 //   0x0000_0000   +------------------------+
 // ```
 

@@ -3,13 +3,13 @@
 //! With the board, each vCPU is a thread, and the first thread attends to the rest: it alone gets these signals, and
 //! when the machine is to end it tells the others, by [`stop_all`] and by a signal of our own, [`KICK`].
 //!
-//! There are two kinds of places where the program sleeps, and in each a signal could come in the gap
-//! between "was there one?" and falling asleep:
+//! Where the program sleeps, a signal could come in the gap between "was there one?" and falling asleep:
 //! - in `KVM_RUN`. The handler sets `kvm_run.immediate_exit`, which makes a `KVM_RUN` that begins
 //!   afterwards return EINTR at once (api.rst 5).
 //! - in a pause, before a write that the reader does not take, and before a read of an image that is
 //!   a pipe. There the signals are blocked while we look, and ppoll(2) unblocks them in the same
-//!   instant as it begins to wait.
+//!   instant as it begins to wait; likewise where the first thread attends to input and output.
+//! - for the lock, which another thread holds: it wakes several times a second, to look (`thread.rs`).
 
 use crate::errno::Errno;
 use crate::{syscall, terminal};

@@ -97,6 +97,7 @@ impl Files {
             memory.read_file(Call::READ_KERNEL, kernel, piece.from, piece.to, piece.size)?;
         }
         for (path, initrd) in options.initrds().zip(&self.initrds) {
+            // Once more, by its name: one that has become smaller meanwhile is EIO, of a larger one the first part is taken.
             let (file, _) = open(Call::OPEN_INITRD, path)?;
             memory.read_file(Call::READ_INITRD, &file, 0, initrd.at, initrd.size)?;
         }

@@ -1,5 +1,5 @@
 //! Interrupts and events that the kernel carries: the interrupt controllers and the timer in the kernel, routing,
-//! eventfds that raise interrupts or take writes, and the ring of coalesced writes. api.rst 4.24 to 4.77.
+//! eventfds that raise interrupts or take writes, and the ring of coalesced writes. api.rst 4.24 to 4.77; the ring is 4.116. All older than Linux 5.0.
 
 /// `KVM_CREATE_PIT2`: api.rst 4.71.
 #[repr(C)]
