@@ -32,11 +32,11 @@ static mut ROOM: [Page; PAGES] = [const { Page([0; 4096]) }; PAGES];
 static mut AGAIN: [Page; PAGES] = [const { Page([0; 4096]) }; PAGES];
 static mut TABLES: [Table; 2] = [[0; 1 << 15]; 2];
 
-/// The dynamic section, which says that this is a position-independent program, with all that it needs: DT_FLAGS, DF_BIND_NOW;
-/// DT_FLAGS_1, DF_1_NOW and DF_1_PIE; and its end. The linker would list empty tables too.
+/// The dynamic section, which says that this is a position-independent program, with all that it needs: DT_FLAGS_1,
+/// DF_1_NOW and DF_1_PIE; and its end. The linker would list empty tables too.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".flags")]
-static FLAGS: [u64; 6] = [30, 8, 0x6fff_fffb, 0x0800_0001, 0, 0];
+static FLAGS: [u64; 4] = [0x6fff_fffb, 0x0800_0001, 0, 0];
 
 /// The entry: what the kernel left on the stack is the program's. It calls by distance: nothing relocates this program.
 #[unsafe(naked)]
