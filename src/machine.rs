@@ -97,31 +97,31 @@ fn live(options: &Options, replay: Option<&mut Replay>) -> Result<End, Error> {
     // about as long as making a VM, in which KVM mostly waits: it is read meanwhile, by a thread of its own, since KVM
     // names a VM after the thread that makes it.
     let memory = Memory::map(options.backing, options.memory)?;
-    let tables = |mode| match mode {
-        Mode::Real => Ok(()),
-        _ => mode::write_tables(&memory, options.base, options.low_size()),
+    let mut image = image;
+    let mut loaded = Ok(());
+    let mut load = || {
+        let (read, mode) = match image.take() {
+            Some(image) => {
+                let at = options.load - options.base;
+                (image.load(&memory, at, options.image_end()), options.mode)
+            }
+            None => (files.load(options, &memory), files.mode()),
+        };
+        loaded = read.and_then(|()| match mode {
+            Mode::Real => Ok(()),
+            _ => mode::write_tables(&memory, options.base, options.low_size()),
+        });
     };
-    let load_kernel = || files.load(options, &memory).and_then(|()| tables(files.mode()));
-    let create_vm = || kvm.create_vm();
-    let (loaded, vm) = match image {
-        Some(image) => {
-            image.load(&memory, options.load - options.base, options.image_end())?;
-            (tables(options.mode), None)
-        }
-        // A trace has the calls in order.
-        None if options.wants(TRACE_CALLS) => (load_kernel(), None),
-        None => {
-            // SAFETY: they share the options and the memory, which is nobody's yet.
-            let (loaded, vm) = unsafe { both(load_kernel, create_vm) };
-            (loaded, Some(vm))
-        }
-    };
+    // A trace has the calls in order.
+    let apart = files.is_kernel() && !options.wants(TRACE_CALLS);
+    // SAFETY: they share the options and KVM, which nobody changes.
+    let vm = unsafe { both(apart, &mut load, || kvm.create_vm()) };
     loaded?;
     files.close();
 
     // 4. The VM. Real mode on older Intel processors is a trick of KVM's that needs room. Interrupt controllers
     // come before the vCPUs, since each of these has a part of them.
-    let vm = vm.unwrap_or_else(create_vm)?;
+    let vm = vm?;
     vm.set_tss_address(layout::TSS)?;
     vm.set_identity_map_address(layout::IDENTITY_MAP)?;
     if options.board() {

@@ -110,24 +110,14 @@ impl<'a> Memory<'a> {
     pub fn read(&self, offset: u64, bytes: &mut [u8]) -> Result<(), Error> {
         self.check(offset, bytes.len())?;
         // SAFETY: from inside the mapping to `bytes`.
-        unsafe { fd::copy(self.at(offset), bytes.as_mut_ptr().cast(), bytes.len()) }
+        unsafe { fd::copy(false, self.at(offset), bytes.as_mut_ptr().cast(), bytes.len()) }
     }
 
     /// Copies to `offset` in RAM likewise.
     pub fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
         self.check(offset, bytes.len())?;
         // SAFETY: to inside the mapping, of which no Rust reference exists.
-        unsafe { fd::copy(bytes.as_ptr().cast(), self.at(offset), bytes.len()) }
-    }
-
-    /// Copies any number of bytes to `offset` in RAM, all or some of them.
-    #[inline(never)]
-    pub fn write_all(&self, mut offset: u64, bytes: &[u8]) -> Result<(), Error> {
-        for page in bytes.chunks(layout::PAGE_SIZE as usize) {
-            self.write(offset, page)?;
-            offset += page.len() as u64;
-        }
-        Ok(())
+        unsafe { fd::copy(true, self.at(offset), bytes.as_ptr().cast_mut().cast(), bytes.len()) }
     }
 
     /// pread(2) of `size` bytes of `file`, from `from` on, straight to `offset` in RAM. EIO where the file ends

@@ -119,23 +119,24 @@ fn futex(word: *const u32, operation: c_int, value: u32) {
     let _ = unsafe { syscall!(libc::SYS_futex, word, operation, value, &raw const limit) };
 }
 
-/// Does two things at once: `there` on a thread of its own, where this user may have one more, and `here`.
+/// Does `here`, and `there` at once on a thread of its own, if it is to be `apart` and this user may have one more thread; else before.
 ///
 /// # Safety
 /// What both use, two threads may use at once.
-pub unsafe fn both<A, B, F: FnMut() -> A>(there: F, here: impl FnOnce() -> B) -> (A, B) {
-    extern "C" fn run<A, F: FnMut() -> A>(job: *const ()) {
+pub unsafe fn both<T>(apart: bool, mut there: &mut dyn FnMut(), here: impl FnOnce() -> T) -> T {
+    extern "C" fn run(work: *const ()) {
         // SAFETY: while the thread runs, it has this to itself.
-        let (work, done) = unsafe { &mut *job.cast_mut().cast::<(F, Option<A>)>() };
-        *done = Some(work());
+        unsafe { (*work.cast_mut().cast::<&mut dyn FnMut()>())() };
     }
-    let (job, thread) = (UnsafeCell::new((there, None)), Thread::none());
+    let (work, thread) = ((&raw mut there).cast_const().cast(), Thread::none());
     // SAFETY: once; it is waited for; the caller's promise.
-    let _ = signal::alone(|| unsafe { thread.start(run::<A, F>, job.get().cast_const().cast()) });
+    let start = || unsafe { thread.start(run, work) };
+    if !apart || signal::alone(start).is_err() {
+        run(work);
+    }
     let here = here();
     thread.join();
-    let (there, done) = job.into_inner();
-    (done.unwrap_or_else(there), here)
+    here
 }
 
 const FREE: u32 = 0;
@@ -302,15 +303,18 @@ mod tests {
     fn two_things_are_done_at_once() {
         let flag = AtomicU32::new(0);
         // Waits for what is done here.
-        let there = || {
+        let mut there = || {
             while flag.load(SeqCst) == 0 {
                 core::hint::spin_loop();
             }
-            flag.swap(2, SeqCst)
+            flag.store(2, SeqCst);
         };
         // SAFETY: they share an atomic.
-        assert_eq!(unsafe { both(there, || flag.store(1, SeqCst)) }, (1, ()));
+        unsafe { both(true, &mut there, || flag.store(1, SeqCst)) };
         assert_eq!(flag.load(SeqCst), 2);
+        // One after the other.
+        // SAFETY: there is one thread.
+        assert_eq!(unsafe { both(false, &mut || flag.store(3, SeqCst), || flag.load(SeqCst)) }, 3);
     }
 
     #[test]

@@ -184,7 +184,7 @@ static BEHIND: [u8; 38] = [
 pub fn write(memory: &Memory, cpus: u32) -> Result<(), Error> {
     let mut area = Buffer::new(ACPI_SIZE as usize)?;
     let len = fill(area.bytes_mut(), cpus);
-    memory.write_all(ACPI, area.bytes().get(..len).unwrap_or_default())
+    memory.write(ACPI, area.bytes().get(..len).unwrap_or_default())
 }
 
 /// Fills the area, and gives how much of it.

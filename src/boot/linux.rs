@@ -150,7 +150,7 @@ pub fn write(
     put(&mut page, RAMDISK_SIZE, to - from, 4);
     put(&mut page, CMD_LINE_PTR, COMMAND_LINE, 4);
     memory.write(ZERO_PAGE, &page)?;
-    memory.write_all(COMMAND_LINE, command_line)?;
+    memory.write(COMMAND_LINE, command_line)?;
     // Behind it RAM is zero: the line's end.
     memory.write(LINUX_GDT, &GDT)
 }
