@@ -26,11 +26,18 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // The program as the kernel would map it, and its three parts: what is read and executed, what is written, and what is executed
     // later. Where there is nothing in the file, there are zeros.
-    let (mut image, mut parts) = (Vec::new(), Vec::new());
+    let (mut image, mut parts, mut written) = (Vec::new(), Vec::new(), 0);
     for index in 0..word(E_PHNUM, 2) as usize {
         let header = word(E_PHOFF, 8) as usize + index * PHENTSIZE;
-        let [offset, address, _, filed] = [8, 16, 24, 32].map(|at| word(header + at, 8) as usize);
-        if word(header, 4) == PT_LOAD && filed != 0 {
+        let [offset, address, _, filed, all] =
+            [8, 16, 24, 32, 40].map(|at| word(header + at, 8) as usize);
+        if word(header, 4) != PT_LOAD {
+            continue;
+        }
+        if word(header + 4, 4) & PF_X == 0 {
+            written = address + all;
+        }
+        if filed != 0 {
             image.resize(address, 0);
             image.extend(&file[offset..][..filed]);
             parts.push((word(header + 4, 4) & PF_X != 0, address..image.len()));
@@ -40,7 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err(format!("segments that packed.rs does not expect: {parts:x?}").into());
     };
     let page = cold.start / PAGE * PAGE;
-    assert!(text.start == 0 && data.start / PAGE > text.end / PAGE && page >= data.end);
+    assert!(text.start == 0 && data.start / PAGE > text.end / PAGE && page >= written);
     // The headers have told what they have to tell.
     let headers = word(E_PHOFF, 8) as usize + word(E_PHNUM, 2) as usize * PHENTSIZE;
     image[..headers].fill(0);
