@@ -53,16 +53,16 @@ CLEAN_ENV := env -u CC -u CPP -u CXX -u CFLAGS -u CXXFLAGS -u CPPFLAGS -u LDFLAG
 # the C library's start: src/start.rs is the entry.
 # rust-lld comes with rustc.
 LINK := -C linker=rust-lld -C linker-flavor=ld.lld $(foreach flag,--no-rosegment --build-id=none \
-	--no-eh-frame-hdr --pack-dyn-relocs=relr --icf=all --hash-style=sysv -O2 -znosectionheader --bp-compression-sort=both \
+	--no-eh-frame-hdr --pack-dyn-relocs=relr --icf=all --hash-style=sysv -O2 -znosectionheader --bp-compression-sort=function \
 	--entry=begin,-C link-arg=$(flag))
 # And of the code: registers are kept across calls of functions that leave them alone, nothing is hoisted
 # or doubled. Each of these makes the packed program smaller, together by 1.5 KB.
-CODE := $(foreach flag,enable-ipra disable-machine-licm disable-early-taildup disable-licm-promotion \
-	disable-constant-hoisting enable-newgvn bonus-inst-threshold=0 split-spill-mode=size \
-	licm-mssa-optimization-cap=0 licm-mssa-max-acc-promotion=0 inline-call-penalty=20 instcombine-max-sink-users=1 \
-	phi-node-folding-threshold=1 enable-shrink-wrap=false max-speculation-depth=0 disable-machine-cse \
-	stackcoloring-lifetime-start-on-first-use=false min-jump-table-entries=8 max-store-memcpy=1 \
-	available-load-scan-limit=20 max-store-memset=1 enable-misched inline-threshold=1 disable-postra-machine-licm,-C llvm-args=-$(flag))
+CODE := $(foreach flag,enable-ipra enable-newgvn bonus-inst-threshold=0 split-spill-mode=size \
+	licm-mssa-optimization-cap=0 licm-mssa-max-acc-promotion=0 inline-call-penalty=20 phi-node-folding-threshold=1 \
+	max-speculation-depth=0 max-store-memcpy=1 inline-threshold=1 disable-postra-machine-licm \
+	min-jump-table-entries=8 enable-pre=false disable-machine-cse aggressive-instcombine-max-scan-instrs=128 \
+	split-threshold-for-reg-with-hint=0 rotation-max-header-size=0 tail-merge-size=3 cgp-optimize-phi-types=false \
+	disable-constant-hoisting disable-machine-licm max-store-memset=2,-C llvm-args=-$(flag))
 build = $(CLEAN_ENV) RUSTFLAGS="-C force-unwind-tables=no $(CODE) $(LINK) $(1:%=-C link-arg=%) $(2)" cargo build --quiet --locked \
 	--target x86_64-unknown-linux-musl --features packed
 
