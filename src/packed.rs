@@ -16,6 +16,7 @@
 #![no_main]
 
 use kob_2m::inflate::{Table, inflate};
+use kob_2m::signal::SA_RESTORER;
 use kob_2m::syscall;
 
 /// What `pack` found of the program: its places, as above, in bytes from its start; `ENTRY`; and `IMAGE`, deflated.
@@ -159,7 +160,7 @@ unsafe extern "C" fn begin() -> ! {
         rest = const plain::END - plain::COLD / 4096 * 4096,
         entry = const plain::ENTRY,
         segv = const libc::SIGSEGV,
-        flags = const SA_RESTORER | libc::SA_RESETHAND as u32,
+        flags = const SA_RESTORER as u32 | libc::SA_RESETHAND as u32,
         sigaction = const libc::SYS_rt_sigaction,
         sigreturn = const libc::SYS_rt_sigreturn,
         rights = const libc::PROT_READ | libc::PROT_EXEC,
@@ -167,9 +168,6 @@ unsafe extern "C" fn begin() -> ! {
         write = const libc::SYS_write,
     )
 }
-
-/// The kernel's flag for a handler that comes with its own way back: `signal.rs` has it too.
-const SA_RESTORER: u32 = 0x0400_0000;
 
 #[cfg(not(test))]
 #[panic_handler]

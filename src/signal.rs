@@ -153,6 +153,9 @@ pub fn attend(fds: &mut [libc::pollfd], nanoseconds: Option<u64>) -> usize {
     ready.unwrap_or(0)
 }
 
+/// A handler comes with its own way back: include/uapi of x86, `asm/signal.h`.
+pub const SA_RESTORER: c_ulong = 0x0400_0000;
+
 /// rt_sigaction(2), the kernel's own: the C library's costs 750 bytes. Calls are not restarted.
 /// Returns the handler before.
 fn set(signal: c_int, handler: usize) -> usize {
@@ -163,7 +166,6 @@ fn set(signal: c_int, handler: usize) -> usize {
         restorer: extern "C" fn(),
         mask: u64,
     }
-    const SA_RESTORER: c_ulong = 0x0400_0000;
     let new = KernelAction { handler, flags: SA_RESTORER, restorer, mask: 0 };
     let mut old = MaybeUninit::<KernelAction>::zeroed();
     // SAFETY: the kernel reads the one and fills the other; `stop` does only what a signal handler

@@ -21,14 +21,8 @@
 	add	%esi, %ecx		# its end
 	add	$44, %esi
 	mov	%ecx, %ebp
-	mov	$second, %eax		# the trampoline
 	push	%esi
-	mov	%eax, %esi
-	mov	$0x8000, %edi
-	mov	$second_end - second, %ecx
-	cld
-	rep movsb
-	sgdt	0x8000 + table - second
+	put_trampoline
 	pop	%esi
 	movl	$0x1ff, APIC + 0xf0
 3:	cmp	%ebp, %esi
@@ -53,18 +47,7 @@
 6:	say	".\n"
 	kernel_end
 	.text
-	.code16
-second:	cli
-	xor	%ax, %ax
-	mov	%ax, %ds
-	lgdtl	0x8000 + table - second
-	mov	%cr0, %eax
-	or	$1, %al
-	mov	%eax, %cr0
-	ljmpl	$8, $third
-table:	.skip	6
-second_end:
-	.code32
+	trampoline third
 third:	mov	$16, %ax
 	mov	%ax, %ds
 	mov	$SERIAL, %edx

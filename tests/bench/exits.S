@@ -1,5 +1,5 @@
 # Makes 200000 exits, by as many processors as the last character of the command line says: each of them its share, as OUT to the
-# scratch port.
+# scratch port; and switches off.
 
 	.include "kernel.inc"
 	.set	APIC, 0xfee00000
@@ -14,12 +14,7 @@
 	xor	%edx, %edx
 	div	%ebx
 	mov	%eax, share
-	mov	$second, %esi		# the trampoline
-	mov	$0x8000, %edi
-	mov	$second_end - second, %ecx
-	cld
-	rep movsb
-	sgdt	0x8000 + table - second
+	put_trampoline
 	movl	$0x1ff, APIC + 0xf0
 	movl	$0xc4500, APIC + 0x300	# INIT and start-up, to all others
 	movl	$0xc4608, APIC + 0x300
@@ -27,6 +22,9 @@
 2:	pause
 	cmp	done, %ebx
 	jne	2b
+	mov	$0x604, %edx		# off, which is status 0
+	mov	$1 << 13 | 5 << 10, %ax
+	out	%ax, %dx
 	kernel_end
 	.text
 exits:	mov	share, %ecx
@@ -36,18 +34,7 @@ exits:	mov	share, %ecx
 	jnz	3b
 	lock incl done
 	ret
-	.code16
-second:	cli
-	xor	%ax, %ax
-	mov	%ax, %ds
-	lgdtl	0x8000 + table - second
-	mov	%cr0, %eax
-	or	$1, %al
-	mov	%eax, %cr0
-	ljmpl	$8, $third
-table:	.skip	6
-second_end:
-	.code32
+	trampoline third
 third:	mov	$16, %ax
 	mov	%ax, %ds
 	mov	%ax, %es

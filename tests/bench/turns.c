@@ -49,7 +49,7 @@ static long run(char *command)
 		_exit(127);
 	}
 	waitpid(pid, &status, 0);
-	if (status && !(WIFEXITED(status) && WEXITSTATUS(status) == 1)) {
+	if (status) {
 		fprintf(stderr, "turns: %s: wait status 0x%x\n", command, status);
 		exit(1);
 	}
