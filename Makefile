@@ -134,6 +134,7 @@ pack: all
 	@$(CLEAN_ENV) sh biscuitos/pack $(KERNEL) $(TARGETA)
 
 run: pack
+	@$(CLEAN_ENV) sh biscuitos/need qemu
 	@$(CLEAN_ENV) sh biscuitos/run $(KERNEL)
 # As typed: make would take the dollars in it for its own.
 run: override export CMD := $(value CMD)

@@ -155,10 +155,10 @@ fn a_kernel_has_the_terminal_and_gives_it_back() {
     let boot = "RunBiscuitOS.sh --kernel /boot/vmlinuz --initrd /boot/initrd --cpus 2 --append 'console=ttyS0 quiet'";
     // Without an init Linux panics, and hangs.
     let deaf = "RunBiscuitOS.sh --kernel /boot/vmlinuz --append 'console=ttyS0 quiet panic=0'";
-    let look = "stty -a > /tmp/now; cmp /tmp/before /tmp/now && echo restored";
+    let look = "stty -F /dev/ttyS1 -a > /tmp/now; [ -s /tmp/now ] && cmp /tmp/before /tmp/now && echo restored";
     let cmd = format!(
-        "stty -a > /tmp/before; {boot}; echo status $?; {look}; {boot}; echo left $?; {look}; \
-         {deaf}; echo deaf $?; {look}; (sleep 2; killall -QUIT BiscuitOS_app) & {boot}; echo killed $?; {look}"
+        "stty -F /dev/ttyS1 -a > /tmp/before; {boot}; echo status $?; {look}; {boot}; echo left $?; {look}; \
+         {deaf}; echo deaf $?; {look}; exec 2> /dev/null; (sleep 2; killall -QUIT BiscuitOS_app) & {boot}; echo killed $?; {look}"
     );
     let mut session = Session::start(bed().env("CMD", cmd));
     session.expect("2 CPUs");
