@@ -16,8 +16,7 @@ KERNEL  := 6.1
 CMD     ?=
 
 IMAGE   := _BiscuitOS-VM.iso
-PLAIN   := target/x86_64-unknown-linux-musl/release/BiscuitOS_app
-PROGRAM := target/x86_64-unknown-linux-musl/release/packed
+PROGRAM := target/x86_64-unknown-linux-musl/release/BiscuitOS_app
 KERNELS := $(wildcard guest/kernel/*.S)
 GUESTS  := $(filter-out %/BiscuitOS-Virtual-Machine.S $(KERNELS),$(wildcard guest/*.S guest/*/*.S))
 BINS    := $(GUESTS:guest/%.S=target/guest/%.bin) $(KERNELS:guest/%.S=target/guest/%.elf)
@@ -43,56 +42,30 @@ endif
 # The wrapper exports its CC and flags, which name no compiler of this machine, and make its own
 # variables: no tool here shall see either.
 CLEAN_ENV := env -u CC -u CPP -u CXX -u CFLAGS -u CXXFLAGS -u CPPFLAGS -u LDFLAGS -u CCASFLAGS -u LIBS \
-	-u PKG_CONFIG_PATH -u CROSS_COMPILE -u ARCH -u MAKEFLAGS -u MFLAGS -u MAKELEVEL \
+	-u PKG_CONFIG_PATH -u CROSS_COMPILE -u ARCH -u RUSTFLAGS -u MAKEFLAGS -u MFLAGS -u MAKELEVEL \
 	PATH="$$PATH:$$HOME/.cargo/bin"
 
 # What is being made is told on standard error: `make run CMD=...` prints what the command prints.
-
-# Static PIE is the target's default. The rest is for size: one read-only segment, no
-# unwinding tables, relative relocations packed, no section headers, functions and data in the order that packs best, and none of
-# the C library's start: src/start.rs is the entry.
-# rust-lld comes with rustc.
-LINK := -C linker=rust-lld -C linker-flavor=ld.lld $(foreach flag,--no-rosegment --build-id=none \
-	--no-eh-frame-hdr --pack-dyn-relocs=relr --icf=all --hash-style=sysv -O2 -znosectionheader --bp-compression-sort=function \
-	--entry=begin,-C link-arg=$(flag))
-# And of the code: registers are kept across calls of functions that leave them alone, nothing is hoisted
-# or doubled. Each of these makes the packed program smaller, together by 1.5 KB.
-CODE := $(foreach flag,enable-ipra enable-newgvn bonus-inst-threshold=0 split-spill-mode=size \
-	licm-mssa-optimization-cap=0 licm-mssa-max-acc-promotion=0 inline-call-penalty=20 phi-node-folding-threshold=1 \
-	max-speculation-depth=0 max-store-memcpy=1 inline-threshold=1 disable-postra-machine-licm \
-	min-jump-table-entries=8 enable-pre=false disable-machine-cse aggressive-instcombine-max-scan-instrs=128 \
-	split-threshold-for-reg-with-hint=0 rotation-max-header-size=0 tail-merge-size=3 cgp-optimize-phi-types=false \
-	disable-constant-hoisting disable-machine-licm max-store-memset=2,-C llvm-args=-$(flag))
-build = $(CLEAN_ENV) RUSTFLAGS="-C force-unwind-tables=no $(CODE) $(LINK) $(1:%=-C link-arg=%) $(2)" cargo build --quiet --locked \
-	--target x86_64-unknown-linux-musl --features packed
 
 all: $(TARGETA) $(IMAGE) $(BINS)
 
 .PHONY: all install pack run test bench clean
 
-# The program, and the same packed: see src/packed.rs.
-$(PROGRAM): Cargo.toml Cargo.lock $(shell find src pack -type f) Makefile
-	@$(CLEAN_ENV) sh biscuitos/need musl cc as ld readelf zopfli
+# The program is what cargo builds, with the flags in Cargo.toml and no others.
+$(PROGRAM): Cargo.toml Cargo.lock $(shell find src -type f) Makefile
+	@$(CLEAN_ENV) sh biscuitos/need musl cc as ld
 	@echo "cargo build --release --target x86_64-unknown-linux-musl" >&2
-	@$(call build,-Tsrc/program.ld) --release --bin BiscuitOS_app
-	@mkdir -p target/packed
-	@$(CLEAN_ENV) cargo run --quiet --locked --features pack --bin pack $(PLAIN) target/packed
-	@KOB_PLAIN="$(CURDIR)/target/packed/plain.rs" $(call build,-Tsrc/packed.ld -znorelro,-C relocation-model=static) --release --bin packed
+	@$(CLEAN_ENV) cargo build --quiet --locked --release --target x86_64-unknown-linux-musl
 	@touch $@
 
 # What `clean` is to remove beside target/.
 REMEMBER = @grep -qsxF $@ target/made || echo $@ >> target/made
 
-# lld leaves room behind the last segment for the section headers that it was told to omit; the
-# program ends where the last segment that is not empty does. It was linked for address 0 and runs anywhere: e_type is made
-# ET_DYN. A file that is not ours is not overwritten.
+# A file that is not ours is not overwritten.
 $(TARGETA): $(PROGRAM)
 	@if [ -e $@ ] && ! grep -qsxF $@ target/made; then \
 		echo "make: $@ is there, and make did not make it; remove it, or say TARGETA=" >&2; exit 1; fi
-	@set -- $$(readelf -lW $< | grep LOAD | grep -v ' 0x000000 0x[0-9a-f]* RW' | tail -n 1); head -c $$(($$2 + $$5)) $< > target/$@.new
-	@printf '\3' | dd of=target/$@.new bs=1 seek=16 conv=notrunc 2> /dev/null
-	@chmod 755 target/$@.new
-	@mv target/$@.new $@
+	@install -m 755 $< $@
 	$(REMEMBER)
 
 AS_LD = @echo "as, ld $@" >&2 && as --64 -I guest -o target/guest/$*.o $< && \

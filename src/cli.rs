@@ -1,438 +1,372 @@
 //! The command line.
 
-use crate::boot::kernel::Protocol;
-use crate::boot::mode::{self, Mode};
-use crate::layout::{HOLE, IMAGE, KERNEL_RAM, PAGE_SIZE, RAM_BASE, RAM_LIMIT, RAM_SIZE};
-use crate::memory::Backing;
-use crate::sys::regs::{kvm_regs, kvm_sregs};
-use crate::words;
-use crate::x86;
-use core::cell::Cell;
+use crate::config::*;
+use crate::layout::{HIGH, PAGE_SIZE};
+use crate::show::{Bytes, Text};
+use crate::x86::registers::Setting;
 use core::ffi::CStr;
-
-/// Where BiscuitOS' users look while the guest runs.
-pub const DEFAULT_BACKING: &CStr = c"/mnt/HugePagefs/BiscuitOS_HugePage";
-/// Where `make install` puts the first guest.
-pub const DEFAULT_IMAGE: &CStr = c"/usr/bin/firmware/_BiscuitOS-VM.iso";
+use core::fmt;
 
 /// What the user wants.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Command {
-    /// A machine, as the options say.
-    Run,
-    /// `--help`.
+    /// To run a machine.
+    Run(Config),
+    /// To know whether such a machine would run.
+    Check(Config),
     Help,
-    /// `--version`.
     Version,
-    /// `--check`.
-    Check,
 }
 
-/// How many initrds there can be.
-pub const INITRDS: usize = 4;
+/// The most vCPUs that any kernel allows; what this one allows, KVM says.
+const MAX_CPUS: u64 = 4096;
 
-/// A machine to run. RAM is `base .. base + memory`, below [`RAM_LIMIT`], or, with the board, what of that is below
-/// [`HOLE`], and the rest from 4 GiB on; `load` and `entry` are in the lower part.
-///
-/// The largest fields come last: what is before is reached by shorter instructions.
-#[repr(C)]
-#[derive(Debug, PartialEq)]
-pub struct Options<'a> {
-    /// Bytes of RAM, a multiple of [`PAGE_SIZE`], not 0.
-    pub memory: u64,
-    /// The guest-physical address at which RAM starts, a multiple of [`PAGE_SIZE`].
-    pub base: u64,
-    /// The guest-physical address at which the image goes.
-    pub load: u64,
-    /// The guest-physical address of the first instruction.
-    pub entry: u64,
-    /// The program's own name.
-    pub program: &'a CStr,
-    /// The state in which the vCPU starts.
-    pub mode: Mode,
-    /// The instruments: an OR of [`TRACE_CALLS`] to [`REPLAY`].
-    pub instruments: u8,
-    /// The board, also for a flat image.
-    pub irqchip: bool,
-    /// Whether a reset starts the guest anew.
-    pub restart: bool,
-    /// vCPUs, 1 to [`CPUS`].
-    pub cpus: u32,
-    /// A kernel, instead of the image.
-    pub kernel: Option<&'a CStr>,
-    /// Where RAM comes from.
-    pub backing: Backing<'a>,
-    /// The path of the image.
-    pub image: &'a CStr,
-    /// How long the console sleeps after a newline, in nanoseconds.
-    pub pause: u64,
-    /// The kernel's command line; the format has one where the user gives none.
-    pub append: Option<&'a CStr>,
-    /// What goes with it; empty for none.
-    pub initrd: [&'a CStr; INITRDS],
-    /// What goes with [`crate::error::Call::KERNEL`]: how much, or where.
-    pub refused: Cell<u64>,
-    /// Registers to be set beside the mode, as `name=value`, in this order; an empty text is none.
-    pub set: [&'a [u8]; 8],
+/// What is wrong with a command line.
+#[derive(Clone, Debug, PartialEq)]
+pub enum UsageError {
+    /// A word that begins with a dash and is no option.
+    UnknownOption(&'static CStr),
+    NoValue(&'static str),
+    /// The option takes no value and has one: `--help=x`.
+    UnwantedValue(&'static str),
+    SecondImage(&'static CStr),
+    /// The option's value is not what it takes.
+    BadValue {
+        option: &'static str,
+        value: &'static CStr,
+        reason: Reason,
+    },
+    /// Not a multiple of 4 KiB.
+    OddSize(u64),
+    OddBase(u64),
+    /// RAM ends above the limit.
+    RamTooHigh {
+        memory: u64,
+        base: u64,
+        limit: u64,
+    },
+    /// `--load` or `--entry` is outside low RAM.
+    OutsideRam {
+        option: &'static str,
+        address: u64,
+        first: u64,
+        last: u64,
+    },
+    /// `--initrd` or `--append` without `--kernel`.
+    NoKernel(&'static str),
+    /// `--base` with a kernel.
+    MovedKernel(u64),
 }
 
-// Each use is a value of its own: what the Cell holds is not shared.
-#[allow(clippy::declare_interior_mutable_const)]
-impl Options<'static> {
-    /// KOB-2M.
-    pub const DEFAULT: Options<'static> = Options {
-        memory: RAM_SIZE,
-        backing: Backing::File(DEFAULT_BACKING),
-        base: RAM_BASE,
-        load: IMAGE,
-        entry: IMAGE,
-        pause: 6_000_000_000,
-        image: DEFAULT_IMAGE,
-        mode: Mode::Real,
-        refused: Cell::new(0),
-        set: [b""; 8],
-        kernel: None,
-        initrd: [c""; INITRDS],
-        append: None,
-        cpus: 1,
-        irqchip: false,
-        restart: false,
-        instruments: 0,
-        program: c"BiscuitOS_app",
-    };
+/// What is wrong with an option's value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Reason {
+    NotANumber,
+    Zero,
+    TooLarge,
+    /// More than this.
+    TooMany(u64),
+    /// Not one of these.
+    NotOneOf(&'static str),
+    NoSuchRegister,
 }
 
-/// Show each call.
-pub const TRACE_CALLS: u8 = 1 << 0;
-/// Show each exit.
-pub const TRACE_EXITS: u8 = 1 << 1;
-/// Show each instruction.
-pub const STEP: u8 = 1 << 2;
-/// Show statistics.
-pub const STATS: u8 = 1 << 3;
-/// Show the pages that were written.
-pub const DIRTY_LOG: u8 = 1 << 4;
-/// Where the guest dies, run it again, step by step.
-pub const REPLAY: u8 = 1 << 5;
-
-impl Options<'_> {
-    /// Whether one of these instruments is asked for.
-    pub fn wants(&self, instruments: u8) -> bool {
-        self.instruments & instruments != 0
-    }
-
-    /// Whether the machine has interrupt controllers and a PC's devices. Without, several vCPUs could not start each
-    /// other.
-    pub fn board(&self) -> bool {
-        self.irqchip || self.kernel.is_some() || self.cpus > 1
-    }
-
-    /// How many bytes of RAM are below 4 GiB: with the board, those below the hole.
-    pub fn low_size(&self) -> u64 {
-        if self.board() { self.memory.min(HOLE.saturating_sub(self.base)) } else { self.memory }
-    }
-
-    /// Where RAM below 4 GiB ends.
-    pub fn low_end(&self) -> u64 {
-        self.base + self.low_size()
-    }
-
-    /// What is run: a kernel without a format is an image.
-    pub fn image(&self) -> &CStr {
-        self.kernel.unwrap_or(self.image)
-    }
-
-    /// The initrds, in order.
-    pub fn initrds(&self) -> impl Iterator<Item = &CStr> {
-        self.initrd.into_iter().filter(|path| !path.is_empty())
-    }
-
-    /// The command line. Linux without one would say nothing.
-    pub fn command_line(&self, protocol: Protocol) -> &[u8] {
-        match (self.append, protocol) {
-            (Some(line), _) => line.to_bytes(),
-            (None, Protocol::Linux) => b"console=ttyS0",
-            _ => b"",
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match *self {
+            UsageError::UnknownOption(word) => {
+                write!(f, "{}: no such option", Text(word.to_bytes()))
+            }
+            UsageError::NoValue(option) => write!(f, "{option}: needs a value"),
+            UsageError::UnwantedValue(option) => write!(f, "{option}: takes no value"),
+            UsageError::SecondImage(word) => {
+                write!(f, "{}: a second image", Text(word.to_bytes()))
+            }
+            UsageError::BadValue { option, value, reason } => {
+                write!(f, "{option} {}: ", Text(value.to_bytes()))?;
+                match reason {
+                    Reason::NotANumber => {
+                        f.write_str("not a number such as 4096, 0x1000, 16M, or for --pause 0.25")
+                    }
+                    Reason::Zero => f.write_str("must not be 0"),
+                    Reason::TooLarge => f.write_str("more than 64 bits hold"),
+                    Reason::TooMany(most) => write!(f, "at most {most}"),
+                    Reason::NotOneOf(these) => write!(f, "not one of {these}"),
+                    Reason::NoSuchRegister => {
+                        f.write_str("not a register and a value that fits, such as cs.type=3")
+                    }
+                }
+            }
+            UsageError::OddSize(size) => {
+                write!(f, "--memory {}: not a multiple of 4 KiB", Bytes(size))
+            }
+            UsageError::OddBase(base) => write!(f, "--base {base:#x}: not a multiple of 4 KiB"),
+            UsageError::RamTooHigh { memory, base, limit } => write!(
+                f,
+                "--memory {}, --base {base:#x}: RAM must end at {limit:#x} or below",
+                Bytes(memory)
+            ),
+            UsageError::OutsideRam { option, address, first, last } => {
+                write!(f, "{option} {address:#x}: outside RAM, which is {first:#x} to {last:#x}")
+            }
+            UsageError::NoKernel(option) => write!(f, "{option}: without --kernel"),
+            UsageError::MovedKernel(base) => {
+                write!(f, "--base {base:#x}: must be 0 for a kernel")
+            }
         }
     }
-
-    /// How far into RAM the image may reach: what is behind is the mode's.
-    pub fn image_end(&self) -> u64 {
-        self.low_size().saturating_sub(mode::tables_size(self.mode))
-    }
-
-    /// How many bytes the image may have.
-    pub fn image_room(&self) -> u64 {
-        self.image_end().saturating_sub(self.load - self.base)
-    }
 }
 
-/// What [`parse`] is looking at: where it fails, what is to blame.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Blame<'a> {
-    /// The option or the word.
-    pub word: &'a [u8],
-    /// The option's value as given.
-    pub value: &'a [u8],
-    /// What it comes to: the number that is wrong, and the limits that it breaks.
-    pub numbers: [u64; 3],
-}
-
-/// What is wrong with a command line, in the order of the messages in [`crate::report`].
+/// The options, each with its long name, its short one, and what it takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Wrong {
-    /// It begins with a dash, and is no option.
-    UnknownOption,
-    /// The option needs a value and is the last word.
-    NoValue,
-    /// The option takes none and has one: `--help=x`.
-    UnwantedValue,
-    /// A second image.
-    ExtraImage,
-    /// Neither decimal nor hexadecimal, or with something behind; of `--pause`, no time.
-    NotANumber,
-    /// `--memory 0`.
-    Zero,
-    /// It does not fit into 64 bits.
-    TooLarge,
-    /// `--memory`, the first of the numbers, is not a multiple of 4 KiB.
-    UnevenSize,
-    /// `--base` likewise.
-    UnevenBase,
-    /// Size, base, and [`RAM_LIMIT`], above which RAM would end.
-    RamTooHigh,
-    /// An address, and the first and the last of RAM.
-    OutsideRam,
-    /// `--mode`.
-    NoMode,
-    /// `--set`: no such register, or no value.
-    NoRegister,
-    /// `--set` for the ninth time.
-    TooMany,
-    /// `--trace`.
-    BadTrace,
-    /// `--reset`.
-    BadReset,
-    /// `--cpus`, and the most that there can be.
-    TooManyCpus,
-    /// `--initrd` or `--append` without `--kernel`.
-    NoKernel,
-    /// `--base` with a kernel, which is not at 0.
-    MovedKernel,
+enum Opt {
+    Memory,
+    Backing,
+    Base,
+    Load,
+    Entry,
+    Mode,
+    Set,
+    Pause,
+    Kernel,
+    Initrd,
+    Append,
+    Cpus,
+    Reset,
+    Irqchip,
+    Trace,
+    Step,
+    Stats,
+    DirtyLog,
+    Replay,
+    Check,
+    Help,
+    Version,
 }
 
-/// The most vCPUs that any kernel has; what this one has, KVM says.
-pub const CPUS: u32 = 4096;
-
-// The options, each at its own number in the two lists below: first those that need a value,
-const OPT_MEMORY: usize = 0;
-const OPT_BACKING: usize = 1;
-const OPT_BASE: usize = 2;
-const OPT_LOAD: usize = 3;
-const OPT_ENTRY: usize = 4;
-const OPT_PAUSE: usize = 5;
-const OPT_MODE: usize = 6;
-const OPT_SET: usize = 7;
-const OPT_KERNEL: usize = 8;
-const OPT_INITRD: usize = 9;
-const OPT_APPEND: usize = 10;
-const OPT_CPUS: usize = 11;
-const OPT_RESET: usize = 12;
-// one to which a value may be attached,
-const OPT_TRACE: usize = 13;
-// and those that take none: instruments in the order of their bits, and then the rest.
-const OPT_STEP: usize = 14;
-const OPT_IRQCHIP: usize = 18;
-const OPT_CHECK: usize = 19;
-const OPT_HELP: usize = 20;
-const OPT_VERSION: usize = 21;
-const NAMES: &str = "--memory --backing --base --load --entry --pause --mode --set --kernel --initrd --append \
-    --cpus --reset --trace --step --stats --dirty-log --replay --irqchip --check --help --version";
-fn name(option: usize) -> &'static [u8] {
-    words::word(NAMES, option)
+#[derive(Clone, Copy, PartialEq)]
+enum Takes {
+    Value,
+    /// A value only where one is attached: `--trace=calls`.
+    PerhapsValue,
+    Nothing,
 }
 
-/// Reads the words behind the program's name into `options`, which hold the defaults.
-#[inline(never)]
-pub fn parse<'a>(
-    mut words: impl Iterator<Item = &'a CStr>,
-    options: &mut Options<'a>,
-    blame: &mut Blame<'a>,
-) -> Result<Command, Wrong> {
-    let mut command = Command::Run;
+const OPTIONS: [(Opt, &str, Option<u8>, Takes); 22] = [
+    (Opt::Memory, "--memory", Some(b'm'), Takes::Value),
+    (Opt::Backing, "--backing", Some(b'b'), Takes::Value),
+    (Opt::Base, "--base", None, Takes::Value),
+    (Opt::Load, "--load", None, Takes::Value),
+    (Opt::Entry, "--entry", None, Takes::Value),
+    (Opt::Mode, "--mode", None, Takes::Value),
+    (Opt::Set, "--set", None, Takes::Value),
+    (Opt::Pause, "--pause", None, Takes::Value),
+    (Opt::Kernel, "--kernel", None, Takes::Value),
+    (Opt::Initrd, "--initrd", None, Takes::Value),
+    (Opt::Append, "--append", None, Takes::Value),
+    (Opt::Cpus, "--cpus", None, Takes::Value),
+    (Opt::Reset, "--reset", None, Takes::Value),
+    (Opt::Irqchip, "--irqchip", None, Takes::Nothing),
+    (Opt::Trace, "--trace", None, Takes::PerhapsValue),
+    (Opt::Step, "--step", None, Takes::Nothing),
+    (Opt::Stats, "--stats", None, Takes::Nothing),
+    (Opt::DirtyLog, "--dirty-log", None, Takes::Nothing),
+    (Opt::Replay, "--replay", None, Takes::Nothing),
+    (Opt::Check, "--check", None, Takes::Nothing),
+    (Opt::Help, "--help", Some(b'h'), Takes::Nothing),
+    (Opt::Version, "--version", Some(b'V'), Takes::Nothing),
+];
+
+/// Reads the words behind the program's name.
+pub fn parse(mut words: impl Iterator<Item = &'static CStr>) -> Result<Command, UsageError> {
+    let mut config = Config::default();
+    let mut guest = None;
     let (mut entry, mut memory, mut pause) = (None, None, None);
-    let mut images = 0;
-    let mut sets = options.set.iter_mut();
-    let mut initrds = options.initrd.iter_mut();
-    let mut operands_only = false;
+    let mut is_check = false;
+    let mut only_operands = false;
     while let Some(word) = words.next() {
         let bytes = word.to_bytes();
-        blame.word = bytes;
-        if operands_only || bytes.first() != Some(&b'-') || bytes.len() == 1 {
-            images += 1;
-            options.image = word;
-            if images > 1 {
-                return Err(Wrong::ExtraImage);
-            }
+        if only_operands || bytes.first() != Some(&b'-') || bytes.len() == 1 {
+            set_guest(&mut guest, Guest::Image(word), word)?;
             continue;
         }
         if bytes == b"--" {
-            operands_only = true;
+            only_operands = true;
             continue;
         }
-
-        // `--name`, `--name=value`, `-n`, `-nvalue`.
-        let long = bytes.get(1) == Some(&b'-');
-        let option_len = match long {
-            true => bytes.iter().position(|&byte| byte == b'=').unwrap_or(bytes.len()),
-            false => 2,
+        let (option, name, takes, attached) =
+            find_option(word).ok_or(UsageError::UnknownOption(word))?;
+        let value = match (takes, attached) {
+            (Takes::Value, Some(value)) | (Takes::PerhapsValue, Some(value)) => value,
+            (Takes::Value, None) => words.next().ok_or(UsageError::NoValue(name))?,
+            (Takes::Nothing, Some(_)) => return Err(UsageError::UnwantedValue(name)),
+            (Takes::PerhapsValue | Takes::Nothing, None) => c"",
         };
-        let option = match bytes {
-            [b'-', b'm', ..] => Some(OPT_MEMORY),
-            [b'-', b'b', ..] => Some(OPT_BACKING),
-            [b'-', b'h', ..] => Some(OPT_HELP),
-            [b'-', b'V', ..] => Some(OPT_VERSION),
-            _ => words::place(NAMES, bytes.get(..option_len).unwrap_or_default()),
+        let bad = |reason| UsageError::BadValue { option: name, value, reason };
+        let as_number = || number(value.to_bytes()).map_err(bad);
+        let not_zero = || match as_number()? {
+            0 => Err(bad(Reason::Zero)),
+            number => Ok(number),
         };
-        let option = option.ok_or(Wrong::UnknownOption)?;
-        blame.word = name(option);
-        let attached = bytes.len() > option_len;
-        let has_value = option < OPT_TRACE || option == OPT_TRACE && attached;
-        if !has_value {
-            match option {
-                OPT_TRACE => options.instruments |= TRACE_CALLS | TRACE_EXITS,
-                _ if attached => return Err(Wrong::UnwantedValue),
-                OPT_IRQCHIP => options.irqchip = true,
-                OPT_CHECK => command = Command::Check,
-                OPT_HELP => return Ok(Command::Help),
-                OPT_VERSION => return Ok(Command::Version),
-                _ => options.instruments |= STEP << (option - OPT_STEP),
-            }
-            continue;
-        }
-        let value = match attached {
-            true => words::tail(word, option_len + usize::from(long)),
-            false => words.next().ok_or(Wrong::NoValue)?,
-        };
-
-        let digits = value.to_bytes();
-        blame.value = digits;
         match option {
-            OPT_KERNEL | OPT_INITRD if digits.is_empty() => return Err(Wrong::NoValue),
-            OPT_BACKING => {
-                options.backing = match words::place("anon", digits) {
-                    Some(_) => Backing::Anonymous,
-                    None => Backing::File(value),
-                }
+            Opt::Memory => memory = Some(not_zero()?),
+            Opt::Backing => config.backing = backing(value),
+            Opt::Base => config.base = as_number()?,
+            Opt::Load => config.load = as_number()?,
+            Opt::Entry => entry = Some(as_number()?),
+            Opt::Mode => {
+                let these = Reason::NotOneOf("real, protected, long, user");
+                config.mode = mode(value).ok_or(bad(these))?;
             }
-            OPT_KERNEL => {
-                options.kernel = Some(value);
-                images += 1;
-                if images > 1 {
-                    return Err(Wrong::ExtraImage);
-                }
+            Opt::Set => config.set.push(setting(value).map_err(bad)?),
+            Opt::Pause => pause = Some(seconds(value.to_bytes()).map_err(bad)?),
+            Opt::Kernel | Opt::Initrd if value.is_empty() => return Err(UsageError::NoValue(name)),
+            Opt::Kernel => set_guest(&mut guest, Guest::Kernel(value), value)?,
+            Opt::Initrd => config.initrds.push(value),
+            Opt::Append => config.command_line = Some(value),
+            Opt::Cpus => match not_zero()? {
+                number if number > MAX_CPUS => return Err(bad(Reason::TooMany(MAX_CPUS))),
+                number => config.cpus = number as u32,
+            },
+            Opt::Reset => {
+                config.on_reset = match value.to_bytes() {
+                    b"end" => OnReset::End,
+                    b"restart" => OnReset::Restart,
+                    _ => return Err(bad(Reason::NotOneOf("end, restart"))),
+                };
             }
-            OPT_INITRD => *initrds.next().ok_or(Wrong::TooMany)? = value,
-            OPT_APPEND => options.append = Some(value),
-            OPT_RESET => {
-                options.restart = words::place("end restart", digits).ok_or(Wrong::BadReset)? == 1;
-            }
-            OPT_PAUSE => pause = Some(seconds(digits)?),
-            OPT_MODE => options.mode = mode(digits).ok_or(Wrong::NoMode)?,
-            OPT_SET => {
-                try_register(digits)?;
-                *sets.next().ok_or(Wrong::TooMany)? = digits;
-            }
-            OPT_TRACE => {
-                for part in digits.split(|&byte| byte == b',') {
-                    let index = words::place("calls exits", part).ok_or(Wrong::BadTrace)?;
-                    options.instruments |= TRACE_CALLS << index;
-                }
-            }
-            _ => {
-                let number = number(digits)?;
-                match option {
-                    OPT_MEMORY | OPT_CPUS if number == 0 => return Err(Wrong::Zero),
-                    OPT_MEMORY => memory = Some(number),
-                    OPT_CPUS if number > CPUS.into() => {
-                        blame.numbers[0] = CPUS.into();
-                        return Err(Wrong::TooManyCpus);
-                    }
-                    OPT_CPUS => options.cpus = number as u32,
-                    OPT_BASE => options.base = number,
-                    OPT_LOAD => options.load = number,
-                    _ => entry = Some(number),
-                }
-            }
+            Opt::Irqchip => config.irqchip = true,
+            Opt::Trace => trace(&mut config.instruments, attached).map_err(bad)?,
+            Opt::Step => config.instruments.step = true,
+            Opt::Stats => config.instruments.stats = true,
+            Opt::DirtyLog => config.instruments.dirty_log = true,
+            Opt::Replay => config.instruments.replay = true,
+            Opt::Check => is_check = true,
+            Opt::Help => return Ok(Command::Help),
+            Opt::Version => return Ok(Command::Version),
         }
     }
-    options.entry = entry.unwrap_or(options.load);
-    options.memory = memory.unwrap_or(if options.kernel.is_some() { KERNEL_RAM } else { RAM_SIZE });
-    // A kernel's lines are not a lesson's.
-    options.pause = pause.unwrap_or(if options.kernel.is_some() { 0 } else { options.pause });
-    check(options, blame)?;
-    Ok(command)
+    config.guest = guest.unwrap_or(config.guest);
+    config.entry = entry.unwrap_or(config.load);
+    config.memory = memory.unwrap_or(Config::default_memory(config.guest));
+    // A kernel does not pause after its lines, as a lesson does.
+    let is_kernel = matches!(config.guest, Guest::Kernel(_));
+    config.pause = pause.unwrap_or(if is_kernel { 0 } else { config.pause });
+    check(&config)?;
+    Ok(if is_check { Command::Check(config) } else { Command::Run(config) })
 }
 
-fn mode(name: &[u8]) -> Option<Mode> {
-    [Mode::Real, Mode::Protected, Mode::Long, Mode::User]
-        .get(words::place(mode::NAMES, name)?)
-        .copied()
+fn set_guest(guest: &mut Option<Guest>, new: Guest, word: &'static CStr) -> Result<(), UsageError> {
+    match guest.replace(new) {
+        None => Ok(()),
+        Some(_) => Err(UsageError::SecondImage(word)),
+    }
 }
 
-/// Whether there is such a register.
-#[inline(never)]
-fn try_register(text: &[u8]) -> Result<(), Wrong> {
-    set_register(text, &mut kvm_regs::default(), &mut kvm_sregs::default())
+/// Splits `--name`, `--name=value`, `-n` and `-nvalue`.
+fn find_option(word: &'static CStr) -> Option<(Opt, &'static str, Takes, Option<&'static CStr>)> {
+    let bytes = word.to_bytes();
+    let is_long = bytes.get(1) == Some(&b'-');
+    let name_len = match is_long {
+        true => bytes.iter().position(|&byte| byte == b'=').unwrap_or(bytes.len()),
+        false => 2,
+    };
+    let is = |&(_, long, short, _): &(Opt, &str, Option<u8>, Takes)| match is_long {
+        true => long.as_bytes() == &bytes[..name_len],
+        false => short == Some(bytes[1]),
+    };
+    let (option, name, _, takes) = OPTIONS.into_iter().find(is)?;
+    let attached = bytes.len() > name_len;
+    let value = attached.then(|| tail(word, name_len + usize::from(is_long)));
+    Some((option, name, takes, value))
 }
 
-/// `name=value`, into the register of that name.
-#[inline(never)]
-pub fn set_register(text: &[u8], regs: &mut kvm_regs, sregs: &mut kvm_sregs) -> Result<(), Wrong> {
-    let equals = text.iter().position(|&byte| byte == b'=').ok_or(Wrong::NoRegister)?;
-    let (name, value) = text.split_at_checked(equals).unwrap_or_default();
-    let value = number(value.get(1..).unwrap_or_default())?;
-    if x86::set(regs, sregs, name, value) { Ok(()) } else { Err(Wrong::NoRegister) }
+/// A C string without its first `skip` bytes, of which it has as many.
+fn tail(string: &'static CStr, skip: usize) -> &'static CStr {
+    let bytes = &string.to_bytes_with_nul()[skip..];
+    CStr::from_bytes_with_nul(bytes).expect("the tail of a C string ends in its zero byte")
 }
 
-/// Does it all fit together?
-fn check(options: &Options, blame: &mut Blame) -> Result<(), Wrong> {
-    let &Options { memory: size, base, load, entry, .. } = options;
-    let low = options.low_size();
-    if base % PAGE_SIZE != 0 {
-        blame.numbers[0] = base;
-        return Err(Wrong::UnevenBase);
+fn backing(value: &'static CStr) -> Backing {
+    match value.to_bytes() {
+        b"anon" => Backing::Anonymous,
+        b"thp" => Backing::Transparent,
+        b"memfd" => Backing::Memfd,
+        _ => Backing::File(value),
     }
-    if size % PAGE_SIZE != 0 {
-        blame.numbers[0] = size;
-        return Err(Wrong::UnevenSize);
+}
+
+fn mode(value: &CStr) -> Option<Mode> {
+    match value.to_bytes() {
+        b"real" => Some(Mode::Real),
+        b"protected" => Some(Mode::Protected),
+        b"long" => Some(Mode::Long),
+        b"user" => Some(Mode::User),
+        _ => None,
     }
-    if options.kernel.is_none() && (options.append.is_some() || !options.initrd[0].is_empty()) {
-        blame.word = name(if options.append.is_some() { OPT_APPEND } else { OPT_INITRD });
-        return Err(Wrong::NoKernel);
-    }
-    if options.kernel.is_some() && base != 0 {
-        blame.numbers[0] = base;
-        return Err(Wrong::MovedKernel);
-    }
-    let limit = if options.board() { HOLE - 1 } else { RAM_LIMIT };
-    if base > limit || !options.board() && base.saturating_add(size) > limit {
-        blame.numbers = [size, base, limit];
-        return Err(Wrong::RamTooHigh);
-    }
-    for (option, address) in [(OPT_LOAD, load), (OPT_ENTRY, entry)] {
-        // Below the base, the difference wraps around.
-        if address.wrapping_sub(base) >= low {
-            blame.word = name(option);
-            blame.numbers = [address, base, base + low - 1];
-            return Err(Wrong::OutsideRam);
+}
+
+/// `name=value`.
+fn setting(value: &CStr) -> Result<Setting, Reason> {
+    let text = value.to_str().map_err(|_| Reason::NoSuchRegister)?;
+    let (name, value) = text.split_once('=').ok_or(Reason::NoSuchRegister)?;
+    Setting::new(name, number(value.as_bytes())?).ok_or(Reason::NoSuchRegister)
+}
+
+/// `calls`, `exits`, or both with a comma between them; both without a value.
+fn trace(instruments: &mut Instruments, value: Option<&CStr>) -> Result<(), Reason> {
+    let value = value.map_or(&b"calls,exits"[..], CStr::to_bytes);
+    for part in value.split(|&byte| byte == b',') {
+        match part {
+            b"calls" => instruments.trace_calls = true,
+            b"exits" => instruments.trace_exits = true,
+            _ => return Err(Reason::NotOneOf("calls, exits, calls,exits")),
         }
     }
     Ok(())
 }
 
+/// Checks that it all fits together.
+fn check(config: &Config) -> Result<(), UsageError> {
+    let &Config { memory, base, load, entry, guest, .. } = config;
+    if !base.is_multiple_of(PAGE_SIZE) {
+        return Err(UsageError::OddBase(base));
+    }
+    if !memory.is_multiple_of(PAGE_SIZE) {
+        return Err(UsageError::OddSize(memory));
+    }
+    if let Guest::Image(_) = guest {
+        if config.command_line.is_some() {
+            return Err(UsageError::NoKernel("--append"));
+        }
+        if !config.initrds.is_empty() {
+            return Err(UsageError::NoKernel("--initrd"));
+        }
+    } else if base != 0 {
+        return Err(UsageError::MovedKernel(base));
+    }
+    let limit = config.low_limit();
+    if base >= limit || base.saturating_add(config.low_size()) > limit {
+        return Err(UsageError::RamTooHigh { memory, base, limit });
+    }
+    // What does not fit below the hole lies above 4 GiB.
+    if config.high_size() > ADDRESS_LIMIT - HIGH {
+        return Err(UsageError::RamTooHigh { memory, base, limit: ADDRESS_LIMIT });
+    }
+    for (option, address) in [("--load", load), ("--entry", entry)] {
+        if address < base || address >= config.low_end() {
+            let (first, last) = (base, config.low_end() - 1);
+            return Err(UsageError::OutsideRam { option, address, first, last });
+        }
+    }
+    Ok(())
+}
+
+/// Guest-physical addresses have 52 bits at most.
+const ADDRESS_LIMIT: u64 = 1 << 52;
+
 /// Decimal, or hexadecimal behind `0x`; then perhaps K, M or G, for 2^10, 2^20 or 2^30.
-fn number(text: &[u8]) -> Result<u64, Wrong> {
+fn number(text: &[u8]) -> Result<u64, Reason> {
     let (text, shift) = match text {
         [number @ .., b'k' | b'K'] => (number, 10),
         [number @ .., b'm' | b'M'] => (number, 20),
@@ -443,159 +377,210 @@ fn number(text: &[u8]) -> Result<u64, Wrong> {
         [b'0', b'x' | b'X', digits @ ..] => (digits, 16),
         digits => (digits, 10),
     };
-    let number = whole(digits, radix)?;
-    number.checked_mul(1 << shift).ok_or(Wrong::TooLarge)
+    whole(digits, radix)?.checked_mul(1 << shift).ok_or(Reason::TooLarge)
 }
 
 /// Digits and nothing else, at least one.
-fn whole(digits: &[u8], radix: u32) -> Result<u64, Wrong> {
+fn whole(digits: &[u8], radix: u32) -> Result<u64, Reason> {
     if digits.is_empty() {
-        return Err(Wrong::NotANumber);
+        return Err(Reason::NotANumber);
     }
-    // The whole text is looked at first: 99999999999999999999x is malformed, not too large.
+    // All digits are looked at, so that 99999999999999999999x is no number, and not one that is too large.
     let mut number = Some(0u64);
     for &byte in digits {
-        let digit = char::from(byte).to_digit(radix).ok_or(Wrong::NotANumber)?;
-        number = append(number, radix, digit);
+        let digit = char::from(byte).to_digit(radix).ok_or(Reason::NotANumber)?;
+        number = number
+            .and_then(|number| number.checked_mul(radix.into()))
+            .and_then(|number| number.checked_add(digit.into()));
     }
-    number.ok_or(Wrong::TooLarge)
+    number.ok_or(Reason::TooLarge)
 }
 
-/// Nanoseconds of decimal seconds, perhaps with a fraction, of which nine digits count: `6`, `0.25`, `.5`. At most
-/// what 64 bits hold, 584 years.
-#[inline(never)]
-fn seconds(text: &[u8]) -> Result<u64, Wrong> {
-    let mut number = Some(0u64);
-    // How many digits more make nanoseconds, once there is a point.
-    let mut left = None;
-    let mut digits = 0;
-    for &byte in text {
-        let digit = u32::from(byte.wrapping_sub(b'0'));
-        if byte == b'.' && left.is_none() {
-            left = Some(9);
-        } else if digit > 9 {
-            return Err(Wrong::NotANumber);
-        } else {
-            digits += 1;
-            if left != Some(0) {
-                number = append(number, 10, digit);
-                left = left.map(|left| left - 1);
-            }
-        }
+/// Nanoseconds of decimal seconds, perhaps with a fraction, of which nine digits count: `6`, `0.25`, `.5`. At most what 64
+/// bits hold, 584 years.
+fn seconds(text: &[u8]) -> Result<u64, Reason> {
+    let (before, behind) = match text.iter().position(|&byte| byte == b'.') {
+        Some(point) => (&text[..point], &text[point + 1..]),
+        None => (text, &[][..]),
+    };
+    if before.is_empty() && behind.is_empty() {
+        return Err(Reason::NotANumber);
     }
-    if digits == 0 {
-        return Err(Wrong::NotANumber);
+    // Without digits on one side of the point, that side is 0.
+    let part = |digits: &[u8]| if digits.is_empty() { Ok(0) } else { whole(digits, 10) };
+    let counted = &behind[..behind.len().min(9)];
+    if behind.iter().any(|byte| !byte.is_ascii_digit()) {
+        return Err(Reason::NotANumber);
     }
-    for _ in 0..left.unwrap_or(9) {
-        number = append(number, 10, 0);
-    }
-    number.ok_or(Wrong::TooLarge)
+    let nanoseconds = part(counted)? * 10u64.pow(9 - counted.len() as u32);
+    part(before)?
+        .checked_mul(1_000_000_000)
+        .and_then(|whole| whole.checked_add(nanoseconds))
+        .ok_or(Reason::TooLarge)
 }
 
-/// One more digit behind a number; `None` for what 64 bits can't hold.
-#[inline(never)]
-fn append(number: Option<u64>, radix: u32, digit: u32) -> Option<u64> {
-    number?.checked_mul(radix.into())?.checked_add(digit.into())
+/// `--help`.
+pub struct Help<'a>(pub Text<'a>);
+
+impl fmt::Display for Help<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let image = Text(DEFAULT_IMAGE.to_bytes());
+        let backing = Text(DEFAULT_BACKING.to_bytes());
+        write!(
+            f,
+            "\
+Usage: {} [OPTIONS] [IMAGE]
+Runs IMAGE (default {image}) in a KVM virtual machine:
+one vCPU, RAM in huge pages, port 0x10 on standard output. Or a kernel, its
+serial port on this terminal; Ctrl-A X leaves.
+
+The machine:
+  -m, --memory SIZE    RAM, default 16M; a multiple of the backing's page size
+  -b, --backing WHAT   a file on hugetlbfs (default {backing}),
+                       a character device (/dev/BiscuitOS), or one of
+                       `memfd` 2 MiB pages without a mount
+                       `thp`   anonymous memory in transparent huge pages
+                       `anon`  anonymous memory in 4 KiB pages
+      --base GPA       where the slot starts (default 0)
+      --load GPA       where IMAGE goes (default 0x1000)
+      --entry GPA      the first instruction (default: where IMAGE went)
+      --mode MODE      the vCPU starts in real (default), protected, long or user mode
+      --set REG=VALUE  and with this register: rax=1, cs.type=3
+      --pause SECONDS  the pause after a newline (default 6)
+A kernel (--memory is 256M then, --pause 0):
+      --kernel FILE    a bzImage, a vmlinux, Multiboot; else as IMAGE
+      --initrd FILE    for Linux, or a Multiboot module
+      --append STRING  its command line (Linux: console=ttyS0)
+      --cpus N         vCPUs
+      --reset=restart  a reset starts it anew
+      --irqchip        IMAGE has a kernel's board too
+What it does, on standard error:
+      --trace[=calls,exits]  each call, each exit
+      --step           each instruction
+      --stats          exits and KVM's statistics, at the end and on SIGUSR1
+      --dirty-log      the pages written
+      --replay         how a guest died, step by step
+Instead of running:
+      --check          what this host has, and whether it would start
+  -h, --help   -V, --version
+
+SIZE, GPA, VALUE: decimal, or hexadecimal with 0x; K, M, G: KiB, MiB, GiB.
+Exit status: 0 the guest halted, switched off or reset; 1 the host or the program
+failed; 2 the command line; 3 the guest died; 128+N signal N;
+(V << 1) | 1 the guest wrote V to port 0xf4.
+",
+            self.0
+        )
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layout::RAM_LIMIT;
 
-    fn parsed<'a>(words: &[&'a CStr]) -> Result<(Command, Options<'a>), (Wrong, Blame<'a>)> {
-        let (mut options, mut blame) = (Options::DEFAULT, Blame::default());
-        match parse(words.iter().copied(), &mut options, &mut blame) {
-            Ok(command) => Ok((command, options)),
-            Err(wrong) => Err((wrong, blame)),
+    fn parsed(words: &[&'static CStr]) -> Result<Command, UsageError> {
+        parse(words.iter().copied())
+    }
+
+    fn config(words: &[&'static CStr]) -> Config {
+        match parsed(words) {
+            Ok(Command::Run(config)) => config,
+            other => panic!("{words:?}: {other:?}"),
         }
     }
 
-    fn options<'a>(words: &[&'a CStr]) -> Options<'a> {
-        match parsed(words) {
-            Ok((Command::Run, options)) => options,
-            other => panic!("{other:?}"),
-        }
+    fn wrong(words: &[&'static CStr]) -> String {
+        parsed(words).unwrap_err().to_string()
     }
 
     #[test]
     fn without_words_it_is_kob_2m() {
-        assert_eq!(
-            options(&[]),
-            Options {
-                memory: 16 << 20,
-                backing: Backing::File(c"/mnt/HugePagefs/BiscuitOS_HugePage"),
-                base: 0,
-                load: 0x1000,
-                entry: 0x1000,
-                pause: 6_000_000_000,
-                image: c"/usr/bin/firmware/_BiscuitOS-VM.iso",
-                ..Options::DEFAULT
-            }
-        );
-        assert_eq!((options(&[]).mode, options(&[]).instruments), (Mode::Real, 0));
+        assert_eq!(config(&[]), Config::default());
+        let kob = Config::default();
+        assert_eq!((kob.memory, kob.base, kob.load, kob.entry), (16 << 20, 0, 0x1000, 0x1000));
+        assert_eq!(kob.backing, Backing::File(c"/mnt/HugePagefs/BiscuitOS_HugePage"));
+        assert_eq!(kob.guest, Guest::Image(c"/usr/bin/firmware/_BiscuitOS-VM.iso"));
+        assert_eq!((kob.pause, kob.mode), (6_000_000_000, Mode::Real));
     }
 
     #[test]
     fn instruments_are_asked_for_one_by_one() {
+        let none = Instruments::default();
+        let both = Instruments { trace_calls: true, trace_exits: true, ..none };
         for (word, instruments) in [
-            (c"--trace", TRACE_CALLS | TRACE_EXITS),
-            (c"--trace=calls", TRACE_CALLS),
-            (c"--trace=exits", TRACE_EXITS),
-            (c"--trace=exits,calls", TRACE_CALLS | TRACE_EXITS),
-            (c"--step", STEP),
-            (c"--stats", STATS),
-            (c"--dirty-log", DIRTY_LOG),
-            (c"--replay", REPLAY),
+            (c"--trace", both),
+            (c"--trace=exits,calls", both),
+            (c"--trace=calls", Instruments { trace_calls: true, ..none }),
+            (c"--trace=exits", Instruments { trace_exits: true, ..none }),
+            (c"--step", Instruments { step: true, ..none }),
+            (c"--stats", Instruments { stats: true, ..none }),
+            (c"--dirty-log", Instruments { dirty_log: true, ..none }),
+            (c"--replay", Instruments { replay: true, ..none }),
         ] {
-            assert_eq!(options(&[word]).instruments, instruments, "{word:?}");
+            assert_eq!(config(&[word]).instruments, instruments, "{word:?}");
         }
-        assert_eq!(options(&[c"--trace", c"image"]).image, c"image");
-        assert_eq!(options(&[c"--step", c"--stats"]).instruments, STEP | STATS);
-        assert_eq!(parsed(&[c"--check", c"x"]).unwrap().0, Command::Check);
+        assert_eq!(config(&[c"--trace", c"image"]).guest, Guest::Image(c"image"));
+        assert!(matches!(parsed(&[c"--check", c"x"]), Ok(Command::Check(_))));
     }
 
     #[test]
-    fn modes_and_registers() {
+    fn modes_registers_and_backings() {
         for (name, mode) in [
             (c"real", Mode::Real),
             (c"protected", Mode::Protected),
             (c"long", Mode::Long),
             (c"user", Mode::User),
         ] {
-            assert_eq!(options(&[c"--mode", name]).mode, mode);
+            assert_eq!(config(&[c"--mode", name]).mode, mode);
         }
-        let set = options(&[c"--set", c"rax=1", c"--set=cs.type=0x3"]).set;
-        assert_eq!(set[..3], [&b"rax=1"[..], b"cs.type=0x3", b""]);
-        assert_eq!(parsed(&[c"--set=rax=1"; 9]).unwrap_err().0, Wrong::TooMany);
-        for text in [c"rax", c"=1", c"", c"rbx.base=1", c"cs=1"] {
-            assert_eq!(parsed(&[c"--set", text]).unwrap_err().0, Wrong::NoRegister);
+        let set = config(&[c"--set", c"rax=1", c"--set=cs.type=0x3"]).set;
+        let settings = [Setting::new("rax", 1).unwrap(), Setting::new("cs.type", 3).unwrap()];
+        assert_eq!(set, settings);
+        for text in [c"rax", c"=1", c"", c"rbx.base=1", c"cs=1", c"cs.type=16", c"\xff=1"] {
+            assert!(wrong(&[c"--set", text]).contains("not a register"));
         }
-        assert_eq!(parsed(&[c"--set", c"rax="]).unwrap_err().0, Wrong::NotANumber);
+        assert!(wrong(&[c"--set", c"rax="]).contains("not a number"));
+        for (name, backing) in [
+            (c"anon", Backing::Anonymous),
+            (c"thp", Backing::Transparent),
+            (c"memfd", Backing::Memfd),
+            (c"/x=y", Backing::File(c"/x=y")),
+            (c"", Backing::File(c"")),
+        ] {
+            assert_eq!(config(&[c"--backing", name]).backing, backing);
+        }
     }
 
     #[test]
     fn a_value_may_follow_or_be_attached() {
         for words in [&[c"-m", c"2M"][..], &[c"-m2M"], &[c"--memory", c"2M"], &[c"--memory=2M"]] {
-            assert_eq!(options(words).memory, 2 << 20, "{words:?}");
+            assert_eq!(config(words).memory, 2 << 20, "{words:?}");
         }
-        assert_eq!(options(&[c"--backing=anon"]).backing, Backing::Anonymous);
-        assert_eq!(options(&[c"-b/x=y"]).backing, Backing::File(c"/x=y"));
-        assert_eq!(options(&[c"-b=x"]).backing, Backing::File(c"=x"));
-        assert_eq!(options(&[c"--backing="]).backing, Backing::File(c""));
+        assert_eq!(config(&[c"-b=x"]).backing, Backing::File(c"=x"));
+    }
+
+    #[test]
+    fn a_kernel_has_defaults_of_its_own() {
+        let kernel = config(&[c"--kernel", c"k", c"--initrd", c"a", c"--initrd=b"]);
+        assert_eq!((kernel.memory, kernel.pause), (256 << 20, 0));
+        assert_eq!(kernel.initrds, [c"a", c"b"]);
+        let kernel = config(&[c"--pause", c"1", c"-m", c"64M", c"--kernel", c"k"]);
+        assert_eq!((kernel.memory, kernel.pause), (64 << 20, 1_000_000_000));
     }
 
     #[test]
     fn entry_is_where_the_image_went_unless_said() {
-        assert_eq!(options(&[c"--load", c"0x2000"]).entry, 0x2000);
-        assert_eq!(options(&[c"--entry", c"0x2000"]).load, 0x1000);
-        assert_eq!(options(&[c"--entry", c"0x2000", c"--load", c"64K"]).entry, 0x2000);
+        assert_eq!(config(&[c"--load", c"0x2000"]).entry, 0x2000);
+        assert_eq!(config(&[c"--entry", c"0x2000"]).load, 0x1000);
+        assert_eq!(config(&[c"--entry", c"0x2000", c"--load", c"64K"]).entry, 0x2000);
     }
 
     #[test]
     fn options_end_at_two_dashes_and_the_last_of_two_counts() {
-        assert_eq!(options(&[c"--", c"-m"]).image, c"-m");
-        assert_eq!(options(&[c"-"]).image, c"-");
-        assert_eq!(options(&[c"a", c"-m", c"2M", c"-m", c"4M"]).memory, 4 << 20);
+        assert_eq!(config(&[c"--", c"-m"]).guest, Guest::Image(c"-m"));
+        assert_eq!(config(&[c"-"]).guest, Guest::Image(c"-"));
+        assert_eq!(config(&[c"a", c"-m", c"2M", c"-m", c"4M"]).memory, 4 << 20);
     }
 
     #[test]
@@ -612,98 +597,92 @@ mod tests {
         ] {
             assert_eq!(number(text), Ok(value));
         }
-        for text in [
-            &b""[..],
-            b"x",
-            b"0x",
-            b"M",
-            b"1MM",
-            b"1 ",
-            b" 1",
-            b"-1",
-            b"+1",
-            b"1.5M",
-            b"0b1",
-            b"1T",
-        ] {
-            assert_eq!(number(text), Err(Wrong::NotANumber), "{text:?}");
+        for text in ["", "x", "0x", "M", "1MM", "1 ", " 1", "-1", "+1", "1.5M", "0b1", "1T"]
+            .map(str::as_bytes)
+        {
+            assert_eq!(number(text), Err(Reason::NotANumber), "{text:?}");
         }
         for text in [&b"18446744073709551616"[..], b"0x10000000000000000", b"17179869184G"] {
-            assert_eq!(number(text), Err(Wrong::TooLarge), "{text:?}");
+            assert_eq!(number(text), Err(Reason::TooLarge), "{text:?}");
         }
-        assert_eq!(number(b"99999999999999999999x"), Err(Wrong::NotANumber));
+        assert_eq!(number(b"99999999999999999999x"), Err(Reason::NotANumber));
     }
 
     #[test]
     fn pauses() {
-        let pause =
-            |text| seconds(text).map(|time| (time / 1_000_000_000, (time % 1_000_000_000) as u32));
-        assert_eq!(pause(b"0"), Ok((0, 0)));
-        assert_eq!(pause(b"6"), Ok((6, 0)));
-        assert_eq!(pause(b"0.25"), Ok((0, 250_000_000)));
-        assert_eq!(pause(b".5"), Ok((0, 500_000_000)));
-        assert_eq!(pause(b"1."), Ok((1, 0)));
-        assert_eq!(pause(b"0.0000000019"), Ok((0, 1)));
-        for text in [&b""[..], b".", b"-1", b"1e3", b"1.2.3", b"0x1", b"inf", b"1s"] {
-            assert_eq!(pause(text), Err(Wrong::NotANumber), "{text:?}");
+        for (text, nanoseconds) in [
+            (&b"0"[..], 0),
+            (b"6", 6_000_000_000),
+            (b"0.25", 250_000_000),
+            (b".5", 500_000_000),
+            (b"1.", 1_000_000_000),
+            (b"0.0000000019", 1),
+        ] {
+            assert_eq!(seconds(text), Ok(nanoseconds));
         }
-        assert_eq!(pause(b"99999999999999999999"), Err(Wrong::TooLarge));
+        for text in ["", ".", "-1", "1e3", "1.2.3", "0x1", "inf", "1s", "1.0000000000x"] {
+            assert_eq!(seconds(text.as_bytes()), Err(Reason::NotANumber), "{text}");
+        }
+        assert_eq!(seconds(b"99999999999"), Err(Reason::TooLarge));
     }
 
     #[test]
-    fn what_contradicts_itself_is_refused() {
-        let bad = |words: &[&CStr], wrong, word: &str, value: &str, numbers| {
-            let blame = Blame { word: word.as_bytes(), value: value.as_bytes(), numbers };
-            assert_eq!(parsed(words), Err((wrong, blame)), "{words:?}");
-        };
-        bad(&[c"-m"], Wrong::NoValue, "--memory", "", [0; 3]);
-        bad(&[c"--paws"], Wrong::UnknownOption, "--paws", "", [0; 3]);
-        bad(&[c"-x"], Wrong::UnknownOption, "-x", "", [0; 3]);
-        bad(&[c"- "], Wrong::UnknownOption, "- ", "", [0; 3]);
-        bad(&[c"-="], Wrong::UnknownOption, "-=", "", [0; 3]);
-        bad(&[c"--="], Wrong::UnknownOption, "--=", "", [0; 3]);
-        bad(&[c"--mem=2M"], Wrong::UnknownOption, "--mem=2M", "", [0; 3]);
-        bad(&[c"-hx"], Wrong::UnwantedValue, "--help", "", [0; 3]);
-        bad(&[c"--help=x"], Wrong::UnwantedValue, "--help", "", [0; 3]);
-        bad(&[c"a", c"b"], Wrong::ExtraImage, "b", "", [0; 3]);
-        bad(&[c"-m", c"0"], Wrong::Zero, "--memory", "0", [0; 3]);
-        bad(&[c"--base=x"], Wrong::NotANumber, "--base", "x", [0; 3]);
-        bad(&[c"--pause="], Wrong::NotANumber, "--pause", "", [0; 3]);
-        bad(&[c"--trace=x"], Wrong::BadTrace, "--trace", "x", [0; 3]);
-        bad(&[c"--trace=calls,"], Wrong::BadTrace, "--trace", "calls,", [0; 3]);
-        bad(&[c"--step=1"], Wrong::UnwantedValue, "--step", "", [0; 3]);
-        bad(&[c"--mode", c"vm86"], Wrong::NoMode, "--mode", "vm86", [0; 3]);
-        bad(&[c"-m16777216T"], Wrong::NotANumber, "--memory", "16777216T", [0; 3]);
-
-        // What is checked last comes after words that are not to blame.
-        let numbers = |words, wrong, numbers| match parsed(words) {
-            Err((is, blame)) => assert_eq!((is, blame.numbers), (wrong, numbers), "{words:?}"),
-            Ok(command) => panic!("{command:?}"),
-        };
-        numbers(&[c"--base", c"0x1234"], Wrong::UnevenBase, [0x1234, 0, 0]);
-        numbers(&[c"-m", c"5000"], Wrong::UnevenSize, [5000, 0, 0]);
-        numbers(&[c"-m", c"4G"], Wrong::RamTooHigh, [4 << 30, 0, RAM_LIMIT]);
-        let top = 0xffff_ffff_ffff_f000;
-        let words = [c"--base", c"0xfffffffffffff000"];
-        numbers(&words, Wrong::RamTooHigh, [16 << 20, top, RAM_LIMIT]);
-        numbers(&[c"--load", c"16M"], Wrong::OutsideRam, [16 << 20, 0, 0xff_ffff]);
-        numbers(&[c"--entry", c"0x1000000"], Wrong::OutsideRam, [16 << 20, 0, 0xff_ffff]);
-        numbers(&[c"--base", c"0x2000"], Wrong::OutsideRam, [0x1000, 0x2000, 0x100_1fff]);
+    fn what_is_wrong_is_named() {
+        for (words, message) in [
+            (&[c"-m"][..], "--memory: needs a value"),
+            (&[c"--paws"], "--paws: no such option"),
+            (&[c"-x"], "-x: no such option"),
+            (&[c"- "], "- : no such option"),
+            (&[c"-="], "-=: no such option"),
+            (&[c"--="], "--=: no such option"),
+            (&[c"--mem=2M"], "--mem=2M: no such option"),
+            (&[c"-hx"], "--help: takes no value"),
+            (&[c"--help=x"], "--help: takes no value"),
+            (&[c"--step=1"], "--step: takes no value"),
+            (&[c"a", c"b"], "b: a second image"),
+            (&[c"--kernel", c"a", c"b"], "b: a second image"),
+            (&[c"--kernel="], "--kernel: needs a value"),
+            (&[c"-m", c"0"], "--memory 0: must not be 0"),
+            (&[c"--cpus", c"0"], "--cpus 0: must not be 0"),
+            (&[c"--cpus", c"5000"], "--cpus 5000: at most 4096"),
+            (&[c"--base=x"], "--base x: not a number"),
+            (&[c"--pause="], "--pause : not a number"),
+            (&[c"--trace=x"], "--trace x: not one of calls, exits"),
+            (&[c"--trace=calls,"], "--trace calls,: not one of calls, exits"),
+            (&[c"--mode", c"vm86"], "--mode vm86: not one of real, protected"),
+            (&[c"--reset", c"x"], "--reset x: not one of end, restart"),
+            (&[c"--append", c"x"], "--append: without --kernel"),
+            (&[c"--initrd", c"x"], "--initrd: without --kernel"),
+            (&[c"--kernel", c"k", c"--base", c"4K"], "--base 0x1000: must be 0 for a kernel"),
+            (&[c"--base", c"0x1234"], "--base 0x1234: not a multiple of 4 KiB"),
+            (&[c"-m", c"5000"], "--memory 5000 bytes: not a multiple of 4 KiB"),
+            (&[c"--base", c"0xfffffffffffff000"], "RAM must end at 0xfffbc000 or below"),
+            (&[c"--load", c"16M"], "--load 0x1000000: outside RAM, which is 0x0 to 0xffffff"),
+            (&[c"--entry", c"16M"], "--entry 0x1000000: outside RAM"),
+            (&[c"--base", c"0x2000"], "--load 0x1000: outside RAM, which is 0x2000 to 0x1001fff"),
+        ] {
+            assert!(wrong(words).contains(message), "{words:?}: {}", wrong(words));
+        }
     }
 
     #[test]
-    fn ram_may_end_where_kvm_s_own_pages_begin() {
-        assert_eq!(options(&[c"-m", c"0xfffbc000"]).memory, RAM_LIMIT);
-        assert_eq!(options(&[c"--base", c"0x1000", c"--entry", c"0x1000fff"]).entry, 0x1000fff);
+    fn ram_may_go_on_behind_the_hole_or_end_where_kvm_s_own_pages_begin() {
+        assert_eq!(config(&[c"-m", c"5G"]).high_size(), 2 << 30);
+        let base = c"0xff000000";
+        let words = [c"--base", base, c"--load", base, c"-m"];
+        let most = config(&[&words[..], &[c"0xfbc000"]].concat());
+        assert_eq!(most.low_end(), RAM_LIMIT);
+        assert!(wrong(&[&words[..], &[c"0xfbd000"]].concat()).contains("RAM must end"));
+        assert!(wrong(&[c"-m", c"8388608G"]).contains("RAM must end"));
     }
 
     #[test]
     fn help_and_version() {
-        for words in [c"-h", c"--help"] {
-            assert_eq!(parsed(&[words]).unwrap().0, Command::Help);
+        for word in [c"-h", c"--help"] {
+            assert_eq!(parsed(&[word]), Ok(Command::Help));
         }
-        for words in [c"-V", c"--version"] {
-            assert_eq!(parsed(&[words]).unwrap().0, Command::Version);
+        for word in [c"-V", c"--version"] {
+            assert_eq!(parsed(&[word]), Ok(Command::Version));
         }
     }
 }

@@ -5,20 +5,25 @@
 // The program's name is BiscuitOS'.
 #![allow(non_snake_case)]
 
-mod copy;
-mod start;
+extern crate alloc;
 
+use alloc::sync::Arc;
 use core::ffi::{CStr, c_char, c_int};
-use kob_2m::cli::{self, Blame, Command, Options, STATS, STEP, TRACE_CALLS, TRACE_EXITS};
-use kob_2m::report::check::check;
-use kob_2m::report::{End, trace};
-use kob_2m::{fd, machine, report, signal, words};
+use kob_2m::cli::{self, Command, Help};
+use kob_2m::host::heap::Malloc;
+use kob_2m::host::{fd, signal};
+use kob_2m::inspect::trace;
+use kob_2m::machine::{self, Error, check, status};
+use kob_2m::output::Output;
 
-// Where `start` is not the entry, the C library is, which Rust's own standard library would have asked for.
+// Rust's standard library, which is not there, would ask for the C library.
 #[link(name = "c")]
 unsafe extern "C" {}
 
-/// `start` calls this, or, where the linker was told no other entry, the C library.
+#[global_allocator]
+static HEAP: Malloc = Malloc;
+
+/// The C library calls this.
 ///
 /// # Safety
 /// `argv` holds `argc` pointers to strings that end in a zero byte and live as long as the process.
@@ -28,51 +33,73 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
     let words = unsafe { core::slice::from_raw_parts(argv, argc.max(0) as usize) };
     // SAFETY: the caller's promise.
     let mut words = words.iter().map(|&word| unsafe { CStr::from_ptr(word) });
-    let (mut options, mut blame) = (Options::DEFAULT, Blame::default());
-    if let Some(path) = words.next().filter(|path| !path.is_empty()) {
-        options.program = file_name(path);
-    }
-    fd::reserve_standard();
+    let program = words.next().map(file_name).filter(|name| !name.is_empty());
+    let program = program.unwrap_or(c"BiscuitOS_app");
+    fd::reserve_standard_descriptors();
+    let output = Output::new(program, libc::STDOUT_FILENO, libc::STDERR_FILENO);
+    run(words, &Arc::new(output))
+}
 
-    let result = match cli::parse(words, &mut options, &mut blame) {
-        Err(wrong) => return report::usage(options.program, wrong, &blame),
-        Ok(Command::Run) => {
-            if options.wants(TRACE_CALLS | TRACE_EXITS | STEP) {
-                trace::begin(options.wants(TRACE_CALLS));
-            }
-            signal::install(options.wants(STATS));
-            machine::run(&options)
+fn run(words: impl Iterator<Item = &'static CStr>, output: &Arc<Output>) -> c_int {
+    let command = match cli::parse(words) {
+        Ok(command) => command,
+        Err(error) => {
+            let program = output.program();
+            output.message(format_args!("{error}\nTry: {program} --help"), None);
+            return machine::BAD_USAGE;
         }
-        Ok(Command::Check) => {
-            check(&options, machine::try_vcpu).map(|good| if good { End::Done } else { End::Unfit })
-        }
-        Ok(command) => report::information(options.program, command).map(|()| End::Done),
     };
-    match (result, signal::caught()) {
-        (Ok(end), _) => report::status(end),
-        // A call that a signal cut short is not what went wrong.
-        (Err(_), Some(signal)) => 128 + i32::from(signal),
-        (Err(error), None) => report::error(&options, error),
+    let answered = match command {
+        Command::Help => output.answer(format_args!("{}", Help(output.program()))),
+        Command::Version => {
+            output.answer(format_args!(concat!("KOB-2M ", env!("CARGO_PKG_VERSION"), "\n")))
+        }
+        Command::Check(config) => {
+            return match check::check(&config, output) {
+                Ok(true) => machine::SUCCESS,
+                Ok(false) => machine::FAILED,
+                Err(error) => machine::fail(output, error),
+            };
+        }
+        Command::Run(config) => {
+            trace::start_clock();
+            if config.instruments.trace_calls {
+                trace::trace_calls(output.clone());
+            }
+            signal::install(config.instruments.stats);
+            return match machine::run(&config, output) {
+                Ok(end) => status(end),
+                Err(error) => machine::fail(output, error),
+            };
+        }
+    };
+    match answered {
+        Ok(()) => machine::SUCCESS,
+        Err(errno) => machine::fail(output, Error::Output(errno)),
     }
 }
 
 /// The last part of a path.
-fn file_name(path: &CStr) -> &CStr {
-    let slash = path.to_bytes().iter().rposition(|&byte| byte == b'/');
-    words::tail(path, slash.map_or(0, |slash| slash + 1))
+fn file_name(path: &'static CStr) -> &'static CStr {
+    let bytes = path.to_bytes_with_nul();
+    let start = bytes.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
+    CStr::from_bytes_with_nul(&bytes[start..]).unwrap_or(c"")
 }
 
-/// A bug of ours: say so, and end without a core dump's alarm.
+/// A bug of ours: says where, with the terminal as it was.
 #[cfg(not(test))]
 #[panic_handler]
-fn panic(_: &core::panic::PanicInfo) -> ! {
-    let _ = fd::write_all(2, b"KOB-2M: internal error; please report it\n");
-    loop {
-        // SAFETY: ends the process.
-        let _ = unsafe { kob_2m::syscall!(libc::SYS_exit_group, report::FAILED) };
-    }
+fn panic(info: &core::panic::PanicInfo) -> ! {
+    kob_2m::host::panic(info)
 }
 
-/// Debug builds ask for this name; nothing calls it.
+/// The compiled `alloc` and debug builds ask for these two names. A panic aborts, so that nothing ever calls them.
 #[unsafe(no_mangle)]
 extern "C" fn rust_eh_personality() {}
+
+/// See above.
+#[unsafe(no_mangle)]
+extern "C" fn _Unwind_Resume() -> ! {
+    // SAFETY: ends the process.
+    unsafe { libc::abort() }
+}

@@ -1,232 +1,203 @@
-//! ACPI tables: how a kernel learns of processors, interrupt controllers, and the way off. ACPI 6.4, 5.2.
+//! ACPI tables: how a kernel learns of processors, interrupt controllers, and the way to switch off. ACPI 6.4, 5.2.
 //!
 //! ```text
 //!   RSDP ─▶ XSDT ─┬▶ FADT ─┬▶ DSDT   \_S5: what to write to switch off
-//!                 │        └▶ FACS   nothing, but it must be there
+//!                 │        └▶ FACS   says nothing, but must be there
 //!                 └▶ MADT            processors, I/O APIC
 //! ```
 
-use crate::boot::kernel;
-use crate::error::Error;
-use crate::fd::Buffer;
+use crate::boot::Error;
 use crate::layout::*;
-use crate::memory::Memory;
-use crate::words;
+use crate::memory::GuestMemory;
+use alloc::vec::Vec;
 
-// Where each lies. All but the MADT, which comes last and grows with the machine, are made by the compiler.
-const FACS: usize = 64;
-const DSDT: usize = 128;
-const DSDT_SIZE: usize = HEADER + 13;
-const XSDT: usize = 192;
-const XSDT_SIZE: usize = HEADER + 2 * 8;
-const FADT: usize = 256;
-/// Version 5's.
-const FADT_SIZE: usize = 268;
-const MADT: usize = 576;
-
-/// 5.2.6: the header that all tables but the first two have. The sum stands at 9.
-const HEADER: usize = 36;
-const SUM: usize = 9;
-
-/// An address, as a table names it.
-const fn address(place: usize) -> u64 {
-    ACPI + place as u64
+/// Writes the tables of a machine with so many processors, whose APIC ids count from 0.
+pub fn write(memory: &GuestMemory, cpus: u32) -> Result<(), Error> {
+    let tables = tables(cpus);
+    assert!(tables.len() as u64 <= ACPI_SIZE, "no room for the tables of {cpus} processors");
+    Ok(memory.write(ACPI, &tables)?)
 }
 
-/// Tables under construction.
-#[derive(Clone, Copy)]
-struct Area([u8; MADT + HEADER]);
+/// The size of the root pointer, which comes first and names the XSDT, which comes last.
+const RSDP_SIZE: usize = 36;
+/// FACS must be at a multiple of 64.
+const FACS_OFFSET: usize = 64;
+const FACS_SIZE: usize = 64;
 
-impl Area {
-    const fn bytes(mut self, at: usize, bytes: &[u8]) -> Area {
-        let mut index = 0;
-        while index < bytes.len() {
-            self.0[at + index] = bytes[index];
-            index += 1;
-        }
+/// All tables, as they lie from [`ACPI`] on.
+fn tables(cpus: u32) -> Vec<u8> {
+    let mut area = Vec::new();
+    area.resize(FACS_OFFSET, 0);
+    area.extend_from_slice(&facs());
+    let facs = ACPI + FACS_OFFSET as u64;
+    let dsdt = append(&mut area, dsdt());
+    let fadt = append(&mut area, fadt(facs, dsdt));
+    let madt = append(&mut area, madt(cpus));
+    let xsdt = append(&mut area, xsdt(&[fadt, madt]));
+    area[..RSDP_SIZE].copy_from_slice(&rsdp(xsdt));
+    area
+}
+
+/// Appends a table at a multiple of eight bytes, and returns its guest-physical address.
+fn append(area: &mut Vec<u8>, table: Table) -> u64 {
+    area.resize(area.len().next_multiple_of(8), 0);
+    let address = ACPI + area.len() as u64;
+    area.extend_from_slice(&table.finish());
+    address
+}
+
+/// A table with the header that all but the first two have: 5.2.6.
+struct Table(Vec<u8>);
+
+/// Where that header has the length, and the byte that makes the sum 0.
+const LENGTH: usize = 4;
+const CHECKSUM: usize = 9;
+
+impl Table {
+    fn new(signature: &[u8; 4], revision: u8) -> Table {
+        let mut table = Table(Vec::new());
+        table.put(signature).put(&[0; 4]).put(&[revision, 0]);
+        // The maker's id and the table's, and its revision; the same of the tool that made it.
+        table.put(b"KOB-2M").put(b"Biscuit ").put(&1u32.to_le_bytes());
+        table.put(b"KOB2").put(&1u32.to_le_bytes());
+        table
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> &mut Table {
+        self.0.extend_from_slice(bytes);
         self
     }
 
-    const fn number(self, at: usize, number: u64, size: usize) -> Area {
-        let bytes = number.to_le_bytes();
-        self.bytes(at, bytes.split_at(size).0)
-    }
-
-    /// A table's header, but for its sum.
-    const fn header(self, at: usize, signature: &[u8; 4], size: usize, revision: u8) -> Area {
-        self.bytes(at, signature)
-            .number(at + 4, size as u64, 4)
-            .bytes(at + 8, &[revision])
-            .bytes(at + 10, b"KOB-2MBiscuit \x01\0\0\0KOB2\x01\0\0\0")
-    }
-
-    /// Makes `size` bytes sum up to 0, by the one at `sum`.
-    const fn sum_up(self, at: usize, size: usize, sum: usize) -> Area {
-        let (mut total, mut index) = (0u8, 0);
-        while index < size {
-            total = total.wrapping_add(self.0[at + index]);
-            index += 1;
+    /// Puts bytes at an offset, with zeros before them where the table was shorter.
+    fn put_at(&mut self, offset: usize, bytes: &[u8]) -> &mut Table {
+        let end = offset + bytes.len();
+        if self.0.len() < end {
+            self.0.resize(end, 0);
         }
-        self.bytes(at + sum, &[total.wrapping_neg()])
+        self.0[offset..end].copy_from_slice(bytes);
+        self
+    }
+
+    /// Fills in the length and the checksum.
+    fn finish(mut self) -> Vec<u8> {
+        let length = self.0.len() as u32;
+        self.put_at(LENGTH, &length.to_le_bytes());
+        self.0[CHECKSUM] = checksum(&self.0);
+        self.0
     }
 }
 
+/// The byte that makes the sum of all bytes 0.
+fn checksum(bytes: &[u8]) -> u8 {
+    bytes.iter().fold(0u8, |sum, &byte| sum.wrapping_add(byte)).wrapping_neg()
+}
+
+/// 5.2.5.3: the root pointer, version 2, with two checksums: of its first 20 bytes, and of all.
+fn rsdp(xsdt: u64) -> [u8; RSDP_SIZE] {
+    let mut rsdp = [0; RSDP_SIZE];
+    rsdp[..8].copy_from_slice(b"RSD PTR ");
+    rsdp[9..15].copy_from_slice(b"KOB-2M");
+    rsdp[15] = 2;
+    rsdp[20] = RSDP_SIZE as u8;
+    rsdp[24..32].copy_from_slice(&xsdt.to_le_bytes());
+    rsdp[8] = checksum(&rsdp[..20]);
+    rsdp[32] = checksum(&rsdp);
+    rsdp
+}
+
+/// 5.2.10: the firmware's own table, of which a kernel only wants to know the address.
+fn facs() -> [u8; FACS_SIZE] {
+    let mut facs = [0; FACS_SIZE];
+    facs[..4].copy_from_slice(b"FACS");
+    facs[4] = FACS_SIZE as u8;
+    facs[32] = 2;
+    facs
+}
+
+/// 5.2.8: the addresses of the other tables.
+fn xsdt(tables: &[u64]) -> Table {
+    let mut xsdt = Table::new(b"XSDT", 1);
+    for address in tables {
+        xsdt.put(&address.to_le_bytes());
+    }
+    xsdt
+}
+
+/// 5.2.11.1, in ACPI's own byte code (20.2): `Name(\_S5, Package(4) { SLEEP_OFF, 0, 0, 0 })`.
+fn dsdt() -> Table {
+    let mut dsdt = Table::new(b"DSDT", 2);
+    dsdt.put(b"\x08_S5_\x12\x07\x04\x0a").put(&[SLEEP_OFF as u8, 0, 0, 0]);
+    dsdt
+}
+
 /// 5.2.3.2, "Generic Address Structure": a port, its width, and how it is accessed: 1, 2, 3 for 1, 2, 4 bytes.
-const fn port(number: u16, bytes: u8) -> [u8; 12] {
+fn port(number: u16, bytes: u8) -> [u8; 12] {
     let [low, high] = number.to_le_bytes();
     [1, 8 * bytes, 0, bytes.ilog2() as u8 + 1, low, high, 0, 0, 0, 0, 0, 0]
 }
 
-/// All up to the MADT's header, of which the length and the sum are missing.
-static TABLES: Area = {
-    // 5.2.5.3: the root pointer, version 2, has two sums: of the first 20 bytes, and of all 36.
-    let area = Area([0; MADT + HEADER])
-        .bytes(0, b"RSD PTR \0KOB-2M\x02")
-        .sum_up(0, 20, 8)
-        .number(20, 36, 4)
-        .number(24, address(XSDT), 8)
-        .sum_up(0, 36, 32);
-
-    // 5.2.10: the firmware's own, of which a kernel wants to know the address alone.
-    let area = area.bytes(FACS, b"FACS\x40").bytes(FACS + 32, &[2]);
-
-    // 5.2.11.1, in ACPI's own byte code (20.2): Name(\_S5, Package(4) { SLEEP_OFF, 0, 0, 0 }).
-    let area = area
-        .header(DSDT, b"DSDT", DSDT_SIZE, 2)
-        .bytes(DSDT + HEADER, b"\x08_S5_\x12\x07\x04\x0a")
-        .number(DSDT + HEADER + 9, SLEEP_OFF as u64, 1)
-        .sum_up(DSDT, DSDT_SIZE, SUM);
-
-    let area = area
-        .header(XSDT, b"XSDT", XSDT_SIZE, 1)
-        .number(XSDT + HEADER, address(FADT), 8)
-        .number(XSDT + HEADER + 8, address(MADT), 8)
-        .sum_up(XSDT, XSDT_SIZE, SUM);
-
-    // 5.2.9. What is 0 is not there. Power and sleep buttons and the clock's alarm are no fixed hardware; there is a
-    // reset register.
-    const FLAGS: u64 = 1 << 0 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 10;
-    // Older devices are there (a serial port), a screen and a keyboard are not.
-    const DEVICES: u64 = 1 << 0 | 1 << 2;
-    let area = area
-        .header(FADT, b"FACP", FADT_SIZE, 5)
-        .number(FADT + 36, address(FACS), 4)
-        .number(FADT + 40, address(DSDT), 4)
-        .number(FADT + 46, ACPI_LINE as u64, 2)
-        .number(FADT + 56, PM1_EVENT as u64, 4)
-        .number(FADT + 64, PM1_CONTROL as u64, 4)
-        // The lengths of PM1's registers; latencies of states that there are not; where the clock has the century.
-        .bytes(FADT + 88, &[4, 2])
-        .bytes(FADT + 96, &[0xff, 0x0f, 0xff, 0x0f])
-        .bytes(FADT + 108, &[0x32])
-        .number(FADT + 109, DEVICES, 2)
-        .number(FADT + 112, FLAGS, 4)
-        .bytes(FADT + 116, &port(RESET_CONTROL, 1))
-        .bytes(FADT + 128, &[6])
-        .number(FADT + 132, address(FACS), 8)
-        .number(FADT + 140, address(DSDT), 8)
-        .bytes(FADT + 148, &port(PM1_EVENT, 4))
-        .bytes(FADT + 172, &port(PM1_CONTROL, 2))
-        .sum_up(FADT, FADT_SIZE, SUM);
-
-    area.header(MADT, b"APIC", 0, 3)
-};
-
-/// What stands in the MADT, 5.2.12, before the processors: the local APICs' address, and that there is a pair of 8259 too.
-static BEFORE: [u8; 8] = [0, 0, 0xe0, 0xfe, 1, 0, 0, 0];
-/// And behind them.
-static BEHIND: [u8; 38] = [
-    // 5.2.12.3: the I/O APIC, whose id is 0, and whose lines are GSI 0 and following.
-    1,
-    12,
-    0,
-    0,
-    0,
-    0,
-    0xc0,
-    0xfe,
-    0,
-    0,
-    0,
-    0,
-    // 5.2.12.5: the timer, ISA 0, is line 2, as on a PC; ACPI's own is active high, a level.
-    2,
-    10,
-    0,
-    0,
-    2,
-    0,
-    0,
-    0,
-    0,
-    0,
-    2,
-    10,
-    0,
-    ACPI_LINE as u8,
-    ACPI_LINE as u8,
-    0,
-    0,
-    0,
-    0x0d,
-    0,
-    // 5.2.12.7: LINT1 of every processor is the NMI.
-    4,
-    6,
-    0xff,
-    0,
-    0,
-    1,
-];
-
-/// Writes the tables of a machine with so many processors, whose APIC ids count from 0.
-#[inline(never)]
-pub fn write(memory: &Memory, cpus: u32) -> Result<(), Error> {
-    let mut area = Buffer::new(ACPI_SIZE as usize)?;
-    let len = fill(area.bytes_mut(), cpus);
-    memory.write(ACPI, area.bytes().get(..len).unwrap_or_default())
+/// 5.2.9: the fixed hardware. What is 0 is not there.
+fn fadt(facs: u64, dsdt: u64) -> Table {
+    /// WBINVD works; power button, sleep button and RTC alarm are no fixed hardware; there is a reset register.
+    const FLAGS: u32 = 1 << 0 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 10;
+    /// Older devices are there (a serial port), a screen is not.
+    const DEVICES: u16 = 1 << 0 | 1 << 2;
+    /// Version 5's.
+    const SIZE: usize = 268;
+    let mut fadt = Table::new(b"FACP", 5);
+    fadt.put_at(36, &(facs as u32).to_le_bytes())
+        .put_at(40, &(dsdt as u32).to_le_bytes())
+        .put_at(46, &ACPI_LINE.to_le_bytes())
+        .put_at(56, &u32::from(PM1_EVENT).to_le_bytes())
+        .put_at(64, &u32::from(PM1_CONTROL).to_le_bytes())
+        // The lengths of PM1's registers; latencies of sleep states that are not there; the clock's register for the century.
+        .put_at(88, &[4, 2])
+        .put_at(96, &[0xff, 0x0f, 0xff, 0x0f])
+        .put_at(108, &[0x32])
+        .put_at(109, &DEVICES.to_le_bytes())
+        .put_at(112, &FLAGS.to_le_bytes())
+        // The reset register, and what to write to it.
+        .put_at(116, &port(RESET_CONTROL, 1))
+        .put_at(128, &[6])
+        .put_at(132, &facs.to_le_bytes())
+        .put_at(140, &dsdt.to_le_bytes())
+        .put_at(148, &port(PM1_EVENT, 4))
+        .put_at(172, &port(PM1_CONTROL, 2))
+        .put_at(SIZE - 1, &[0]);
+    fadt
 }
 
-/// Fills the area, and gives how much of it.
-fn fill(area: &mut [u8], cpus: u32) -> usize {
-    let mut len = 0;
-    let mut put = |bytes: &[u8]| {
-        if words::put(area, len, bytes) {
-            len += bytes.len();
-        }
-    };
-    put(&TABLES.0);
-    put(&BEFORE);
+/// 5.2.12: processors and interrupt controllers.
+fn madt(cpus: u32) -> Table {
+    let mut madt = Table::new(b"APIC", 3);
+    // The local APICs' address, and that there is a pair of 8259 too.
+    madt.put(&(LOCAL_APIC as u32).to_le_bytes()).put(&1u32.to_le_bytes());
     for number in 0..cpus {
-        let [low, high, ..] = number.to_le_bytes();
+        let id = number.to_le_bytes();
         match number {
             // 5.2.12.2: processor, APIC id, enabled.
-            0..255 => put(&[0, 8, low, low, 1, 0, 0, 0]),
-            // 5.2.12.12: an id that needs the x2APIC.
-            _ => put(&[9, 16, 0, 0, low, high, 0, 0, 1, 0, 0, 0, low, high, 0, 0]),
-        }
+            0..255 => madt.put(&[0, 8, id[0], id[0], 1, 0, 0, 0]),
+            // 5.2.12.12: an id that needs the x2APIC, enabled, processor.
+            _ => madt.put(&[9, 16, 0, 0]).put(&id).put(&[1, 0, 0, 0]).put(&id),
+        };
     }
-    put(&BEHIND);
-    kernel::put(area, MADT + 4, (len - MADT) as u64, 4);
-    let madt = area.get(MADT..len).unwrap_or_default();
-    let sum = madt.iter().fold(0u8, |sum, &byte| sum.wrapping_add(byte));
-    kernel::put(area, MADT + SUM, sum.wrapping_neg().into(), 1);
-    len
+    // 5.2.12.3: the I/O APIC with id 0, whose lines are the GSIs from 0 on.
+    madt.put(&[1, 12, 0, 0]).put(&(IO_APIC as u32).to_le_bytes()).put(&[0; 4]);
+    // 5.2.12.5: ISA interrupt 0, the timer, is line 2, as on a PC. ACPI's own is active high and level-triggered.
+    let line = ACPI_LINE as u8;
+    madt.put(&[2, 10, 0, 0, 2, 0, 0, 0, 0, 0]);
+    madt.put(&[2, 10, 0, line, line, 0, 0, 0, 0x0d, 0]);
+    // 5.2.12.7: LINT1 of every processor is the NMI.
+    madt.put(&[4, 6, 0xff, 0, 0, 1]);
+    madt
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn tables(cpus: u32) -> Vec<u8> {
-        let mut area = vec![0; ACPI_SIZE as usize];
-        let len = fill(&mut area, cpus);
-        area.truncate(len);
-        area
-    }
-
     fn number(bytes: &[u8], at: usize, size: usize) -> u64 {
-        crate::x86::number(&bytes[at..at + size])
+        crate::show::number(&bytes[at..at + size])
     }
 
     fn sum(bytes: &[u8]) -> u8 {

@@ -1,57 +1,73 @@
-//! ELF: the object file format of System V, 32 and 64 bits. Only what says where to load what is read.
+//! ELF: System V's object file format, 32 and 64 bits. Only what says where to load what is read.
 
-use crate::boot::kernel::{PIECES, Piece, Plan, Read, Refused, What, number};
+use crate::boot::plan::{KernelFile, MAX_PIECES, Piece, Refusal};
+use crate::show::number;
+use alloc::vec::Vec;
 
-/// x86, and x86-64: `e_machine`.
+/// `e_machine`: x86, and x86-64.
 const EM_386: u64 = 3;
 const EM_X86_64: u64 = 62;
-/// A program: `e_type`; one that may be loaded anywhere counts too.
+/// `e_type`: a program, or one that may be loaded anywhere.
 const ET_EXEC: u64 = 2;
 const ET_DYN: u64 = 3;
-/// To be loaded: `p_type`.
+/// `p_type`: to be loaded.
 const PT_LOAD: u64 = 1;
 
-/// Adds the file's segments and its entry to the plan. Gives whether it is of 64 bits.
-#[inline(never)]
-pub fn pieces(plan: &mut Plan, size: u64, read: Read) -> Result<bool, Refused> {
-    let mut header = [0; 64];
-    // A file of 32 bits may be shorter than 64 bytes, but none that is of use.
-    if !read(0, &mut header) {
-        return Err(Refused(What::Truncated, 64u64.saturating_sub(size)));
-    }
-    let machine = number(&header, 18, 2);
-    // Byte 4: 1 is 32 bits, 2 is 64 bits; byte 5: 1 is little-endian. A word is 4 bytes or 8.
-    let word = match (number(&header, 4, 2), machine) {
-        (0x0101, EM_386) => 4,
-        (0x0102, EM_X86_64) => 8,
-        _ => return Err(Refused(What::NotOurs, machine)),
+/// The larger of the two headers' sizes.
+const HEADER: usize = 64;
+/// The larger of the two program headers' sizes.
+const PROGRAM_HEADER: usize = 56;
+
+/// What an ELF file says.
+pub struct Elf {
+    pub is_64_bit: bool,
+    pub entry: u64,
+    pub pieces: Vec<Piece>,
+}
+
+/// Reads an ELF file's headers.
+pub fn read(file: &KernelFile) -> Result<Elf, Refusal> {
+    // A file of 32 bits may be shorter than this, but none that is of use.
+    let missing = (HEADER as u64).saturating_sub(file.size);
+    let header = file.bytes::<HEADER>(0).ok_or(Refusal::Truncated { missing })?;
+    let field = |at: usize, size: usize| number(&header[at..at + size]);
+    let machine = field(18, 2);
+    // Byte 4: 1 is 32 bits, 2 is 64 bits; byte 5: 1 is little-endian.
+    let is_64_bit = match (field(4, 2), machine) {
+        (0x0101, EM_386) => false,
+        (0x0102, EM_X86_64) => true,
+        _ => return Err(Refusal::NotOurs { machine }),
     };
-    if !matches!(number(&header, 16, 2), ET_EXEC | ET_DYN) {
-        return Err(Refused(What::NotOurs, machine));
+    if !matches!(field(16, 2), ET_EXEC | ET_DYN) {
+        return Err(Refusal::NotOurs { machine });
     }
-    // `e_entry`, `e_phoff`; then `e_phentsize`, `e_phnum`.
-    plan.entry = number(&header, 24, word);
-    let first = number(&header, 24 + word, word);
-    let sizes = if word == 4 { 42 } else { 54 };
-    let (each, count) = (number(&header, sizes, 2), number(&header, sizes + 2, 2));
-    // Linux has five. Notes and the like count here too.
-    if count == 0 || count > 4 * PIECES as u64 {
-        return Err(Refused(What::Segments, count));
+    // e_entry and e_phoff have the size of a word; e_phentsize and e_phnum lie behind other fields.
+    let word = if is_64_bit { 8 } else { 4 };
+    let sizes = if is_64_bit { 54 } else { 42 };
+    let (entry, first) = (field(24, word), field(24 + word, word));
+    let (entry_size, count) = (field(sizes, 2), field(sizes + 2, 2));
+    // Linux has five segments. Notes and the like count here too.
+    if count == 0 || count > 4 * MAX_PIECES as u64 {
+        return Err(Refusal::Segments { count });
     }
+    let mut pieces = Vec::new();
     for index in 0..count {
-        let mut header = [0; 56];
-        let at = first.saturating_add(index * each);
-        let bytes = header.get_mut(..if word == 4 { 32 } else { 56 }).unwrap_or_default();
-        if !read(at, bytes) {
-            return Err(Refused(What::Truncated, at.saturating_add(56).saturating_sub(size)));
+        let mut header = [0; PROGRAM_HEADER];
+        let header = if is_64_bit { &mut header[..] } else { &mut header[..32] };
+        let at = first.saturating_add(index * entry_size);
+        if !(file.read)(at, header) {
+            let end = at.saturating_add(PROGRAM_HEADER as u64);
+            return Err(Refusal::Truncated { missing: end.saturating_sub(file.size) });
         }
-        // `p_offset`, `p_paddr`, `p_filesz`, `p_memsz`.
-        let field = |index: usize| number(bytes, word * index, word);
-        let (from, to, size, room) = (field(1), field(3), field(4), field(5));
-        // `room` below `size` is nonsense that the larger of them covers.
-        if number(bytes, 0, 4) == PT_LOAD && room.max(size) > 0 {
-            plan.add(Piece { from, size, to, room })?;
+        // p_offset, p_paddr, p_filesz and p_memsz are words 1, 3, 4 and 5 of both kinds.
+        let word = |index: usize| number(&header[word * index..word * (index + 1)]);
+        let piece = Piece { from: word(1), to: word(3), size: word(4), room: word(5) };
+        if number(&header[..4]) == PT_LOAD && piece.size.max(piece.room) > 0 {
+            if pieces.len() == MAX_PIECES {
+                return Err(Refusal::Segments { count: MAX_PIECES as u64 + 1 });
+            }
+            pieces.push(piece);
         }
     }
-    Ok(word == 8)
+    Ok(Elf { is_64_bit, entry, pieces })
 }

@@ -1,208 +1,155 @@
-//! A kernel, in whichever format: what the file says is looked at and checked first, with nothing but its bytes
-//! and the size of RAM; what comes out is a [`Plan`]. Then the plan is carried out: the files are read straight into RAM.
-//!
-//! A file is an enemy here. Each number in it is checked against the file's size and against RAM before it is used, so that
-//! nothing is ever read or written elsewhere: `tests/fuzz` tries.
+//! A kernel and what goes with it: checked, loaded straight into RAM, and entered as its protocol says.
 
-use crate::boot::{elf, linux, multiboot};
-use crate::layout::{HIGH, LOW_END, MIB, MULTIBOOT_INFO, PAGE_SIZE, TABLES};
-use crate::words;
-use crate::x86;
+use crate::boot::linux::{self, Companions};
+use crate::boot::multiboot::{InfoPage, Module};
+use crate::boot::plan::{self, KernelFile, Plan, Protocol, Refusal};
+use crate::boot::{Error, acpi, mode};
+use crate::config::{Config, Mode};
+use crate::host::fd::Fd;
+use crate::layout::{LINUX_GDT, MULTIBOOT_INFO, ZERO_PAGE};
+use crate::memory::GuestMemory;
+use crate::sys::multiboot::MULTIBOOT_BOOTLOADER_MAGIC;
+use crate::sys::regs::{kvm_regs, kvm_sregs};
+use alloc::vec::Vec;
+use core::ffi::CStr;
 
-/// A stretch of the file, and where in RAM it goes.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Piece {
-    /// The offset in the file.
-    pub from: u64,
-    /// How many bytes.
-    pub size: u64,
-    /// The guest-physical address.
-    pub to: u64,
-    /// How many bytes are the kernel's there: behind the file's, zeros.
-    pub room: u64,
+/// A kernel with its initrds or modules, all open and checked.
+pub struct Kernel {
+    path: &'static CStr,
+    file: Fd,
+    size: u64,
+    plan: Plan,
+    initrds: Vec<Initrd>,
+    /// Where the first initrd begins, and where the last one ends.
+    initrd_range: (u64, u64),
+    /// Of Multiboot.
+    info: Option<InfoPage>,
 }
 
-/// More than any kernel has.
-pub const PIECES: usize = 16;
-
-/// How a kernel is entered.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub enum Protocol {
-    /// Bytes that are code, as without a format.
-    #[default]
-    Flat,
-    /// Linux' 64-bit boot protocol: `Documentation/arch/x86/boot.rst`, "64-bit Boot Protocol".
-    Linux,
-    /// Multiboot 0.6.96, 3.2.
-    Multiboot,
+struct Initrd {
+    path: &'static CStr,
+    file: Fd,
+    gpa: u64,
+    size: u64,
 }
 
-/// What is to be done with a kernel. `Flat` has neither pieces nor entry.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Plan {
-    pub protocol: Protocol,
-    /// The guest-physical address of the first instruction.
-    pub entry: u64,
-    pieces: [Piece; PIECES],
-    count: usize,
-    /// Where what the kernel needs for itself ends.
-    pub end: u64,
-    /// Below this, an initrd must end.
-    pub initrd_limit: u64,
-    /// The most bytes that a command line may have, without its zero.
-    pub command_line: u64,
-    /// Of Linux: whether the file has a `struct setup_header`.
-    pub has_header: bool,
+/// Opens a file that is to be read from any place in it; returns its size too.
+fn open(path: &'static CStr) -> Result<(Fd, u64), Error> {
+    let file = Fd::open(path, libc::O_RDONLY | libc::O_NONBLOCK, 0)
+        .map_err(|error| Error::Open { path, error })?;
+    let stat = file.stat().map_err(|error| Error::Call { path, error })?;
+    match stat.st_mode & libc::S_IFMT {
+        libc::S_IFREG => Ok((file, stat.st_size as u64)),
+        libc::S_IFDIR => Err(Error::Directory { path }),
+        _ => Err(Error::NotRegular { path }),
+    }
 }
 
-/// What is wrong with a kernel or what goes with it, in the order of the messages in [`crate::report`].
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum What {
-    /// The file ends so many bytes too early.
-    Truncated,
-    /// RAM has so many bytes too few.
-    TooLarge,
-    /// It is to be loaded where no RAM is free for it: the address.
-    Place,
-    /// Two of its parts would lie at one address: it.
-    Overlap,
-    /// The first instruction is not in what was loaded: its address.
-    Entry,
-    /// ELF: more segments than [`PIECES`], or than the file has: how many.
-    Segments,
-    /// ELF, but for another machine, or not a program: the machine.
-    NotOurs,
-    /// Linux: a boot protocol older than 2.12: its version.
-    OldLinux,
-    /// Of 32 bits, and not Multiboot's.
-    Narrow,
-    /// Linux: a header that contradicts itself.
-    BadHeader,
-    /// Multiboot: the flags ask for something that there is not: those.
-    Wants,
-    /// The initrd or the modules: so many bytes too many.
-    Initrd,
-    /// The command line: likewise.
-    CommandLine,
-}
+impl Kernel {
+    /// Opens and checks a kernel and its initrds; `None` where the file has no kernel's format.
+    pub fn open(path: &'static CStr, config: &Config) -> Result<Option<Kernel>, Error> {
+        let refused = |refusal: Refusal| Error::Refused { path, refusal };
+        let (file, size) = open(path)?;
+        let read = linux::read_from(&file);
+        let planned = plan::plan(&KernelFile { size, read: &read }, config.low_end());
+        drop(read);
+        let Some(plan) = planned.map_err(refused)? else { return Ok(None) };
 
-/// A kernel is refused: why, and the number that goes with it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Refused(pub What, pub u64);
-
-/// Reads bytes at an offset; `false` where the file does not have them all.
-pub type Read<'a> = &'a mut dyn FnMut(u64, &mut [u8]) -> bool;
-
-/// Looks at a kernel's file of `size` bytes, for a machine whose RAM below the hole ends at `ram_end`. `plan` is
-/// the default.
-#[inline(never)]
-pub fn plan(plan: &mut Plan, size: u64, read: Read, ram_end: u64) -> Result<(), Refused> {
-    plan.initrd_limit = ram_end.saturating_sub(TABLES);
-    let mut magic = [0; 4];
-    let is_elf = read(0, &mut magic) && magic == *b"\x7fELF";
-    if linux::plan(plan, size, read)? || multiboot::plan(plan, size, read)? {
-    } else if is_elf {
-        if !elf::pieces(plan, size, read)? {
-            return Err(Refused(What::Narrow, 0));
+        let line = command_line(config, plan.protocol);
+        let excess = (line.len() as u64).saturating_sub(plan.command_line);
+        if excess > 0 {
+            return Err(refused(Refusal::CommandLine { excess }));
         }
-        linux::of_elf(plan);
-    } else {
-        return Ok(());
-    }
-    plan.check(size)
-}
+        // The initrds are placed one behind the other from 0 on, and then moved to where they fit together.
+        let mut initrds = Vec::new();
+        let mut total = 0;
+        for &path in &config.initrds {
+            let gpa = plan.next(total);
+            let (file, size) = open(path)?;
+            total = gpa.saturating_add(size);
+            initrds.push(Initrd { path, file, gpa, size });
+        }
+        let first = plan.place(total).map_err(refused)?;
+        initrds.iter_mut().for_each(|initrd| initrd.gpa += first);
+        let initrd_range = (first, first + total);
 
-impl Plan {
-    /// What is to be loaded.
-    pub fn pieces(&self) -> &[Piece] {
-        self.pieces.get(..self.count).unwrap_or_default()
+        let modules: Vec<Module> = initrds
+            .iter()
+            .map(|initrd| Module { name: initrd.path, gpa: initrd.gpa, size: initrd.size })
+            .collect();
+        let ram = [config.low_size(), config.high_size()];
+        let info = match plan.protocol {
+            Protocol::Linux => None,
+            Protocol::Multiboot => Some(InfoPage::new(path, line, &modules, ram).map_err(refused)?),
+        };
+        Ok(Some(Kernel { path, file, size, plan, initrds, initrd_range, info }))
     }
 
-    /// One more.
-    pub fn add(&mut self, piece: Piece) -> Result<(), Refused> {
-        let place = self.pieces.get_mut(self.count);
-        *place.ok_or(Refused(What::Segments, PIECES as u64 + 1))? = piece;
-        self.count += 1;
-        Ok(())
-    }
-
-    /// Whether all pieces lie in the file, and apart from each other in RAM, where it is free.
-    fn check(&mut self, size: u64) -> Result<(), Refused> {
-        let top = self.initrd_limit;
-        for (index, piece) in self.pieces().iter().enumerate() {
-            let missing = piece.from.saturating_add(piece.size).saturating_sub(size);
-            if missing > 0 {
-                return Err(Refused(What::Truncated, missing));
-            }
-            let end = piece.to.saturating_add(piece.room.max(piece.size));
-            let low = piece.to >= MULTIBOOT_INFO + PAGE_SIZE && end <= LOW_END;
-            if !low && piece.to < MIB {
-                return Err(Refused(What::Place, piece.to));
-            }
-            if end > top {
-                return Err(Refused(What::TooLarge, end - top));
-            }
-            let other = |other: &&Piece| {
-                piece.to < other.to.saturating_add(other.room.max(other.size)) && other.to < end
-            };
-            if self.pieces().iter().take(index).any(|piece| other(&piece)) {
-                return Err(Refused(What::Overlap, piece.to));
+    /// Loads the kernel and its initrds, and writes what the protocol tells the kernel, ACPI's tables, and the tables of the
+    /// mode in which it starts.
+    pub fn load(&self, config: &Config, memory: &GuestMemory) -> Result<(), Error> {
+        for piece in &self.plan.pieces {
+            memory
+                .read_file(&self.file, piece.from, piece.to, piece.size)
+                .map_err(|error| Error::read(self.path, error))?;
+            let behind = piece.to + piece.size;
+            memory.zero_before_start(behind, piece.end() - behind)?;
+        }
+        for initrd in &self.initrds {
+            memory
+                .read_file(&initrd.file, 0, initrd.gpa, initrd.size)
+                .map_err(|error| Error::read(initrd.path, error))?;
+        }
+        acpi::write(memory, config.cpus)?;
+        match &self.info {
+            Some(info) => info.write(memory)?,
+            None => {
+                let companions = Companions {
+                    ram: [config.low_size(), config.high_size()],
+                    initrd: self.initrd_range,
+                    command_line: command_line(config, Protocol::Linux),
+                };
+                let read = linux::read_from(&self.file);
+                let file = KernelFile { size: self.size, read: &read };
+                linux::write(&self.plan, &file, memory, &companions)?;
             }
         }
-        for piece in self.pieces {
-            self.end = self.end.max(piece.to + piece.room.max(piece.size));
+        mode::write_tables(self.mode(), memory, config.low_end())
+    }
+
+    fn mode(&self) -> Mode {
+        match self.plan.protocol {
+            Protocol::Linux => Mode::Long,
+            Protocol::Multiboot => Mode::Protected,
         }
-        match self.pieces().iter().any(|piece| self.entry.wrapping_sub(piece.to) < piece.size) {
-            true => Ok(()),
-            false => Err(Refused(What::Entry, self.entry)),
+    }
+
+    /// The registers with which it starts.
+    pub fn registers(&self, ram_end: u64, sregs: &mut kvm_sregs) -> kvm_regs {
+        let regs = mode::registers(self.mode(), self.plan.entry, ram_end, sregs);
+        match self.plan.protocol {
+            Protocol::Multiboot => {
+                kvm_regs { rax: MULTIBOOT_BOOTLOADER_MAGIC.into(), rbx: MULTIBOOT_INFO, ..regs }
+            }
+            Protocol::Linux => {
+                sregs.gdt.base = LINUX_GDT;
+                sregs.gdt.limit = linux::GDT_LIMIT;
+                sregs.cs.selector = linux::BOOT_CS;
+                let kvm_sregs { ds, es, fs, gs, ss, .. } = sregs;
+                for segment in [ds, es, fs, gs, ss] {
+                    segment.selector = linux::BOOT_DS;
+                }
+                kvm_regs { rsi: ZERO_PAGE, ..regs }
+            }
         }
     }
+}
 
-    /// Where initrds or modules go that together have so many bytes. Linux wants them as one, as high as may be; modules
-    /// come behind the kernel.
-    pub fn place(&self, total: u64) -> Result<u64, Refused> {
-        // What is reserved below 1 MiB has its own use.
-        let first = self.end.next_multiple_of(PAGE_SIZE).max(MIB);
-        let room = self.initrd_limit.saturating_sub(first);
-        if total > room {
-            return Err(Refused(What::Initrd, total - room));
-        }
-        Ok(match self.protocol {
-            Protocol::Linux => (self.initrd_limit - total) & !(PAGE_SIZE - 1),
-            _ => first,
-        })
-    }
-
-    /// Where the next one begins, behind one that ends here: modules each on a page of its own.
-    pub fn next(&self, end: u64) -> u64 {
-        // Linux reads archives one behind the other, at multiples of four.
-        let last = if self.protocol == Protocol::Linux { 3 } else { PAGE_SIZE - 1 };
-        end.saturating_add(last) & !last
+/// The command line. Linux without one would say nothing.
+fn command_line(config: &Config, protocol: Protocol) -> &'static [u8] {
+    match (config.command_line, protocol) {
+        (Some(line), _) => line.to_bytes(),
+        (None, Protocol::Linux) => b"console=ttyS0",
+        (None, Protocol::Multiboot) => b"",
     }
 }
-
-/// A little-endian number of `size` bytes in a part of the file that was read; 0 outside of it.
-#[inline(never)]
-pub fn number(bytes: &[u8], at: usize, size: usize) -> u64 {
-    x86::number(bytes.get(at..at.saturating_add(size)).unwrap_or_default())
-}
-
-/// Puts a number there likewise.
-#[inline(never)]
-pub fn put(bytes: &mut [u8], at: usize, number: u64, size: usize) {
-    words::put(bytes, at, number.to_le_bytes().get(..size).unwrap_or_default());
-}
-
-/// Tells a kernel of the ranges of RAM: the first address, the length, and its type: 1 may be used, 2 not.
-pub fn map(low: u64, high: u64, tell: &mut dyn FnMut(u64, u64, u64)) {
-    tell(0, LOW_END, 1);
-    tell(LOW_END, MIB - LOW_END, 2);
-    tell(MIB, low.saturating_sub(MIB), 1);
-    if high > 0 {
-        tell(HIGH, high, 1);
-    }
-}
-
-#[cfg(test)]
-#[path = "kernel_tests.rs"]
-mod tests;

@@ -1,40 +1,19 @@
-//! The state in which the vCPU starts: its registers, and the tables in RAM that they point to.
+//! The state in which an image starts: the vCPU's registers, and the tables in RAM that they point to.
 //!
-//! A mode other than real mode is a set of bits in control registers, and segments to go with it. The
-//! processor looks at descriptors only when a segment register is loaded; KVM loads the hidden part of each
-//! directly, so that the GDT in RAM serves a guest that loads one itself, or returns from an interrupt.
+//! A mode other than real mode is a set of bits in control registers, with segments to go with it. The processor looks at a
+//! descriptor only when a segment register is loaded, and KVM sets the hidden part of each segment register directly. So the
+//! GDT in RAM serves only a guest that loads a segment register itself, or returns from an interrupt.
 
-use crate::error::Error;
+use crate::boot::Error;
+use crate::config::Mode;
 use crate::layout::{self, CODE_32, CODE_64, DATA, PAGE_SIZE, USER_CODE, USER_DATA};
-use crate::memory::Memory;
+use crate::memory::GuestMemory;
 use crate::sys::regs::{kvm_regs, kvm_segment, kvm_sregs};
 use crate::x86::*;
 
-/// `--mode`.
-#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
-pub enum Mode {
-    /// As after a reset: 16-bit, segments of 64 KiB, no protection.
-    Real,
-    /// 32-bit protected mode, flat segments, no paging, ring 0.
-    Protected,
-    /// 64-bit mode, addresses below 4 GiB stand for themselves, ring 0.
-    Long,
-    /// Likewise in ring 3, with port I/O allowed.
-    User,
-}
-
-/// Their names, in that order.
-pub const NAMES: &str = "real protected long user";
-
-/// How many bytes at the end of RAM are the tables'.
-pub fn tables_size(mode: Mode) -> u64 {
-    if mode == Mode::Real { 0 } else { layout::TABLES }
-}
-
-/// The registers with which code at `entry`, below 4 GiB, starts. `sregs` are those of a fresh vCPU, which
-/// is in the processor's reset state (SDM volume 3, "Processor State After Reset"): real mode, segments at 0
-/// but for CS, at 0xffff_0000.
-#[inline(never)]
+/// The registers with which code at `entry`, below 4 GiB, starts, in low RAM that ends at `ram_end`. `sregs` are those of a
+/// fresh vCPU, which is in the processor's reset state (SDM volume 3, "Processor State After Reset"): real mode, segments
+/// at 0 except CS, at 0xffff_0000.
 pub fn registers(mode: Mode, entry: u64, ram_end: u64, sregs: &mut kvm_sregs) -> kvm_regs {
     if mode == Mode::Real {
         return real(entry, sregs);
@@ -43,11 +22,11 @@ pub fn registers(mode: Mode, entry: u64, ram_end: u64, sregs: &mut kvm_sregs) ->
 
     // SDM volume 3, "Switching to Protected Mode"; APM volume 2, 4.5.
     sregs.cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE;
-    // SSE can be used at once. SDM volume 3, 13.1.
+    // SSE can be used at once: SDM volume 3, 13.1.
     sregs.cr4 = CR4_OSFXSR | CR4_OSXMMEXCPT;
-    if mode >= Mode::Long {
-        // SDM volume 3, "Initializing IA-32e Mode"; APM volume 2, 14.6. What a guest must do in this
-        // order, KVM does at once.
+    if matches!(mode, Mode::Long | Mode::User) {
+        // SDM volume 3, "Initializing IA-32e Mode"; APM volume 2, 14.6. A guest must do this in a certain order; KVM does it
+        // at once.
         sregs.cr3 = tables + PAGE_SIZE;
         sregs.cr4 |= CR4_PAE;
         sregs.efer = EFER_LME | EFER_LMA;
@@ -57,17 +36,16 @@ pub fn registers(mode: Mode, entry: u64, ram_end: u64, sregs: &mut kvm_sregs) ->
     let (code, data) = match mode {
         Mode::Protected => (CODE_32, DATA),
         Mode::User => (USER_CODE, USER_DATA),
-        _ => (CODE_64, DATA),
+        Mode::Real | Mode::Long => (CODE_64, DATA),
     };
-    let data = segment(data);
-    let kvm_sregs { cs, ds, es, fs, gs, ss, .. } = sregs;
-    *cs = segment(code);
+    sregs.cs = segment(code);
+    let kvm_sregs { ds, es, fs, gs, ss, .. } = sregs;
     for other in [ds, es, fs, gs, ss] {
-        *other = data;
+        *other = segment(data);
     }
     sregs.gdt.base = tables;
     sregs.gdt.limit = size_of_val(&GDT) as u16 - 1;
-    // VMX wants TR busy, and in long mode of this type; nothing here uses it.
+    // VMX wants TR to be a busy TSS, in long mode of this type. Nothing here uses it.
     sregs.tr.r#type = TYPE_BUSY_TSS;
     // No vector is there: any exception is a triple fault, until the guest has an IDT of its own.
     sregs.idt.limit = 0;
@@ -82,8 +60,8 @@ pub fn registers(mode: Mode, entry: u64, ram_end: u64, sregs: &mut kvm_sregs) ->
 
 /// Real mode: SDM volume 3, "8086 Emulation".
 fn real(entry: u64, sregs: &mut kvm_sregs) -> kvm_regs {
-    // Its offsets end at 64 KiB (`limit` stays 0xffff). An entry above gets a CS base, as the processor
-    // itself does it for its first instruction.
+    // Offsets end at 64 KiB (`limit` stays 0xffff). For an entry above, CS gets a base, as the processor itself does for its
+    // first instruction.
     let rip = entry & 0xffff;
     let base = entry - rip;
     sregs.cs.base = base;
@@ -91,7 +69,7 @@ fn real(entry: u64, sregs: &mut kvm_sregs) -> kvm_regs {
     kvm_regs {
         rip,
         rflags: RFLAGS_1,
-        // As the original has them. A 16-bit push counts SP alone down, from 0xffff to 0xfffd.
+        // As in the original. A 16-bit push counts SP alone down, from 0xffff to 0xfffd.
         rsp: 0xffff_ffff,
         rbp: 0xffff_ffff,
         ..kvm_regs::default()
@@ -116,10 +94,9 @@ const GDT: [u64; 6] = [
     FLAT | CODE | L | DPL_3,
 ];
 
-/// What the processor makes of a descriptor of ours.
-#[inline(never)]
+/// What the processor makes of a descriptor in that table.
 fn segment(selector: u16) -> kvm_segment {
-    let descriptor = GDT.get(usize::from(selector >> 3)).copied().unwrap_or(0);
+    let descriptor = GDT[usize::from(selector >> 3)];
     let bit = |number: u32| (descriptor >> number & 1) as u8;
     kvm_segment {
         base: 0,
@@ -136,38 +113,46 @@ fn segment(selector: u16) -> kvm_segment {
     }
 }
 
-/// Writes the tables into RAM that begins at `base` and has `size` bytes below 4 GiB; see [`layout::TABLES`].
-#[inline(never)]
-pub fn write_tables(memory: &Memory, base: u64, size: u64) -> Result<(), Error> {
+/// Writes the tables that a mode needs to the end of low RAM: see [`layout::TABLES`].
+pub fn write_tables(mode: Mode, memory: &GuestMemory, ram_end: u64) -> Result<(), Error> {
+    if mode == Mode::Real {
+        return Ok(());
+    }
     const NEXT: u64 = PTE_P | PTE_RW | PTE_US;
-    let place = layout::tables(size);
-    let tables = base + place;
-    let mut page = [0u64; 512];
-    for number in 0..layout::TABLES / PAGE_SIZE {
+    const ENTRIES: usize = 512;
+    let gdt = layout::tables(ram_end);
+    let [pml4, pdpt, first_pd] = [1, 2, 3].map(|page| gdt + page * PAGE_SIZE);
+    let mut page = [0u64; ENTRIES];
+
+    page[..GDT.len()].copy_from_slice(&GDT);
+    memory.write_value(gdt, &page)?;
+
+    page.fill(0);
+    page[0] = pdpt | NEXT;
+    memory.write_value(pml4, &page)?;
+
+    page.fill(0);
+    for (number, entry) in (0..4).zip(&mut page) {
+        *entry = (first_pd + number * PAGE_SIZE) | NEXT;
+    }
+    memory.write_value(pdpt, &page)?;
+
+    // 512 pages of 2 MiB make a gibibyte.
+    for number in 0..4 {
         for (index, entry) in (0..).zip(&mut page) {
-            *entry = match number {
-                0 => GDT.get(index as usize).copied().unwrap_or(0),
-                1 if index == 0 => (tables + 2 * PAGE_SIZE) | NEXT,
-                2 if index < 4 => (tables + (3 + index) * PAGE_SIZE) | NEXT,
-                1 | 2 => 0,
-                // 512 pages of 2 MiB to a gibibyte.
-                _ => (number - 3) << 30 | index << 21 | NEXT | PTE_PS,
-            };
+            *entry = number << 30 | index << 21 | NEXT | PTE_PS;
         }
-        memory.write(place + number * PAGE_SIZE, bytes(&page))?;
+        memory.write_value(first_pd + number * PAGE_SIZE, &page)?;
     }
     Ok(())
-}
-
-fn bytes(page: &[u64; 512]) -> &[u8; 4096] {
-    // SAFETY: as many bytes, of which each has a value.
-    unsafe { &*page.as_ptr().cast() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::Backing;
+    use crate::config::Backing;
+    use crate::x86::mode::{OperatingMode, Paging};
+    use crate::x86::rules;
 
     const RAM: u64 = 16 << 20;
 
@@ -204,19 +189,18 @@ mod tests {
 
     #[test]
     fn each_mode_is_what_it_says_and_breaks_no_rule() {
-        for (mode, index, paging, ring) in
-            [(Mode::Protected, 3, 0, 0), (Mode::Long, 4, 3, 0), (Mode::User, 4, 3, 3)]
-        {
+        for (mode, operating, paging, ring) in [
+            (Mode::Protected, OperatingMode::Protected32, Paging::Off, 0),
+            (Mode::Long, OperatingMode::Long64, Paging::FourLevels, 0),
+            (Mode::User, OperatingMode::Long64, Paging::FourLevels, 3),
+        ] {
             let (regs, sregs) = start(mode, 0x20_0000);
-            assert_eq!(x86_mode(&regs, &sregs), (index, paging), "{mode:?}");
+            assert_eq!(OperatingMode::of(&regs, &sregs), operating, "{mode:?}");
+            assert_eq!(Paging::of(&sregs), paging, "{mode:?}");
             assert_eq!((regs.rip, sregs.cs.base, sregs.cs.dpl), (0x20_0000, 0, ring));
-            assert_eq!(broken_rules(&regs, &sregs), 0, "{mode:?}");
+            assert_eq!(rules::broken(&regs, &sregs).count(), 0, "{mode:?}");
             assert_eq!((regs.rsp, sregs.gdt.base), (RAM - 0x7000, RAM - 0x7000));
         }
-    }
-
-    fn x86_mode(regs: &kvm_regs, sregs: &kvm_sregs) -> (usize, usize) {
-        crate::x86::mode(regs, sregs)
     }
 
     #[test]
@@ -230,12 +214,10 @@ mod tests {
 
     #[test]
     fn the_tables_map_four_gibibytes_to_themselves() {
-        let memory = Memory::map(Backing::Anonymous, RAM).unwrap();
-        write_tables(&memory, 0, RAM).unwrap();
-        let entry = |table: u64, index: u64| {
-            let mut bytes = [0; 8];
-            memory.read((table & PTE_ADDRESS) + index * 8, &mut bytes).unwrap();
-            u64::from_le_bytes(bytes)
+        let memory = GuestMemory::map(Backing::Anonymous, &[(0, RAM)]).unwrap();
+        write_tables(Mode::Long, &memory, RAM).unwrap();
+        let entry = |table: u64, index: u64| -> u64 {
+            memory.read_value((table & PTE_ADDRESS) + index * 8).unwrap()
         };
         for address in [0, 0x1000, 0x4020_0000, 0xe000_0000, 0xffff_ffff] {
             let pml4e = entry(RAM - 6 * 4096, address >> 39);

@@ -1,164 +1,180 @@
-//! Multiboot, version 0.6.96: kernels that a header within the file's first 8 KiB describes, entered in 32-bit
-//! protected mode without paging. The numbers of its sections are those of the specification.
+//! Multiboot: kernels that a header within the file's first 8 KiB describes, entered in 32-bit protected mode without
+//! paging. The numbers of its sections are those of the specification.
 
+use crate::boot::Error;
 use crate::boot::elf;
-use crate::boot::files::Initrd;
-use crate::boot::kernel::{Piece, Plan, Protocol, Read, Refused, What, map, number, put};
-use crate::cli::Options;
-use crate::error::Error;
+use crate::boot::plan::{KernelFile, Piece, Plan, Protocol, Refusal, memory_map};
 use crate::layout::*;
-use crate::memory::Memory;
-use crate::words;
+use crate::memory::GuestMemory;
+use crate::memory::guest_memory::Plain;
+use crate::show::number;
+use crate::sys::multiboot::*;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::ffi::CStr;
 
-/// 3.1.2: the header's magic number.
-const HEADER_MAGIC: u64 = 0x1bad_b002;
-/// 3.2: what EAX holds when the kernel starts.
-pub const MAGIC: u64 = 0x2bad_b002;
-/// How much of the file is searched.
-const SEARCHED: usize = 8192;
-/// Flags of the header: requirements that we know (pages for modules, memory, and the screen, of which we say nothing),
-/// and that the header has addresses.
-const KNOWN: u64 = 0x7;
-const REQUIRED: u64 = 0xffff;
-const ADDRESSES: u64 = 1 << 16;
+// SAFETY: made of integers without gaps.
+unsafe impl Plain for multiboot_info {}
 
-// 3.3: flags of the information, and what they stand for: memory, command line, modules, memory map, loader's name.
-const FLAGS: u64 = 1 << 0 | 1 << 2 | 1 << 3 | 1 << 6 | 1 << 9;
-const INFO: usize = 88;
-const MEM_LOWER: usize = 4;
-const MEM_UPPER: usize = 8;
-const CMDLINE: usize = 16;
-const MODS_COUNT: usize = 20;
-const MODS_ADDR: usize = 24;
-const MMAP_LENGTH: usize = 44;
-const MMAP_ADDR: usize = 48;
-const BOOT_LOADER_NAME: usize = 64;
-const MODULE: usize = 16;
-const RANGE: usize = 24;
+/// Requirements that this loader knows. It tells nothing of a screen.
+const KNOWN: u32 = MULTIBOOT_PAGE_ALIGN | MULTIBOOT_MEMORY_INFO | MULTIBOOT_VIDEO_MODE;
+/// The flags that are requirements.
+const REQUIREMENTS: u32 = 0xffff;
 
-/// Plans a Multiboot kernel; `false` where the file is none.
-#[inline(never)]
-pub fn plan(plan: &mut Plan, size: u64, read: Read) -> Result<bool, Refused> {
-    let mut header = [0; 32];
-    let Some(at) = find(&mut header, size, read) else { return Ok(false) };
-    let word = |index: usize| number(&header, 4 * index, 4);
-    let flags = word(1);
-    if flags & REQUIRED & !KNOWN != 0 {
-        return Err(Refused(What::Wants, flags));
+/// Plans a Multiboot kernel; `None` where the file is none.
+pub fn plan(file: &KernelFile) -> Result<Option<Plan>, Refusal> {
+    let Some((at, header)) = find(file) else { return Ok(None) };
+    if header.flags & REQUIREMENTS & !KNOWN != 0 {
+        return Err(Refusal::UnknownFlags { flags: header.flags.into() });
     }
-    if flags & ADDRESSES != 0 {
-        // 3.1.3.
-        let [place, load, load_end, bss_end, entry] = [3, 4, 5, 6, 7].map(word);
-        let from = at.checked_sub(place.wrapping_sub(load));
-        let from = from.filter(|_| load <= place).ok_or(Refused(What::BadHeader, 0))?;
-        let size = match load_end {
-            0 => size - from,
-            end => end.checked_sub(load).ok_or(Refused(What::BadHeader, 0))?,
-        };
-        plan.add(Piece { from, size, to: load, room: bss_end.saturating_sub(load) })?;
-        plan.entry = entry;
+    let (entry, pieces) = if header.flags & MULTIBOOT_AOUT_KLUDGE != 0 {
+        (header.entry_addr.into(), vec![piece(at, &header, file.size)?])
     } else {
-        let mut class = [0; 5];
-        // Of 64 bits it is no Multiboot kernel but by its addresses; Linux may have such bytes by chance.
-        if !read(0, &mut class) || class != *b"\x7fELF\x01" {
-            return Ok(false);
+        // A 64-bit file is no Multiboot kernel without addresses in its header; Linux may have such bytes by chance.
+        if file.bytes(0) != Some(*b"\x7fELF\x01") {
+            return Ok(None);
         }
-        elf::pieces(plan, size, read)?;
-    }
-    plan.protocol = Protocol::Multiboot;
-    // What is left of the page shows when it is written.
-    plan.command_line = PAGE_SIZE;
-    Ok(true)
+        let elf = elf::read(file)?;
+        (elf.entry, elf.pieces)
+    };
+    Ok(Some(Plan {
+        protocol: Protocol::Multiboot,
+        entry,
+        pieces,
+        end: 0,
+        initrd_limit: u64::MAX,
+        // How much room is left in the page shows when it is made.
+        command_line: PAGE_SIZE,
+        has_header: false,
+    }))
 }
 
-/// 3.1.1: the header, at a multiple of four. Gives where.
-#[inline(never)]
-fn find(header: &mut [u8; 32], size: u64, read: Read) -> Option<u64> {
-    let mut bytes = [0; SEARCHED];
-    let len = (size as usize).min(SEARCHED);
-    let bytes = bytes.get_mut(..len).filter(|_| size >= 12)?;
-    if !read(0, bytes) {
+/// 3.1.3: what a header with addresses says is loaded.
+fn piece(at: u64, header: &multiboot_header, file_size: u64) -> Result<Piece, Refusal> {
+    let [place, load, load_end, bss_end] =
+        [header.header_addr, header.load_addr, header.load_end_addr, header.bss_end_addr]
+            .map(u64::from);
+    let before_header = place.checked_sub(load).ok_or(Refusal::BadHeader)?;
+    let from = at.checked_sub(before_header).ok_or(Refusal::BadHeader)?;
+    let size = match load_end {
+        0 => file_size - from,
+        end => end.checked_sub(load).ok_or(Refusal::BadHeader)?,
+    };
+    Ok(Piece { from, size, to: load, room: bss_end.saturating_sub(load) })
+}
+
+/// 3.1.1: the header, and where it lies in the file.
+fn find(file: &KernelFile) -> Option<(u64, multiboot_header)> {
+    let mut bytes = vec![0; MULTIBOOT_SEARCH.min(file.size as usize)];
+    if !(file.read)(0, &mut bytes) {
         return None;
     }
-    let at = (0..len).step_by(4).find(|&at| {
-        let [magic, flags, sum] = [0, 4, 8].map(|field| number(bytes, at + field, 4));
-        magic == HEADER_MAGIC && (magic + flags + sum) & 0xffff_ffff == 0
-    })?;
-    let rest = bytes.get(at..)?;
-    words::put(header, 0, rest.get(..32).unwrap_or(rest));
-    Some(at as u64)
+    let words: Vec<u32> =
+        bytes.chunks_exact(MULTIBOOT_HEADER_ALIGN).map(|word| number(word) as u32).collect();
+    let is_header = |word: &[u32]| {
+        let sum = word.iter().fold(0, |sum: u32, &word| sum.wrapping_add(word));
+        word[0] == MULTIBOOT_HEADER_MAGIC && sum == 0
+    };
+    let place = words.windows(3).position(is_header)?;
+    // The addresses may lie behind the end of a short file, where they are zeros.
+    let word = |index: usize| words.get(place + index).copied().unwrap_or(0);
+    let header = multiboot_header {
+        magic: word(0),
+        flags: word(1),
+        checksum: word(2),
+        header_addr: word(3),
+        load_addr: word(4),
+        load_end_addr: word(5),
+        bss_end_addr: word(6),
+        entry_addr: word(7),
+    };
+    Some(((place * MULTIBOOT_HEADER_ALIGN) as u64, header))
 }
 
-/// The page of information under construction.
-struct Page {
-    bytes: [u8; PAGE_SIZE as usize],
-    len: usize,
+/// A module: its name, where it begins, and its size.
+#[derive(Clone, Copy, Debug)]
+pub struct Module {
+    pub name: &'static CStr,
+    pub gpa: u64,
+    pub size: u64,
 }
 
-impl Page {
-    fn word(&mut self, at: usize, value: u64) {
-        put(&mut self.bytes, at, value, 4);
+/// The page of information: the structure, and behind it the memory map, the module list and all texts.
+pub struct InfoPage(Vec<u8>);
+
+impl InfoPage {
+    /// Makes the page. The command line begins with the kernel's path. Refused where it does not all fit.
+    pub fn new(
+        path: &CStr,
+        command_line: &[u8],
+        modules: &[Module],
+        [low, high]: [u64; 2],
+    ) -> Result<InfoPage, Refusal> {
+        let mut page = InfoPage(vec![0; size_of::<multiboot_info>()]);
+        let mut info = multiboot_info {
+            flags: MULTIBOOT_INFO_MEMORY
+                | MULTIBOOT_INFO_CMDLINE
+                | MULTIBOOT_INFO_MODS
+                | MULTIBOOT_INFO_MEM_MAP
+                | MULTIBOOT_INFO_BOOT_LOADER_NAME,
+            mem_lower: (LOW_END >> 10) as u32,
+            mem_upper: (low.saturating_sub(MIB) >> 10) as u32,
+            mmap_addr: page.end(),
+            ..Default::default()
+        };
+        for (addr, len, usable) in memory_map(low, high) {
+            let size = size_of::<multiboot_mmap_entry>() as u32 - 4;
+            let r#type: u32 = if usable { 1 } else { 2 };
+            for field in [&size.to_le_bytes()[..], &addr.to_le_bytes(), &len.to_le_bytes()] {
+                page.0.extend_from_slice(field);
+            }
+            page.0.extend_from_slice(&r#type.to_le_bytes());
+        }
+        info.mmap_length = page.end() - info.mmap_addr;
+        (info.mods_addr, info.mods_count) = (page.end(), modules.len() as u32);
+        // The list comes before the names, which follow from its length.
+        let mut name = page.end() + (modules.len() * size_of::<multiboot_mod_list>()) as u32;
+        for module in modules {
+            let (start, end) = (module.gpa as u32, (module.gpa + module.size) as u32);
+            for field in [start, end, name, 0] {
+                page.0.extend_from_slice(&field.to_le_bytes());
+            }
+            name += module.name.to_bytes_with_nul().len() as u32;
+        }
+        for module in modules {
+            page.0.extend_from_slice(module.name.to_bytes_with_nul());
+        }
+        info.boot_loader_name = page.end();
+        page.0.extend_from_slice(b"KOB-2M\0");
+        info.cmdline = page.end();
+        for part in [path.to_bytes(), b" ", command_line, b"\0"] {
+            page.0.extend_from_slice(part);
+        }
+        page.put_info(&info);
+        match (page.0.len() as u64).checked_sub(PAGE_SIZE) {
+            None | Some(0) => Ok(page),
+            Some(excess) => Err(Refusal::CommandLine { excess }),
+        }
     }
 
-    /// Appends bytes, and gives the address of the first. What is behind the page's end only counts.
-    #[inline(never)]
-    fn append(&mut self, bytes: &[u8]) -> u64 {
-        let at = self.len;
-        self.len += bytes.len();
-        words::put(&mut self.bytes, at, bytes);
-        MULTIBOOT_INFO + at as u64
+    /// The guest-physical address behind what there is.
+    fn end(&self) -> u32 {
+        MULTIBOOT_INFO as u32 + self.0.len() as u32
     }
 
-    /// Appends a text and its zero.
-    fn text(&mut self, text: &[u8]) -> u64 {
-        let at = self.append(text);
-        self.len += 1;
-        at
+    fn put_info(&mut self, info: &multiboot_info) {
+        // SAFETY: a structure of integers without gaps, seen as its bytes.
+        let bytes: &[u8; size_of::<multiboot_info>()] = unsafe { &*(&raw const *info).cast() };
+        self.0[..bytes.len()].copy_from_slice(bytes);
     }
-}
 
-/// Writes the page of information. Refused where it does not fit.
-#[inline(never)]
-pub fn write(
-    memory: &Memory,
-    options: &Options,
-    [low, high]: [u64; 2],
-    modules: &[Initrd],
-) -> Result<Result<(), Refused>, Error> {
-    let mut page = Page { bytes: [0; PAGE_SIZE as usize], len: INFO };
-    map(low, high, &mut |start, length, kind| {
-        let at = page.len;
-        page.word(at, RANGE as u64 - 4);
-        put(&mut page.bytes, at + 4, start, 8);
-        put(&mut page.bytes, at + 12, length, 8);
-        page.word(at + 20, kind);
-        page.len += RANGE;
-    });
-    let modules_at = page.len;
-    page.word(MMAP_LENGTH, (modules_at - INFO) as u64);
-    page.word(MMAP_ADDR, MULTIBOOT_INFO + INFO as u64);
-    page.word(MODS_ADDR, MULTIBOOT_INFO + modules_at as u64);
-    let count = options.initrds().count();
-    page.word(MODS_COUNT, count as u64);
-    page.len += MODULE * count;
-    for ((path, module), at) in options.initrds().zip(modules).zip((modules_at..).step_by(MODULE)) {
-        let name = page.text(path.to_bytes());
-        page.word(at, module.at);
-        page.word(at + 4, module.at + module.size);
-        page.word(at + 8, name);
+    /// Writes the page to where EBX will point.
+    pub fn write(&self, memory: &GuestMemory) -> Result<(), Error> {
+        Ok(memory.write(MULTIBOOT_INFO, &self.0)?)
     }
-    let name = page.text(b"KOB-2M");
-    page.word(BOOT_LOADER_NAME, name);
-    let line = page.append(options.image().to_bytes());
-    page.append(b" ");
-    page.text(options.command_line(Protocol::Multiboot));
-    page.word(CMDLINE, line);
-    page.word(0, FLAGS);
-    page.word(MEM_LOWER, LOW_END >> 10);
-    page.word(MEM_UPPER, low.saturating_sub(MIB) >> 10);
-    if page.len > page.bytes.len() {
-        let by = page.len - page.bytes.len();
-        return Ok(Err(Refused(What::CommandLine, by as u64)));
+
+    #[cfg(test)]
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
     }
-    memory.write(MULTIBOOT_INFO, &page.bytes).map(Ok)
 }

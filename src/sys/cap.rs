@@ -1,84 +1,73 @@
 //! What a kernel can do: the extensions that `KVM_CHECK_EXTENSION` answers for (api.rst 4.4), of which those
 //! are here that this program uses or tells about.
 
-use crate::words;
-
-/// Defines the constants, and their names in one string, without `KVM_CAP_`.
 macro_rules! capabilities {
-    ($($(#[$doc:meta])* $name:ident, $short:ident = $number:literal;)*) => {
+    ($($(#[$doc:meta])* $name:ident = $number:literal;)*) => {
         $($(#[$doc])* pub const $name: u32 = $number;)*
 
         /// Every capability above, by its name and number.
         pub const CAPABILITIES: &[(&str, u32)] = &[$((stringify!($name), $name)),*];
-        const NUMBERS: &[u8] = &[$($number),*];
-        const NAMES: &str = concat!($(stringify!($short), " "),*);
     };
 }
 
 capabilities! {
     /// `KVM_CREATE_IRQCHIP`.
-    KVM_CAP_IRQCHIP, IRQCHIP = 0;
+    KVM_CAP_IRQCHIP = 0;
     /// Slots of user memory: api.rst 4.35.
-    KVM_CAP_USER_MEMORY, USER_MEMORY = 3;
+    KVM_CAP_USER_MEMORY = 3;
     /// `KVM_SET_TSS_ADDR`.
-    KVM_CAP_SET_TSS_ADDR, SET_TSS_ADDR = 4;
+    KVM_CAP_SET_TSS_ADDR = 4;
     /// `KVM_SET_CPUID2`.
-    KVM_CAP_EXT_CPUID, EXT_CPUID = 7;
+    KVM_CAP_EXT_CPUID = 7;
     /// vCPUs that a VM should have at most.
-    KVM_CAP_NR_VCPUS, NR_VCPUS = 9;
+    KVM_CAP_NR_VCPUS = 9;
     /// Slots that a VM can have.
-    KVM_CAP_NR_MEMSLOTS, NR_MEMSLOTS = 10;
+    KVM_CAP_NR_MEMSLOTS = 10;
     /// Writes that go into a ring: the page behind `kvm_run` where it lies.
-    KVM_CAP_COALESCED_MMIO, COALESCED_MMIO = 15;
+    KVM_CAP_COALESCED_MMIO = 15;
     /// KVM follows changes of this process' mappings.
-    KVM_CAP_SYNC_MMU, SYNC_MMU = 16;
+    KVM_CAP_SYNC_MMU = 16;
     /// `KVM_SET_GUEST_DEBUG`.
-    KVM_CAP_SET_GUEST_DEBUG, SET_GUEST_DEBUG = 23;
+    KVM_CAP_SET_GUEST_DEBUG = 23;
     /// GSIs that `KVM_SET_GSI_ROUTING` takes.
-    KVM_CAP_IRQ_ROUTING, IRQ_ROUTING = 25;
+    KVM_CAP_IRQ_ROUTING = 25;
     /// `KVM_IRQFD`.
-    KVM_CAP_IRQFD, IRQFD = 32;
+    KVM_CAP_IRQFD = 32;
     /// `KVM_CREATE_PIT2`.
-    KVM_CAP_PIT2, PIT2 = 33;
+    KVM_CAP_PIT2 = 33;
     /// `KVM_IOEVENTFD`.
-    KVM_CAP_IOEVENTFD, IOEVENTFD = 36;
+    KVM_CAP_IOEVENTFD = 36;
     /// `KVM_SET_IDENTITY_MAP_ADDR`.
-    KVM_CAP_SET_IDENTITY_MAP_ADDR, SET_IDENTITY_MAP_ADDR = 37;
+    KVM_CAP_SET_IDENTITY_MAP_ADDR = 37;
     /// vCPUs that a VM can have.
-    KVM_CAP_MAX_VCPUS, MAX_VCPUS = 66;
+    KVM_CAP_MAX_VCPUS = 66;
     /// The local APIC's timer can follow the TSC.
-    KVM_CAP_TSC_DEADLINE_TIMER, TSC_DEADLINE_TIMER = 72;
+    KVM_CAP_TSC_DEADLINE_TIMER = 72;
     /// A bit for each kind of registers that `kvm_run` can carry: 6.74. On x86 since Linux 4.17.
-    KVM_CAP_SYNC_REGS, SYNC_REGS = 74;
+    KVM_CAP_SYNC_REGS = 74;
     /// `KVM_SIGNAL_MSI`.
-    KVM_CAP_SIGNAL_MSI, SIGNAL_MSI = 77;
+    KVM_CAP_SIGNAL_MSI = 77;
     /// `KVM_MEM_READONLY`.
-    KVM_CAP_READONLY_MEM, READONLY_MEM = 81;
+    KVM_CAP_READONLY_MEM = 81;
     /// `KVM_IRQFD_FLAG_RESAMPLE`.
-    KVM_CAP_IRQFD_RESAMPLE, IRQFD_RESAMPLE = 82;
+    KVM_CAP_IRQFD_RESAMPLE = 82;
     /// vCPU numbers end below this.
-    KVM_CAP_MAX_VCPU_ID, MAX_VCPU_ID = 128;
+    KVM_CAP_MAX_VCPU_ID = 128;
     /// `kvm_run.immediate_exit`: Linux 4.11.
-    KVM_CAP_IMMEDIATE_EXIT, IMMEDIATE_EXIT = 136;
+    KVM_CAP_IMMEDIATE_EXIT = 136;
     /// The ring takes ports too: Linux 4.20.
-    KVM_CAP_COALESCED_PIO, COALESCED_PIO = 162;
+    KVM_CAP_COALESCED_PIO = 162;
     /// 7.21: MSRs that KVM doesn't know leave to user space. A bit for each reason. Linux 5.10.
-    KVM_CAP_X86_USER_SPACE_MSR, X86_USER_SPACE_MSR = 188;
+    KVM_CAP_X86_USER_SPACE_MSR = 188;
     /// 8.34: hypercalls that leave to user space. A bit for each. Linux 5.14.
-    KVM_CAP_EXIT_HYPERCALL, EXIT_HYPERCALL = 201;
+    KVM_CAP_EXIT_HYPERCALL = 201;
     /// `KVM_GET_STATS_FD`: Linux 5.14.
-    KVM_CAP_BINARY_STATS_FD, BINARY_STATS_FD = 203;
+    KVM_CAP_BINARY_STATS_FD = 203;
 }
 
-/// The capability at `index` in the list above.
-pub fn nth(index: usize) -> Option<u32> {
-    NUMBERS.get(index).map(|&number| number.into())
-}
-
-/// The name of a capability, without its `KVM_CAP_`; empty where this program has no use for it.
-pub fn name(capability: u32) -> &'static [u8] {
-    let index = NUMBERS.iter().position(|&number| u32::from(number) == capability);
-    words::word(NAMES, index.unwrap_or(NUMBERS.len()))
+/// The name of a capability.
+pub fn name(capability: u32) -> Option<&'static str> {
+    CAPABILITIES.iter().find(|(_, number)| *number == capability).map(|(name, _)| *name)
 }
 
 /// What `KVM_ENABLE_CAP` takes: api.rst 4.37.

@@ -3,18 +3,12 @@
 //! All reasons of Linux 6.1 are here, those of other architectures too, so that the names never
 //! end before the numbers do.
 
-use crate::words;
-
-/// Defines the constants, and their names in one string: a table of pointers would cost a
-/// relocation for each in a position-independent program. A name stands there without `KVM_EXIT_`.
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $number:literal;)*) => {
         $($(#[$doc])* pub const $name: u32 = $number;)*
 
         /// Every reason above with its number, in order from 0 without a gap.
         pub const REASONS: &[(&str, u32)] = &[$((stringify!($name), $name)),*];
-
-        const ALL: &str = concat!($(stringify!($name), " "),*);
     };
 }
 
@@ -98,28 +92,9 @@ reasons! {
     KVM_EXIT_NOTIFY = 37;
 }
 
-const PREFIX: usize = "KVM_EXIT_".len();
-const SHORT: [u8; ALL.len() - REASONS.len() * PREFIX] = without_prefixes();
-const NAMES: &str = match str::from_utf8(&SHORT) {
-    Ok(names) => names,
-    Err(_) => "",
-};
-
-const fn without_prefixes<const N: usize>() -> [u8; N] {
-    let (all, mut short) = (ALL.as_bytes(), [0; N]);
-    let (mut from, mut to) = (PREFIX, 0);
-    while to < N {
-        short[to] = all[from];
-        // Behind a name's space comes the next one's prefix.
-        from += if all[from] == b' ' { 1 + PREFIX } else { 1 };
-        to += 1;
-    }
-    short
-}
-
-/// The C name of an exit reason without its `KVM_EXIT_`; empty for a number that Linux 6.1 does not have.
-pub fn name(reason: u32) -> &'static [u8] {
-    words::word(NAMES, reason as usize)
+/// The C name of an exit reason; `None` for a number that Linux 6.12 does not have.
+pub fn name(reason: u32) -> Option<&'static str> {
+    REASONS.get(reason as usize).map(|(name, _)| *name)
 }
 
 /// [`KVM_EXIT_INTERNAL_ERROR`]'s suberrors. KVM's emulator has no such instruction.

@@ -1,4 +1,4 @@
-//! The ioctl requests that Linux 6.1 has for KVM on x86. [`crate::fd::Fd::ioctl`] makes them.
+//! The ioctl requests that Linux 6.12 has for KVM on x86. [`crate::host::fd::Fd::ioctl`] makes them.
 //!
 //! Three kinds of descriptor take them: the *system* (`/dev/kvm`), a *VM* and a *vCPU*; a fourth,
 //! a *device*, comes from `KVM_CREATE_DEVICE`. Each line names its section of api.rst and, in
@@ -11,7 +11,6 @@ use super::debug::{kvm_guest_debug, kvm_translation};
 use super::irqchip::*;
 use super::memory::{kvm_dirty_log, kvm_userspace_memory_region};
 use super::regs::{kvm_regs, kvm_sregs};
-use crate::words;
 
 /// KVM's letter among all drivers' ioctls: `Documentation/userspace-api/ioctl/ioctl-number.rst`.
 pub const KVMIO: u32 = 0xae;
@@ -43,26 +42,9 @@ macro_rules! requests {
     };
 }
 
-/// Defines [`name`] for some of them.
-macro_rules! names {
-    ($($name:ident)*) => {
-        const NAMES: &str = concat!($(stringify!($name), " "),*);
-        const NUMBERS: &[u32] = &[$($name),*];
-
-        /// The name of a request, if this program makes it: the others' would cost 2 KiB. Else empty.
-        pub fn name(request: u32) -> &'static [u8] {
-            words::word(NAMES, NUMBERS.iter().position(|&n| n == request).unwrap_or(NUMBERS.len()))
-        }
-    };
-}
-
-names! {
-    KVM_GET_API_VERSION KVM_CREATE_VM KVM_SET_TSS_ADDR KVM_SET_IDENTITY_MAP_ADDR
-    KVM_SET_USER_MEMORY_REGION KVM_GET_VCPU_MMAP_SIZE KVM_CREATE_VCPU KVM_GET_SREGS KVM_SET_SREGS
-    KVM_SET_REGS KVM_RUN KVM_GET_REGS KVM_CHECK_EXTENSION KVM_GET_SUPPORTED_CPUID KVM_SET_CPUID2
-    KVM_ENABLE_CAP KVM_SET_GUEST_DEBUG KVM_TRANSLATE KVM_GET_DIRTY_LOG KVM_GET_STATS_FD
-    KVM_CREATE_IRQCHIP KVM_CREATE_PIT2 KVM_SET_GSI_ROUTING KVM_IRQ_LINE KVM_SIGNAL_MSI KVM_IRQFD KVM_IOEVENTFD
-    KVM_REGISTER_COALESCED_MMIO KVM_GET_LAPIC KVM_SET_LAPIC KVM_SET_MSRS
+/// The name of a request.
+pub fn name(request: u32) -> Option<&'static str> {
+    REQUESTS.iter().find(|(_, number)| *number == request).map(|(name, _)| *name)
 }
 
 // Where this program has no use for a structure, its size stands as a number and its name in the

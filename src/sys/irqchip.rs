@@ -180,6 +180,12 @@ pub struct kvm_lapic_state {
     pub regs: [u8; 1024],
 }
 
+impl Default for kvm_lapic_state {
+    fn default() -> Self {
+        kvm_lapic_state { regs: [0; 1024] }
+    }
+}
+
 /// A value of `KVM_SET_MSRS`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]

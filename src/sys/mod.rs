@@ -1,9 +1,9 @@
-//! The raw KVM ABI, written by hand from the kernel's headers.
+//! ABIs, written by hand from the kernel's headers and from specifications.
 //!
-//! Every constant, structure and field keeps its C name, so that a reader can grep the kernel with
-//! it. The numbers are those of Linux 6.1's `include/uapi/linux/kvm.h` and, for x86,
-//! `arch/x86/include/uapi/asm/kvm.h`; `tests/abi.rs` has `cc` check each of them. "api.rst" is the
-//! kernel's `Documentation/virt/kvm/api.rst`, and a number after it is a section there.
+//! Every constant, structure and field keeps its C name, so that a reader can grep the kernel with it. KVM's numbers are
+//! those of Linux 6.12's `include/uapi/linux/kvm.h` and, for x86, `arch/x86/include/uapi/asm/kvm.h`; `tests/abi.rs` has `cc`
+//! check each of them. What is younger than Linux 5.0 says so. "api.rst" is the kernel's
+//! `Documentation/virt/kvm/api.rst`, and a number after it is a section there.
 //!
 //! - [`ioctl`]: the requests
 //! - [`exit`]: why `KVM_RUN` came back
@@ -15,10 +15,13 @@
 //! - [`cap`]: what a kernel can do
 //! - [`debug`]: single-stepping, and addresses as the guest sees them
 //! - [`stats`]: KVM's statistics
+//! - [`bootparam`]: how Linux is started
+//! - [`multiboot`]: how a Multiboot kernel is started
 
 // C names are the point here.
 #![allow(non_camel_case_types, non_snake_case)]
 
+pub mod bootparam;
 pub mod cap;
 pub mod cpuid;
 pub mod debug;
@@ -26,6 +29,7 @@ pub mod exit;
 pub mod ioctl;
 pub mod irqchip;
 pub mod memory;
+pub mod multiboot;
 pub mod regs;
 pub mod run;
 pub mod stats;

@@ -1,13 +1,13 @@
 //! What every plan must keep, whatever the file: that is all that protects RAM from it. The same is tried in a bounded, seeded
-//! run by `make test`: src/boot/kernel_tests.rs.
+//! run by `make test`: src/boot/plan_tests.rs.
 
-use kob_2m::boot::kernel::{Plan, Protocol, plan};
-use kob_2m::layout::{LOW_END, MIB, PAGE_SIZE, TABLES};
+use kob_2m::boot::plan::{KernelFile, plan};
+use kob_2m::layout::{LOADER_END, LOW_END, MIB, PAGE_SIZE, TABLES};
 
 pub const RAM: u64 = 256 << 20;
 
 /// A file that is in memory.
-pub fn read(file: &[u8]) -> impl FnMut(u64, &mut [u8]) -> bool {
+pub fn read(file: &[u8]) -> impl Fn(u64, &mut [u8]) -> bool {
     |offset, bytes| {
         let from = usize::try_from(offset).ok().and_then(|offset| file.get(offset..));
         match from.and_then(|from| from.get(..bytes.len())) {
@@ -21,24 +21,20 @@ pub fn read(file: &[u8]) -> impl FnMut(u64, &mut [u8]) -> bool {
 }
 
 pub fn obey(file: &[u8]) {
-    let mut planned = Plan::default();
-    if plan(&mut planned, file.len() as u64, &mut read(file), RAM).is_err() {
-        return;
-    }
+    let planned = plan(&KernelFile { size: file.len() as u64, read: &read(file) }, RAM);
+    let Ok(Some(planned)) = planned else { return };
     let mut parts: Vec<(u64, u64)> = vec![];
-    for piece in planned.pieces() {
+    for piece in &planned.pieces {
         assert!(piece.from + piece.size <= file.len() as u64, "{piece:x?}");
         let end = piece.to + piece.room.max(piece.size);
         assert!(
-            piece.to >= 0x6000 && end <= RAM - TABLES && (end <= LOW_END || piece.to >= MIB),
+            piece.to >= LOADER_END && end <= RAM - TABLES && (end <= LOW_END || piece.to >= MIB),
             "{piece:x?}"
         );
         assert!(parts.iter().all(|&(from, to)| end <= from || to <= piece.to), "{piece:x?}");
         parts.push((piece.to, end));
     }
-    if planned.protocol != Protocol::Flat {
-        assert!(parts.iter().any(|&(from, to)| (from..to).contains(&planned.entry)));
-    }
+    assert!(parts.iter().any(|&(from, to)| (from..to).contains(&planned.entry)));
     for total in [1, 4096, 70_001, RAM, u64::MAX] {
         if let Ok(first) = planned.place(total) {
             assert!(first >= planned.end.max(MIB) && first + total <= planned.initrd_limit);

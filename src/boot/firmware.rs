@@ -1,0 +1,37 @@
+//! What firmware would leave in a processor of the board.
+
+use crate::kvm::{self, Vcpu};
+use crate::sys::irqchip::kvm_msr_entry;
+
+// The local APIC's registers: SDM volume 3, 11.5.1.
+const LVT_LINT0: usize = 0x350;
+const LVT_LINT1: usize = 0x360;
+/// Bits 10:8 of an LVT entry: how the interrupt is delivered. The other bits are 0: edge-triggered, not masked.
+const DELIVER_EXTINT: u32 = 7 << 8;
+const DELIVER_NMI: u32 = 4 << 8;
+
+/// SDM volume 4, table 2-2.
+const MSR_IA32_MISC_ENABLE: u32 = 0x1a0;
+const FAST_STRING: u64 = 1 << 0;
+/// SDM volume 3, 12.11.2.1.
+const MSR_MTRR_DEF_TYPE: u32 = 0x2ff;
+const MTRR_ENABLE: u64 = 1 << 11;
+const WRITE_BACK: u64 = 6;
+
+/// Sets up a vCPU. On the boot processor, LINT0 takes what the 8259s send and LINT1 is the NMI. On all, fast string
+/// instructions are on, and memory is cached (write-back) where no range says otherwise.
+pub fn set_up(vcpu: &Vcpu) -> Result<(), kvm::Error> {
+    if vcpu.number() == 0 {
+        let mut lapic = vcpu.lapic()?;
+        for (register, entry) in [(LVT_LINT0, DELIVER_EXTINT), (LVT_LINT1, DELIVER_NMI)] {
+            lapic.regs[register..register + 4].copy_from_slice(&entry.to_le_bytes());
+        }
+        vcpu.set_lapic(&lapic)?;
+    }
+    let msr = |index, data| kvm_msr_entry { index, reserved: 0, data };
+    vcpu.set_msrs([
+        msr(MSR_IA32_MISC_ENABLE, FAST_STRING),
+        msr(MSR_MTRR_DEF_TYPE, MTRR_ENABLE | WRITE_BACK),
+    ])?;
+    Ok(())
+}

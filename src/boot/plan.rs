@@ -1,0 +1,232 @@
+//! What is to be done with a kernel: its file is checked first, with nothing but its bytes and the size of RAM, and gives a
+//! [`Plan`]. Then the plan is carried out.
+//!
+//! A kernel file is not trusted. Each number in it is checked against the file's size and against RAM before it is used, so
+//! that nothing is ever read or written elsewhere: `tests/fuzz` tries.
+
+use crate::boot::{linux, multiboot};
+use crate::layout::{HIGH, LOADER_END, LOW_END, MIB, PAGE_SIZE, TABLES};
+use crate::show::Bytes;
+use alloc::vec::Vec;
+use core::fmt;
+
+/// A stretch of the file, and where in RAM it goes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Piece {
+    /// The offset in the file.
+    pub from: u64,
+    /// How many bytes of the file.
+    pub size: u64,
+    /// The guest-physical address.
+    pub to: u64,
+    /// How many bytes are the kernel's there. Behind those of the file they are zeros.
+    pub room: u64,
+}
+
+impl Piece {
+    /// The guest-physical address behind it.
+    pub fn end(&self) -> u64 {
+        self.to.saturating_add(self.room.max(self.size))
+    }
+}
+
+/// More than any kernel has.
+pub const MAX_PIECES: usize = 16;
+
+/// How a kernel is entered.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Protocol {
+    /// Linux' 64-bit boot protocol: `Documentation/arch/x86/boot.rst`, "64-bit Boot Protocol".
+    Linux,
+    /// Multiboot 0.6.96, 3.2.
+    Multiboot,
+}
+
+/// What is to be done with a kernel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    pub protocol: Protocol,
+    /// The guest-physical address of the first instruction.
+    pub entry: u64,
+    /// What is loaded.
+    pub pieces: Vec<Piece>,
+    /// Where the kernel ends in RAM.
+    pub end: u64,
+    /// An initrd must end below this address.
+    pub initrd_limit: u64,
+    /// The most bytes that a command line may have, without its zero.
+    pub command_line: u64,
+    /// Of Linux: whether the file has a `struct setup_header`.
+    pub has_header: bool,
+}
+
+/// Why a kernel, or what goes with it, can't be run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Refusal {
+    /// The file ends so many bytes too early.
+    Truncated { missing: u64 },
+    /// RAM has so many bytes too few.
+    TooLarge { missing: u64 },
+    /// It is to be loaded where no RAM is free for it.
+    Place { gpa: u64 },
+    /// Two of its parts would lie at one address.
+    Overlap { gpa: u64 },
+    /// The first instruction is in none of its parts.
+    Entry { gpa: u64 },
+    /// ELF: more segments than [`MAX_PIECES`], or none.
+    Segments { count: u64 },
+    /// ELF: for another machine, or not a program.
+    NotOurs { machine: u64 },
+    /// Linux: a boot protocol older than 2.12.
+    OldLinux { version: u64 },
+    /// 32-bit code, and not Multiboot.
+    Narrow,
+    /// A header that contradicts itself.
+    BadHeader,
+    /// Multiboot: flags that ask for something unknown.
+    UnknownFlags { flags: u64 },
+    /// The initrds or modules have so many bytes too many.
+    Initrd { missing: u64 },
+    /// The command line has so many bytes too many.
+    CommandLine { excess: u64 },
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        const RAISE: &str = "\n  Raise --memory";
+        match *self {
+            Refusal::Truncated { missing } => {
+                write!(f, "truncated: {} are missing", Bytes(missing))
+            }
+            Refusal::TooLarge { missing } => {
+                write!(f, "RAM has {} too few for it{RAISE}", Bytes(missing))
+            }
+            Refusal::Place { gpa } => write!(f, "it wants to be at {gpa:#x}, which is no free RAM"),
+            Refusal::Overlap { gpa } => write!(f, "two of its parts lie at {gpa:#x}"),
+            Refusal::Entry { gpa } => write!(f, "the entry {gpa:#x} is in no part of it"),
+            Refusal::Segments { count } => {
+                write!(f, "{count} segments, and not between 1 and {MAX_PIECES}")
+            }
+            Refusal::NotOurs { machine } => {
+                write!(f, "an ELF file, but no program for x86 (machine {machine})")
+            }
+            Refusal::OldLinux { version } => {
+                write!(f, "boot protocol {}.{} is too old", version >> 8, version & 0xff)?;
+                f.write_str("\n  Take Linux 3.8 or later")
+            }
+            Refusal::Narrow => f.write_str("32-bit code without a Multiboot header"),
+            Refusal::BadHeader => f.write_str("its header contradicts itself"),
+            Refusal::UnknownFlags { flags } => write!(f, "unknown Multiboot flags {flags:#x}"),
+            Refusal::Initrd { missing } => {
+                write!(f, "RAM has {} too few for the initrds{RAISE}", Bytes(missing))
+            }
+            Refusal::CommandLine { excess } => {
+                write!(f, "the command line has {} too many", Bytes(excess))
+            }
+        }
+    }
+}
+
+/// A kernel's file, or what stands for it in a test.
+pub struct KernelFile<'a> {
+    /// In bytes.
+    pub size: u64,
+    /// Reads bytes at an offset; `false` where the file does not have them all.
+    pub read: &'a dyn Fn(u64, &mut [u8]) -> bool,
+}
+
+impl KernelFile<'_> {
+    /// `N` bytes at an offset, if the file has them all.
+    pub fn bytes<const N: usize>(&self, offset: u64) -> Option<[u8; N]> {
+        let mut bytes = [0; N];
+        (self.read)(offset, &mut bytes).then_some(bytes)
+    }
+}
+
+/// Plans a kernel, for a machine whose low RAM ends at `ram_end`; `None` where the file has no format that is known.
+pub fn plan(file: &KernelFile, ram_end: u64) -> Result<Option<Plan>, Refusal> {
+    let initrd_limit = ram_end.saturating_sub(TABLES);
+    let is_elf = file.bytes(0) == Some(*b"\x7fELF");
+    let plan = if let Some(plan) = linux::plan(file)? {
+        plan
+    } else if let Some(plan) = multiboot::plan(file)? {
+        plan
+    } else if is_elf {
+        linux::plan_elf(file)?
+    } else {
+        return Ok(None);
+    };
+    let initrd_limit = initrd_limit.min(plan.initrd_limit);
+    Plan { initrd_limit, ..plan }.check(file.size, ram_end.saturating_sub(TABLES)).map(Some)
+}
+
+impl Plan {
+    /// Checks that all pieces lie in the file, and apart from each other in RAM below `top`, where it is free.
+    fn check(mut self, file_size: u64, top: u64) -> Result<Plan, Refusal> {
+        for (index, piece) in self.pieces.iter().enumerate() {
+            let missing = piece.from.saturating_add(piece.size).saturating_sub(file_size);
+            if missing > 0 {
+                return Err(Refusal::Truncated { missing });
+            }
+            let end = piece.end();
+            let is_low = piece.to >= LOADER_END && end <= LOW_END;
+            if !is_low && piece.to < MIB {
+                return Err(Refusal::Place { gpa: piece.to });
+            }
+            if end > top {
+                return Err(Refusal::TooLarge { missing: end - top });
+            }
+            let mut before = self.pieces[..index].iter();
+            if before.any(|other| piece.to < other.end() && other.to < end) {
+                return Err(Refusal::Overlap { gpa: piece.to });
+            }
+        }
+        self.end = self.pieces.iter().map(Piece::end).max().unwrap_or(0);
+        let holds_entry = |piece: &Piece| self.entry.wrapping_sub(piece.to) < piece.size;
+        match self.pieces.iter().any(holds_entry) {
+            true => Ok(self),
+            false => Err(Refusal::Entry { gpa: self.entry }),
+        }
+    }
+
+    /// Where initrds or modules go that have `total` bytes together. Linux takes them as one, as high as possible; modules
+    /// follow the kernel.
+    pub fn place(&self, total: u64) -> Result<u64, Refusal> {
+        // What is reserved below 1 MiB has its own use.
+        let first = self.end.next_multiple_of(PAGE_SIZE).max(MIB);
+        let room = self.initrd_limit.saturating_sub(first);
+        if total > room {
+            return Err(Refusal::Initrd { missing: total - room });
+        }
+        Ok(match self.protocol {
+            Protocol::Linux => (self.initrd_limit - total) & !(PAGE_SIZE - 1),
+            Protocol::Multiboot => first,
+        })
+    }
+
+    /// Where the next initrd or module begins if one ends at `end`.
+    pub fn next(&self, end: u64) -> u64 {
+        // Linux reads archives one behind the other, at multiples of four. Each module has pages of its own.
+        let alignment = match self.protocol {
+            Protocol::Linux => 4,
+            Protocol::Multiboot => PAGE_SIZE,
+        };
+        end.saturating_add(alignment - 1) & !(alignment - 1)
+    }
+}
+
+/// The memory map that a kernel is told: first address, size, and whether it may be used.
+pub fn memory_map(low: u64, high: u64) -> impl Iterator<Item = (u64, u64, bool)> {
+    [
+        (0, LOW_END, true),
+        (LOW_END, MIB - LOW_END, false),
+        (MIB, low.saturating_sub(MIB), true),
+        (HIGH, high, true),
+    ]
+    .into_iter()
+    .filter(|&(first, size, _)| first != HIGH || size > 0)
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

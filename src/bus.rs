@@ -1,0 +1,110 @@
+//! A bus: which device answers which port, or which address. A machine has one bus for ports and one for guest-physical
+//! addresses.
+
+use crate::lifecycle::VcpuControl;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+/// A device on a bus. It owns its registers and their lock, and acts through the handles that it was built with.
+///
+/// `offset` tells which of the device's registers is meant. An access may be longer than what is left of the device there:
+/// then reads give ones and writes are lost, as on an empty bus.
+pub trait Device: Send + Sync {
+    /// What a trace calls the device, or the register.
+    fn name(&self, offset: u64, is_write: bool) -> &'static str;
+
+    /// The guest reads `data.len()` bytes: 1, 2, 4 or 8.
+    fn read(&self, offset: u64, data: &mut [u8]);
+
+    /// The guest writes. A device that must wait waits by `vcpu`, the vCPU that it serves, with no lock held.
+    fn write(&self, offset: u64, data: &[u8], vcpu: &Arc<VcpuControl>);
+}
+
+struct Range {
+    first: u64,
+    last: u64,
+    device: Arc<dyn Device>,
+    /// The register at `first`.
+    offset: u64,
+}
+
+/// Ranges, in ascending order.
+pub struct Bus {
+    ranges: Vec<Range>,
+    nobody: Arc<dyn Device>,
+}
+
+impl Bus {
+    /// An empty bus. `nobody` answers where no device does; its offsets are the addresses themselves.
+    pub fn new(nobody: Arc<dyn Device>) -> Bus {
+        Bus { ranges: Vec::new(), nobody }
+    }
+
+    /// Attaches `size` addresses, from `first` on, to the registers of a device from `offset` on. No two ranges overlap.
+    pub fn attach(&mut self, first: u64, size: u64, device: Arc<dyn Device>, offset: u64) {
+        let range = Range { first, last: first + (size - 1), device, offset };
+        let place = self.ranges.partition_point(|other| other.first < first);
+        let before = place.checked_sub(1).map(|before| &self.ranges[before]);
+        let is_free = before.is_none_or(|before| before.last < first)
+            && self.ranges.get(place).is_none_or(|behind| range.last < behind.first);
+        assert!(is_free, "two devices at {first:#x}");
+        self.ranges.insert(place, range);
+    }
+
+    /// The device at an address, and the register.
+    #[inline]
+    pub fn find(&self, address: u64) -> (&dyn Device, u64) {
+        let behind = self.ranges.partition_point(|range| range.first <= address);
+        match behind.checked_sub(1).map(|place| &self.ranges[place]) {
+            Some(range) if address <= range.last => {
+                (&*range.device, range.offset + (address - range.first))
+            }
+            _ => (&*self.nobody, address),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Named(&'static str);
+    impl Device for Named {
+        fn name(&self, _: u64, _: bool) -> &'static str {
+            self.0
+        }
+        fn read(&self, _: u64, _: &mut [u8]) {}
+        fn write(&self, _: u64, _: &[u8], _: &Arc<VcpuControl>) {}
+    }
+
+    fn bus() -> Bus {
+        let mut bus = Bus::new(Arc::new(Named("nobody")));
+        bus.attach(0x60, 4, Arc::new(Named("b")), 8);
+        bus.attach(0x10, 1, Arc::new(Named("a")), 0);
+        bus.attach(u64::MAX, 1, Arc::new(Named("c")), 0);
+        bus
+    }
+
+    #[test]
+    fn each_address_finds_its_device_and_its_register() {
+        let bus = bus();
+        for (address, name, offset) in [
+            (0, "nobody", 0),
+            (0x10, "a", 0),
+            (0x11, "nobody", 0x11),
+            (0x60, "b", 8),
+            (0x63, "b", 11),
+            (0x64, "nobody", 0x64),
+            (u64::MAX, "c", 0),
+        ] {
+            let (device, found) = bus.find(address);
+            assert_eq!((device.name(found, false), found), (name, offset), "{address:#x}");
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "two devices at 0x62")]
+    fn devices_do_not_overlap() {
+        bus().attach(0x62, 1, Arc::new(Named("d")), 0);
+    }
+}

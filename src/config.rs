@@ -1,0 +1,217 @@
+//! What the machine shall be: plain data that `cli` fills in and everything below reads.
+
+use crate::layout::{HIGH, HOLE, IMAGE, KERNEL_RAM, RAM_BASE, RAM_LIMIT, RAM_SIZE, TABLES};
+use crate::x86::registers::Setting;
+use alloc::vec::Vec;
+use core::ffi::CStr;
+
+/// Where BiscuitOS' users look at guest memory while the guest runs.
+pub const DEFAULT_BACKING: &CStr = c"/mnt/HugePagefs/BiscuitOS_HugePage";
+/// Where `make install` puts the first guest.
+pub const DEFAULT_IMAGE: &CStr = c"/usr/bin/firmware/_BiscuitOS-VM.iso";
+
+/// A machine to run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Bytes of RAM, a multiple of 4 KiB, not 0.
+    pub memory: u64,
+    /// Where RAM comes from.
+    pub backing: Backing,
+    /// The guest-physical address at which RAM starts, a multiple of 4 KiB.
+    pub base: u64,
+    /// What is run.
+    pub guest: Guest,
+    /// The guest-physical address at which an image is loaded.
+    pub load: u64,
+    /// The guest-physical address of an image's first instruction.
+    pub entry: u64,
+    /// The state in which the vCPU starts an image.
+    pub mode: Mode,
+    /// Registers that are set after that, in this order.
+    pub set: Vec<Setting>,
+    /// How long a vCPU pauses after a newline on port 0x10, in nanoseconds.
+    pub pause: u64,
+    /// A kernel's command line; `None` for the default of its format.
+    pub command_line: Option<&'static CStr>,
+    /// Linux' initrds, or Multiboot's modules.
+    pub initrds: Vec<&'static CStr>,
+    /// vCPUs, at least 1.
+    pub cpus: u32,
+    /// Interrupt controllers and a PC's devices for an image too.
+    pub irqchip: bool,
+    /// What a reset does.
+    pub on_reset: OnReset,
+    pub instruments: Instruments,
+}
+
+/// What is run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Guest {
+    /// A file whose bytes are code.
+    Image(&'static CStr),
+    /// A file in a kernel's format; without one it is an image.
+    Kernel(&'static CStr),
+}
+
+/// Where RAM comes from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Backing {
+    /// A file on hugetlbfs, or a character device.
+    File(&'static CStr),
+    /// Anonymous memory in pages of 4 KiB.
+    Anonymous,
+    /// Anonymous memory in transparent huge pages.
+    Transparent,
+    /// A file without a name, in pages of 2 MiB: hugetlbfs without a mount.
+    Memfd,
+}
+
+/// The state in which a vCPU starts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Mode {
+    /// As after a reset: 16-bit code, segments of 64 KiB, no protection.
+    Real,
+    /// 32-bit protected mode, flat segments, no paging, ring 0.
+    Protected,
+    /// 64-bit mode, the first 4 GiB mapped to themselves, ring 0.
+    Long,
+    /// Likewise in ring 3, with port I/O allowed.
+    User,
+}
+
+impl Mode {
+    /// How many bytes at the end of low RAM hold the tables that this mode needs.
+    pub fn tables_size(self) -> u64 {
+        if self == Mode::Real { 0 } else { TABLES }
+    }
+}
+
+/// What a reset by the guest does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum OnReset {
+    /// It ends the run.
+    End,
+    /// The guest is loaded and started again.
+    Restart,
+}
+
+/// What is shown of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Instruments {
+    /// Each system call that concerns the machine.
+    pub trace_calls: bool,
+    /// Each exit.
+    pub trace_exits: bool,
+    /// Each instruction.
+    pub step: bool,
+    /// Counts of exits, and KVM's statistics.
+    pub stats: bool,
+    /// The pages that were written.
+    pub dirty_log: bool,
+    /// Where the guest dies, its last instructions.
+    pub replay: bool,
+}
+
+impl Default for Config {
+    /// KOB-2M.
+    fn default() -> Config {
+        Config {
+            memory: RAM_SIZE,
+            backing: Backing::File(DEFAULT_BACKING),
+            base: RAM_BASE,
+            guest: Guest::Image(DEFAULT_IMAGE),
+            load: IMAGE,
+            entry: IMAGE,
+            mode: Mode::Real,
+            set: Vec::new(),
+            pause: 6_000_000_000,
+            command_line: None,
+            initrds: Vec::new(),
+            cpus: 1,
+            irqchip: false,
+            on_reset: OnReset::End,
+            instruments: Instruments::default(),
+        }
+    }
+}
+
+impl Config {
+    /// How much RAM a guest of this kind has by default.
+    pub fn default_memory(guest: Guest) -> u64 {
+        match guest {
+            Guest::Image(_) => RAM_SIZE,
+            Guest::Kernel(_) => KERNEL_RAM,
+        }
+    }
+
+    /// Whether the machine has the board: interrupt controllers in the kernel, a local APIC for each vCPU, and a PC's
+    /// devices. Several vCPUs could not start each other without it.
+    pub fn has_board(&self) -> bool {
+        self.irqchip || self.cpus > 1 || matches!(self.guest, Guest::Kernel(_))
+    }
+
+    /// The file that is run.
+    pub fn path(&self) -> &'static CStr {
+        match self.guest {
+            Guest::Image(path) | Guest::Kernel(path) => path,
+        }
+    }
+
+    /// The size of low RAM: what lies below 4 GiB. RAM that begins below the hole ends there at the latest, and what is left
+    /// of it lies above 4 GiB.
+    pub fn low_size(&self) -> u64 {
+        if self.base < HOLE { self.memory.min(HOLE - self.base) } else { self.memory }
+    }
+
+    /// The guest-physical address behind low RAM.
+    pub fn low_end(&self) -> u64 {
+        self.base + self.low_size()
+    }
+
+    /// How many bytes of RAM lie above 4 GiB.
+    pub fn high_size(&self) -> u64 {
+        self.memory - self.low_size()
+    }
+
+    /// RAM as the guest sees it: first address and size of each region. The last one may be empty.
+    pub fn regions(&self) -> [(u64, u64); 2] {
+        [(self.base, self.low_size()), (HIGH, self.high_size())]
+    }
+
+    /// Where RAM below 4 GiB must end: at the hole, or where the image begins above it, at the pages that KVM needs.
+    pub fn low_limit(&self) -> u64 {
+        if self.base < HOLE { HOLE } else { RAM_LIMIT }
+    }
+
+    /// The guest-physical address behind the room for an image: the mode's tables begin there.
+    pub fn image_end(&self) -> u64 {
+        self.low_end().saturating_sub(self.mode.tables_size())
+    }
+
+    /// How many bytes an image may have.
+    pub fn image_room(&self) -> u64 {
+        self.image_end().saturating_sub(self.load)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ram_is_split_at_the_hole() {
+        let config = Config { memory: 5 << 30, ..Config::default() };
+        assert_eq!(config.regions(), [(0, 3 << 30), (4 << 30, 2 << 30)]);
+        let config = Config { memory: 3 << 30, base: 1 << 20, ..Config::default() };
+        assert_eq!(config.regions(), [(1 << 20, (3 << 30) - (1 << 20)), (4 << 30, 1 << 20)]);
+        let above = Config { base: 0xff00_0000, memory: 2 << 20, ..Config::default() };
+        assert_eq!(above.regions(), [(0xff00_0000, 2 << 20), (4 << 30, 0)]);
+    }
+
+    #[test]
+    fn several_vcpus_need_the_board() {
+        assert!(!Config::default().has_board());
+        assert!(Config { cpus: 2, ..Config::default() }.has_board());
+        assert!(Config { guest: Guest::Kernel(c"k"), ..Config::default() }.has_board());
+    }
+}

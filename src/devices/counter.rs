@@ -1,0 +1,140 @@
+//! A counter of writes. A write can exit, or the kernel can count it by an eventfd (ioeventfd) without an exit. The eventfd
+//! can also raise an interrupt (irqfd), so that a write of one vCPU is an interrupt for another and the program sees
+//! neither.
+
+use crate::bus::Device;
+use crate::devices::read_register;
+use crate::host::event::Event;
+use crate::host::mutex::Mutex;
+use crate::host::syscall::CallError;
+use crate::kvm::irq::Routing;
+use crate::kvm::{self, Vm};
+use crate::layout::*;
+use crate::lifecycle::VcpuControl;
+use crate::sys::irqchip::*;
+use alloc::sync::Arc;
+
+/// The register that a write counts in; a read gives the count.
+pub const COUNT: u64 = 0;
+/// How often the guest has acknowledged a level-triggered interrupt of the counter's.
+pub const ACKNOWLEDGED: u64 = 8;
+
+/// The counter.
+pub struct Counter {
+    vm: Arc<Vm>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Writes that exited.
+    exited: u64,
+    /// Writes that the kernel has counted.
+    counted: u64,
+    acknowledged: u64,
+    /// Made when they are first needed.
+    events: Option<Events>,
+    /// The GSI that the event raises: it can raise one.
+    raises: Option<u32>,
+}
+
+struct Events {
+    written: Event,
+    acknowledged: Event,
+}
+
+impl Events {
+    fn new() -> Result<Events, CallError> {
+        Ok(Events { written: Event::new()?, acknowledged: Event::new()? })
+    }
+}
+
+impl State {
+    /// Takes over what the kernel has counted.
+    fn collect(&mut self) {
+        if let Some(events) = &self.events {
+            self.counted += events.written.take();
+            self.acknowledged += events.acknowledged.take();
+        }
+    }
+}
+
+impl Counter {
+    pub fn new(vm: Arc<Vm>) -> Counter {
+        Counter { vm, state: Mutex::new(State::default()) }
+    }
+
+    /// How many writes the kernel has counted without an exit.
+    pub fn counted_by_event(&self) -> u64 {
+        let mut state = self.state.lock();
+        state.collect();
+        state.counted
+    }
+
+    /// [`RING_EVENT`] and [`RING_EVENT_MATCH`]: from now on the kernel counts.
+    pub fn count_by_event(&self, only_match: bool) -> Result<(), kvm::Error> {
+        let mut state = self.state.lock();
+        let events = events(&mut state)?;
+        if only_match {
+            let flags = KVM_IOEVENTFD_FLAG_DATAMATCH;
+            self.vm.set_ioeventfd(&events.written, LESSON_COUNTER, 4, COUNTER_MATCH, flags)
+        } else {
+            let flags = KVM_IOEVENTFD_FLAG_PIO;
+            self.vm.set_ioeventfd(&events.written, COUNTER_PORT.into(), 1, 0, flags)
+        }
+    }
+
+    /// [`RING_IRQ`], [`RING_IRQ_LEVEL`] and [`RING_ROUTE`]: from now on the event raises this GSI, as an edge, as a level, or
+    /// as a message.
+    pub fn raise(
+        &self,
+        gsi: u32,
+        is_level: bool,
+        message: Option<kvm_irq_routing_msi>,
+    ) -> Result<(), kvm::Error> {
+        let mut state = self.state.lock();
+        let before = state.raises.replace(gsi);
+        let events = events(&mut state)?;
+        if let Some(before) = before {
+            self.vm.set_irqfd(&events.written, before, KVM_IRQFD_FLAG_DEASSIGN, None)?;
+        }
+        if let Some(message) = message {
+            self.vm.set_routing(&Routing::pc().with_message(gsi, message))?;
+        }
+        if is_level {
+            let acknowledged = Some(&events.acknowledged);
+            self.vm.set_irqfd(&events.written, gsi, KVM_IRQFD_FLAG_RESAMPLE, acknowledged)
+        } else {
+            self.vm.set_irqfd(&events.written, gsi, 0, None)
+        }
+    }
+}
+
+fn events(state: &mut State) -> Result<&Events, CallError> {
+    if state.events.is_none() {
+        state.events = Some(Events::new()?);
+    }
+    Ok(state.events.as_ref().expect("made above"))
+}
+
+impl Device for Counter {
+    fn name(&self, _: u64, _: bool) -> &'static str {
+        "counter or log"
+    }
+
+    fn read(&self, offset: u64, data: &mut [u8]) {
+        let mut state = self.state.lock();
+        state.collect();
+        match offset {
+            COUNT => read_register(state.exited + state.counted, 0, data),
+            ACKNOWLEDGED => read_register(state.acknowledged, 0, data),
+            _ => data.fill(0xff),
+        }
+    }
+
+    fn write(&self, offset: u64, _: &[u8], _: &Arc<VcpuControl>) {
+        if offset == COUNT {
+            self.state.lock().exited += 1;
+        }
+    }
+}

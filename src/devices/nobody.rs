@@ -1,0 +1,78 @@
+//! Where no device answers, a PC's bus floats: reads give ones, writes are lost. The user is told once.
+
+use crate::bus::Device;
+use crate::lifecycle::VcpuControl;
+use crate::output::Output;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+/// Which bus it is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Space {
+    Ports,
+    Addresses,
+}
+
+/// An empty bus.
+pub struct Nobody {
+    space: Space,
+    output: Arc<Output>,
+    /// The user has been told, or is not to be told.
+    told: AtomicBool,
+}
+
+impl Nobody {
+    /// `quiet`: a kernel looks for much that is not there, and the user need not know.
+    pub fn new(space: Space, output: Arc<Output>, quiet: bool) -> Nobody {
+        Nobody { space, output, told: AtomicBool::new(quiet) }
+    }
+
+    fn tell(&self, at: u64) {
+        if !self.told.swap(true, Relaxed) {
+            let what = match self.space {
+                Space::Ports => "no device at port",
+                Space::Addresses => "no RAM or device at address",
+            };
+            let text = format_args!("{what} {at:#x}: reads give ones, writes are lost; said once");
+            self.output.message(text, None);
+        }
+    }
+}
+
+impl Device for Nobody {
+    fn name(&self, _: u64, _: bool) -> &'static str {
+        "nobody: ones, or lost"
+    }
+
+    fn read(&self, at: u64, data: &mut [u8]) {
+        data.fill(0xff);
+        self.tell(at);
+    }
+
+    fn write(&self, at: u64, _: &[u8], _: &Arc<VcpuControl>) {
+        self.tell(at);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::devices::tests::{output, vcpu};
+    use std::io::Read;
+
+    #[test]
+    fn reads_give_ones_and_the_user_is_told_once() {
+        let (output, mut reader) = output();
+        let nobody = Nobody::new(Space::Addresses, output.clone(), false);
+        let mut data = [0; 8];
+        nobody.read(0xd000_0000, &mut data);
+        nobody.write(0xd000_0008, &[1], &vcpu());
+        Nobody::new(Space::Ports, output, true).read(0x80, &mut [0]);
+        assert_eq!(data, [0xff; 8]);
+        let mut said = [0; 256];
+        let len = reader.read(&mut said).unwrap();
+        let said = String::from_utf8_lossy(&said[..len]);
+        assert!(said.starts_with("kob: no RAM or device at address 0xd0000000: "), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+}

@@ -1,0 +1,474 @@
+//! The serial port: a 16550A, as its data sheet has it (National Semiconductor, PC16550D), at the place of a PC's first one.
+//! What the guest sends goes to standard output; standard input is received.
+//!
+//! Nothing takes time here: a byte is out as soon as it was written, so that the transmitter is always empty.
+
+use crate::bus::Device;
+use crate::host::event::Event;
+use crate::host::mutex::Mutex;
+use crate::kvm::irq::InterruptLine;
+use crate::lifecycle::VcpuControl;
+use crate::output::Output;
+use alloc::sync::Arc;
+
+// The registers, by their distance from the first port. With DLAB set, the first two are the divisor latch.
+/// RBR, to read, and THR, to write.
+const DATA: u64 = 0;
+const IER: u64 = 1;
+/// IIR, to read, and FCR, to write.
+const IIR: u64 = 2;
+const LCR: u64 = 3;
+const MCR: u64 = 4;
+const LSR: u64 = 5;
+const MSR: u64 = 6;
+const SCR: u64 = 7;
+
+// Interrupts enabled.
+const IER_RECEIVED: u8 = 1 << 0;
+const IER_EMPTY: u8 = 1 << 1;
+const IER_LINE: u8 = 1 << 2;
+const IER_MODEM: u8 = 1 << 3;
+
+// Which interrupt is pending, the most urgent first. Bit 0 is clear where one is.
+const IIR_LINE: u8 = 0b0110;
+const IIR_RECEIVED: u8 = 0b0100;
+/// The FIFO holds less than the trigger level, and nothing more has come.
+const IIR_TIMEOUT: u8 = 0b1100;
+const IIR_EMPTY: u8 = 0b0010;
+const IIR_MODEM: u8 = 0b0000;
+const IIR_NONE: u8 = 0b0001;
+/// The FIFOs are enabled.
+const IIR_FIFOS: u8 = 0b1100_0000;
+
+const FCR_ENABLE: u8 = 1 << 0;
+const FCR_CLEAR_RECEIVED: u8 = 1 << 1;
+
+const LCR_DLAB: u8 = 1 << 7;
+
+const MCR_OUT2: u8 = 1 << 3;
+const MCR_LOOP: u8 = 1 << 4;
+const MCR_BITS: u8 = 0x1f;
+
+const LSR_READY: u8 = 1 << 0;
+const LSR_OVERRUN: u8 = 1 << 1;
+const LSR_EMPTY: u8 = 1 << 5 | 1 << 6;
+
+// The modem's lines, and in the low half of the register which of them have changed.
+const MSR_CTS: u8 = 1 << 4;
+const MSR_DSR: u8 = 1 << 5;
+const MSR_RI: u8 = 1 << 6;
+const MSR_DCD: u8 = 1 << 7;
+
+/// A guest that reads LSR so often without sending anything waits for a byte.
+const ASKS: u8 = 16;
+
+/// How many bytes the receive FIFO holds.
+const FIFO: usize = 16;
+
+/// A serial port.
+pub struct Serial {
+    registers: Mutex<Registers>,
+    line: InterruptLine,
+    output: Arc<Output>,
+    /// Wakes the event loop, where input waits for room.
+    attention: Arc<Event>,
+}
+
+impl Serial {
+    /// After a reset.
+    pub fn new(line: InterruptLine, output: Arc<Output>, attention: Arc<Event>) -> Serial {
+        Serial { registers: Mutex::new(Registers::default()), line, output, attention }
+    }
+
+    /// Receives as many of the bytes as there is room for, and returns how many. Where that is not all, the event loop is
+    /// woken as soon as there is room.
+    pub fn receive(&self, bytes: &[u8]) -> usize {
+        let mut registers = self.registers.lock();
+        let count = registers.room().min(bytes.len());
+        bytes[..count].iter().for_each(|&byte| registers.receive(byte));
+        registers.input_waits = count < bytes.len();
+        self.line.set(registers.interrupt());
+        count
+    }
+
+    /// After an access: the interrupt line follows the registers, and input may go on.
+    fn changed(&self, registers: &mut Registers) {
+        self.line.set(registers.interrupt());
+        if registers.input_waits && registers.room() > 0 {
+            registers.input_waits = false;
+            self.attention.signal();
+        }
+    }
+}
+
+impl Device for Serial {
+    fn name(&self, _: u64, _: bool) -> &'static str {
+        "serial port"
+    }
+
+    fn read(&self, offset: u64, data: &mut [u8]) {
+        let mut registers = self.registers.lock();
+        for (byte, register) in data.iter_mut().zip(offset..) {
+            *byte = registers.read(register);
+        }
+        self.changed(&mut registers);
+    }
+
+    fn write(&self, offset: u64, data: &[u8], vcpu: &Arc<VcpuControl>) {
+        for (&byte, register) in data.iter().zip(offset..) {
+            let mut registers = self.registers.lock();
+            let sent = registers.write(register, byte);
+            self.changed(&mut registers);
+            drop(registers);
+            if let Some(byte) = sent {
+                self.output.serial_byte(byte, vcpu);
+            }
+        }
+    }
+}
+
+/// The registers, and what is received.
+struct Registers {
+    ier: u8,
+    fcr: u8,
+    lcr: u8,
+    mcr: u8,
+    /// Which of the modem's lines have changed.
+    changed: u8,
+    scr: u8,
+    divisor: [u8; 2],
+    overrun: bool,
+    /// The transmitter has become empty, and the guest has not been told.
+    empty: bool,
+    received: [u8; FIFO],
+    len: usize,
+    /// How often LSR has been read since something was sent: up to [`ASKS`].
+    asked: u8,
+    /// The event loop has input for which there was no room.
+    input_waits: bool,
+}
+
+impl Default for Registers {
+    /// After a reset.
+    fn default() -> Registers {
+        Registers {
+            ier: 0,
+            fcr: 0,
+            lcr: 0,
+            mcr: 0,
+            changed: 0,
+            scr: 0,
+            // 9600 baud. The rate means nothing here.
+            divisor: [12, 0],
+            overrun: false,
+            empty: false,
+            received: [0; FIFO],
+            len: 0,
+            asked: 0,
+            input_waits: false,
+        }
+    }
+}
+
+impl Registers {
+    /// Whether the interrupt line is active.
+    fn interrupt(&self) -> bool {
+        self.reason() != IIR_NONE
+    }
+
+    /// How many bytes can be received. None while the guest does not listen, by interrupt or by polling LSR: when it begins
+    /// to, it empties the FIFO, and what was typed before would be lost. And none in loopback mode, which cuts the line.
+    fn room(&self) -> usize {
+        // Linux tries the registers out with OUT2 off, which on a PC keeps interrupts from the controller.
+        let interrupts = self.ier & IER_RECEIVED != 0 && self.mcr & MCR_OUT2 != 0;
+        let listens = interrupts || self.asked == ASKS;
+        if listens && self.mcr & MCR_LOOP == 0 {
+            self.depth() - self.len.min(self.depth())
+        } else {
+            0
+        }
+    }
+
+    /// A byte comes in.
+    fn receive(&mut self, byte: u8) {
+        if self.len < self.depth() {
+            self.received[self.len] = byte;
+            self.len += 1;
+        } else {
+            self.overrun = true;
+            // Without FIFOs the old byte is lost, with them the new one.
+            if self.depth() == 1 {
+                self.received[0] = byte;
+            }
+        }
+    }
+
+    fn depth(&self) -> usize {
+        if self.fcr & FCR_ENABLE != 0 { FIFO } else { 1 }
+    }
+
+    /// The guest reads a register.
+    fn read(&mut self, register: u64) -> u8 {
+        let is_divisor = self.lcr & LCR_DLAB != 0;
+        match register {
+            DATA | IER if is_divisor => self.divisor[register as usize],
+            DATA => {
+                let byte = self.received[0];
+                if self.len > 0 {
+                    self.len -= 1;
+                    self.received.rotate_left(1);
+                }
+                byte
+            }
+            IER => self.ier,
+            IIR => {
+                let reason = self.reason();
+                // Reading this reason ends it.
+                self.empty &= reason != IIR_EMPTY;
+                reason | if self.fcr & FCR_ENABLE != 0 { IIR_FIFOS } else { 0 }
+            }
+            LCR => self.lcr,
+            MCR => self.mcr,
+            LSR => {
+                self.asked = (self.asked + 1).min(ASKS);
+                let overrun = if core::mem::take(&mut self.overrun) { LSR_OVERRUN } else { 0 };
+                let ready = if self.len > 0 { LSR_READY } else { 0 };
+                LSR_EMPTY | overrun | ready
+            }
+            MSR => self.lines() | core::mem::take(&mut self.changed),
+            SCR => self.scr,
+            _ => 0xff,
+        }
+    }
+
+    /// The guest writes a register. Returns a byte that is sent.
+    fn write(&mut self, register: u64, value: u8) -> Option<u8> {
+        let is_divisor = self.lcr & LCR_DLAB != 0;
+        match register {
+            DATA | IER if is_divisor => self.divisor[register as usize] = value,
+            DATA => {
+                (self.empty, self.asked) = (true, 0);
+                if self.mcr & MCR_LOOP == 0 {
+                    return Some(value);
+                }
+                self.receive(value);
+            }
+            IER => {
+                // Enabling this interrupt while the transmitter is empty raises it at once.
+                self.empty |= value & IER_EMPTY & !self.ier != 0;
+                self.ier = value & 0x0f;
+            }
+            IIR => {
+                // FIFOs that are switched off lose what is in them. A byte from before they were enabled is not in them.
+                if value & FCR_ENABLE < self.fcr & FCR_ENABLE || value & FCR_CLEAR_RECEIVED != 0 {
+                    self.len = 0;
+                }
+                self.fcr = if value & FCR_ENABLE != 0 { value } else { 0 };
+            }
+            LCR => self.lcr = value,
+            MCR => {
+                let before = self.lines();
+                self.mcr = value & MCR_BITS;
+                let now = self.lines();
+                // RI counts where it ends, the others wherever they change.
+                let edges = (before ^ now) & (MSR_CTS | MSR_DSR | MSR_DCD) | before & !now & MSR_RI;
+                self.changed |= edges >> 4;
+            }
+            SCR => self.scr = value,
+            _ => {}
+        }
+        None
+    }
+
+    /// The modem's lines: a modem is there and always ready. In loopback mode they are the port's own lines.
+    fn lines(&self) -> u8 {
+        if self.mcr & MCR_LOOP == 0 {
+            return MSR_CTS | MSR_DSR | MSR_DCD;
+        }
+        // DTR is DSR, RTS is CTS, OUT1 is RI, OUT2 is DCD.
+        let bit = |from: u8, to: u8| if self.mcr & from != 0 { to } else { 0 };
+        bit(1, MSR_DSR) | bit(2, MSR_CTS) | bit(4, MSR_RI) | bit(8, MSR_DCD)
+    }
+
+    /// The most urgent reason for an interrupt.
+    fn reason(&self) -> u8 {
+        // FCR bits 7:6. Without FIFOs there is one byte at most.
+        let trigger = match self.fcr >> 6 {
+            _ if self.fcr & FCR_ENABLE == 0 => 1,
+            0 => 1,
+            1 => 4,
+            2 => 8,
+            _ => 14,
+        };
+        if self.ier & IER_LINE != 0 && self.overrun {
+            IIR_LINE
+        } else if self.ier & IER_RECEIVED != 0 && self.len >= trigger {
+            IIR_RECEIVED
+        } else if self.ier & IER_RECEIVED != 0 && self.len > 0 {
+            IIR_TIMEOUT
+        } else if self.ier & IER_EMPTY != 0 && self.empty {
+            IIR_EMPTY
+        } else if self.ier & IER_MODEM != 0 && self.changed != 0 {
+            IIR_MODEM
+        } else {
+            IIR_NONE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn interrupt(serial: &mut Registers) -> u8 {
+        serial.read(IIR) & 0x0f
+    }
+
+    #[test]
+    fn after_a_reset_nothing_is_enabled_and_the_transmitter_is_empty() {
+        let mut serial = Registers::default();
+        assert_eq!([IER, IIR, LCR, MCR].map(|register| serial.read(register)), [0, 1, 0, 0]);
+        assert_eq!(serial.read(LSR), 0x60);
+        assert_eq!(serial.read(MSR), 0xb0);
+        assert!(!serial.interrupt());
+    }
+
+    #[test]
+    fn the_divisor_stands_behind_dlab_and_the_scratch_register_keeps_what_is_written() {
+        let mut serial = Registers::default();
+        serial.write(LCR, 0x83);
+        assert_eq!(serial.write(DATA, 0x34), None, "the divisor is not sent");
+        serial.write(IER, 0x12);
+        assert_eq!((serial.read(DATA), serial.read(IER)), (0x34, 0x12));
+        serial.write(LCR, 0x03);
+        assert_eq!((serial.read(DATA), serial.read(IER)), (0, 0));
+        for value in [0, 0x5a, 0xff] {
+            serial.write(SCR, value);
+            assert_eq!(serial.read(SCR), value);
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_sent() {
+        let mut serial = Registers::default();
+        assert_eq!([serial.write(DATA, b'a'), serial.write(DATA, b'b')], [Some(b'a'), Some(b'b')]);
+    }
+
+    #[test]
+    fn an_empty_transmitter_interrupts_once_for_each_byte_and_when_it_is_enabled() {
+        let mut serial = Registers::default();
+        serial.write(IER, IER_EMPTY);
+        assert!(serial.interrupt());
+        assert_eq!(interrupt(&mut serial), IIR_EMPTY);
+        assert_eq!(interrupt(&mut serial), IIR_NONE, "reading IIR ends it");
+        serial.write(DATA, b'x');
+        assert_eq!(interrupt(&mut serial), IIR_EMPTY);
+        serial.write(IER, IER_EMPTY);
+        assert_eq!(interrupt(&mut serial), IIR_NONE, "it was enabled before");
+        serial.write(IER, 0);
+        serial.write(IER, IER_EMPTY);
+        assert_eq!(interrupt(&mut serial), IIR_EMPTY);
+    }
+
+    #[test]
+    fn sixteen_bytes_wait_in_the_fifo_and_the_next_overruns() {
+        let mut serial = Registers::default();
+        serial.write(IIR, 0xc1);
+        serial.write(IER, IER_RECEIVED | IER_LINE);
+        serial.write(MCR, MCR_OUT2);
+        assert_eq!(serial.read(IIR) & 0xc0, 0xc0);
+        assert_eq!(serial.room(), 16);
+        for byte in 0..16 {
+            assert_eq!(
+                interrupt(&mut serial),
+                [IIR_NONE, IIR_TIMEOUT, IIR_RECEIVED][match byte {
+                    0 => 0,
+                    1..14 => 1,
+                    _ => 2,
+                }]
+            );
+            serial.receive(byte);
+        }
+        assert_eq!(serial.room(), 0);
+        assert_eq!(serial.read(LSR), 0x61);
+        serial.receive(99);
+        assert_eq!(interrupt(&mut serial), IIR_LINE);
+        assert_eq!(serial.read(LSR), 0x63);
+        assert_eq!(serial.read(LSR), 0x61, "reading LSR ends it");
+        for byte in 0..16 {
+            assert_eq!(serial.read(DATA), byte);
+        }
+        assert_eq!((serial.read(LSR), interrupt(&mut serial)), (0x60, IIR_NONE));
+    }
+
+    #[test]
+    fn each_trigger_level_is_its_own() {
+        for (bits, level) in [(0x01, 1), (0x41, 4), (0x81, 8), (0xc1, 14)] {
+            let mut serial = Registers::default();
+            serial.write(IIR, bits);
+            serial.write(IER, IER_RECEIVED);
+            (1..level).for_each(|_| serial.receive(0));
+            assert_ne!(interrupt(&mut serial), IIR_RECEIVED, "{level}");
+            serial.receive(0);
+            assert_eq!(interrupt(&mut serial), IIR_RECEIVED, "{level}");
+        }
+    }
+
+    #[test]
+    fn without_fifos_there_is_room_for_one_and_switching_them_off_empties_them() {
+        let mut serial = Registers::default();
+        serial.write(IER, IER_RECEIVED);
+        serial.write(MCR, MCR_OUT2);
+        assert_eq!(serial.room(), 1);
+        serial.receive(1);
+        assert_eq!(serial.room(), 0);
+        serial.receive(2);
+        assert_eq!((serial.read(LSR), serial.read(DATA)), (0x63, 2));
+        serial.receive(3);
+        serial.write(IIR, FCR_ENABLE);
+        assert_eq!(serial.read(LSR), 0x61);
+        serial.write(IIR, FCR_ENABLE | FCR_CLEAR_RECEIVED);
+        assert_eq!(serial.read(LSR), 0x60);
+        serial.receive(4);
+        serial.write(IIR, 0);
+        assert_eq!((serial.read(LSR), serial.read(IIR)), (0x60, 1));
+    }
+
+    #[test]
+    fn nothing_comes_in_while_nobody_listens() {
+        let mut serial = Registers::default();
+        serial.write(IER, IER_RECEIVED);
+        assert_eq!(serial.room(), 0);
+        serial.write(MCR, MCR_OUT2);
+        assert_eq!(serial.room(), 1);
+        serial.write(IER, 0);
+        (0..ASKS).for_each(|_| _ = serial.read(LSR));
+        assert_eq!(serial.room(), 1, "it asks again and again");
+        serial.write(DATA, 0);
+        assert_eq!(serial.room(), 0);
+    }
+
+    #[test]
+    fn in_the_loop_it_hears_itself_and_its_lines_are_the_modem_s() {
+        let mut serial = Registers::default();
+        serial.write(MCR, MCR_LOOP);
+        // CTS, DSR and DCD fell.
+        assert_eq!(serial.read(MSR), 0x0b);
+        for (line, seen) in [(1, 0x22), (2, 0x11), (8, 0x88)] {
+            serial.write(MCR, MCR_LOOP | line);
+            assert_eq!(serial.read(MSR), seen);
+            serial.write(MCR, MCR_LOOP);
+            assert_eq!(serial.read(MSR), seen & 0x0f, "it changed back");
+        }
+        serial.write(MCR, MCR_LOOP | 4);
+        assert_eq!(serial.read(MSR), 0x40, "RI counts where it ends");
+        serial.write(IER, IER_MODEM);
+        serial.write(MCR, MCR_LOOP);
+        assert_eq!(interrupt(&mut serial), IIR_MODEM);
+        assert_eq!(serial.read(MSR), 0x04);
+        assert_eq!(interrupt(&mut serial), IIR_NONE);
+        assert_eq!(serial.room(), 0, "nothing comes in from outside");
+        assert_eq!(serial.write(DATA, b'x'), None);
+        assert_eq!((serial.read(LSR), serial.read(DATA)), (0x61, b'x'));
+    }
+}

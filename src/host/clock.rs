@@ -1,0 +1,30 @@
+//! The host's clocks.
+
+fn read(clock: libc::clockid_t) -> libc::timespec {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the kernel fills the structure; these clocks always exist.
+    unsafe { libc::clock_gettime(clock, &raw mut time) };
+    time
+}
+
+/// CLOCK_MONOTONIC, in nanoseconds.
+pub fn monotonic() -> u64 {
+    let time = read(libc::CLOCK_MONOTONIC);
+    time.tv_sec as u64 * NANOSECONDS + time.tv_nsec as u64
+}
+
+/// CLOCK_REALTIME, in seconds since 1970.
+pub fn seconds_since_1970() -> u64 {
+    read(libc::CLOCK_REALTIME).tv_sec as u64
+}
+
+/// How many make a second.
+pub const NANOSECONDS: u64 = 1_000_000_000;
+
+/// So many nanoseconds, as system calls take them.
+pub fn timespec(nanoseconds: u64) -> libc::timespec {
+    libc::timespec {
+        tv_sec: (nanoseconds / NANOSECONDS) as i64,
+        tv_nsec: (nanoseconds % NANOSECONDS) as i64,
+    }
+}

@@ -1,0 +1,226 @@
+//! Signals: SIGINT, SIGTERM and SIGHUP ask the program to stop, SIGUSR1 asks for statistics.
+//!
+//! The main thread alone receives these. Other threads block them ([`block_for_new_thread`]) and take only [`KICK`], by
+//! which the main thread brings a vCPU's thread out of `KVM_RUN`.
+//!
+//! A handler only sets a flag. The main thread looks at the flags before it sleeps, and a signal could come between the
+//! look and the sleep. So the signals are blocked while it looks, and ppoll(2) unblocks them in the same instant as it
+//! begins to wait.
+
+use crate::host::clock;
+use crate::host::errno::Errno;
+use crate::host::{guarded, terminal};
+use core::ffi::{c_int, c_short, c_void};
+use core::mem::MaybeUninit;
+use core::ptr::null;
+use core::sync::atomic::{AtomicBool, AtomicI32, Ordering::SeqCst};
+
+/// A real-time signal that no C library uses for its own purposes.
+pub const KICK: c_int = 40;
+
+/// The signals that the main thread handles.
+const HANDLED: [c_int; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGUSR1];
+
+/// Signals that end a program by default. While the guest has the terminal, it is restored first.
+const FATAL: [c_int; 16] = [
+    libc::SIGUSR1,
+    libc::SIGQUIT,
+    libc::SIGUSR2,
+    libc::SIGALRM,
+    libc::SIGVTALRM,
+    libc::SIGPROF,
+    libc::SIGXCPU,
+    libc::SIGIO,
+    libc::SIGPWR,
+    libc::SIGSTKFLT,
+    libc::SIGSEGV,
+    libc::SIGILL,
+    libc::SIGFPE,
+    libc::SIGABRT,
+    libc::SIGTRAP,
+    libc::SIGSYS,
+];
+
+/// Signals that an instruction of the thread itself causes: to block them would be fatal.
+const FAULTS: [c_int; 7] = [
+    libc::SIGSEGV,
+    libc::SIGBUS,
+    libc::SIGILL,
+    libc::SIGFPE,
+    libc::SIGTRAP,
+    libc::SIGABRT,
+    libc::SIGSYS,
+];
+
+/// The first signal that asked the program to stop; 0 for none.
+static STOPPING: AtomicI32 = AtomicI32::new(0);
+/// SIGUSR1 came.
+static STATISTICS_WANTED: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn on_stop(signal: c_int) {
+    let _ = STOPPING.compare_exchange(0, signal, SeqCst, SeqCst);
+}
+
+extern "C" fn on_statistics_wanted(_: c_int) {
+    STATISTICS_WANTED.store(true, SeqCst);
+}
+
+/// [`KICK`] has done its work by arriving.
+extern "C" fn on_kick(_: c_int) {}
+
+/// A page that the host can't provide. In a guarded access the thread goes on behind it; anywhere else it is fatal.
+extern "C" fn on_bus_error(signal: c_int, _: *mut libc::siginfo_t, context: *mut c_void) {
+    // SAFETY: the kernel passes the interrupted thread's registers to a handler with SA_SIGINFO.
+    let registers = unsafe { &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs };
+    let rip = &mut registers[libc::REG_RIP as usize];
+    match guarded::after_fault(*rip as usize) {
+        Some(next) => *rip = next as i64,
+        None => on_fatal(signal),
+    }
+}
+
+/// Restores the terminal and lets the signal do what it does by default.
+extern "C" fn on_fatal(signal: c_int) {
+    terminal::restore();
+    handle(signal, libc::SIG_DFL, 0);
+    // SAFETY: takes no memory. The signal is delivered when this handler returns.
+    unsafe { libc::raise(signal) };
+}
+
+/// Installs the handlers. SIGUSR1 is handled only where statistics can be shown. A SIGHUP that is ignored stays ignored:
+/// that is what nohup(1) is for. SIGPIPE is ignored, so that a closed pipe shows as EPIPE; and SIGXFSZ, so that a file
+/// size limit shows as EFBIG.
+pub fn install(with_statistics: bool) {
+    let on_stop = on_stop as extern "C" fn(c_int) as usize;
+    handle(libc::SIGINT, on_stop, 0);
+    handle(libc::SIGTERM, on_stop, 0);
+    if handle(libc::SIGHUP, on_stop, 0) == libc::SIG_IGN {
+        handle(libc::SIGHUP, libc::SIG_IGN, 0);
+    }
+    if with_statistics {
+        handle(libc::SIGUSR1, on_statistics_wanted as extern "C" fn(c_int) as usize, 0);
+    }
+    handle(KICK, on_kick as extern "C" fn(c_int) as usize, 0);
+    let on_bus_error =
+        on_bus_error as extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) as usize;
+    handle(libc::SIGBUS, on_bus_error, libc::SA_SIGINFO);
+    handle(libc::SIGPIPE, libc::SIG_IGN, 0);
+    handle(libc::SIGXFSZ, libc::SIG_IGN, 0);
+}
+
+/// From now on the terminal is restored before a fatal signal ends the program.
+pub fn restore_terminal_on_death() {
+    for signal in FATAL {
+        let before = handle(signal, on_fatal as extern "C" fn(c_int) as usize, 0);
+        if before != libc::SIG_DFL {
+            handle(signal, before, 0);
+        }
+    }
+}
+
+/// sigaction(2). System calls that the signal interrupts are not restarted. Returns the handler before.
+fn handle(signal: c_int, handler: usize, flags: c_int) -> usize {
+    let mut old = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: the structures are made of integers; the handlers do only what a signal handler may. The call can't fail:
+    // these signals exist and can be caught.
+    unsafe {
+        let mut new = MaybeUninit::<libc::sigaction>::zeroed().assume_init();
+        new.sa_sigaction = handler;
+        new.sa_flags = flags;
+        libc::sigaction(signal, &raw const new, old.as_mut_ptr());
+        old.assume_init().sa_sigaction
+    }
+}
+
+/// The signal that asked the program to stop, if one came.
+pub fn stopping() -> Option<u8> {
+    match STOPPING.load(SeqCst) {
+        0 => None,
+        signal => Some(signal as u8),
+    }
+}
+
+/// Whether SIGUSR1 has come since the last call.
+pub fn take_statistics_wanted() -> bool {
+    STATISTICS_WANTED.swap(false, SeqCst)
+}
+
+/// Blocks all signals but [`KICK`] and faults, for a thread that is about to be made, and returns what was blocked before,
+/// for [`set_blocked`].
+pub fn block_for_new_thread() -> libc::sigset_t {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: sigfillset fills the set.
+    let mut set = unsafe {
+        libc::sigfillset(set.as_mut_ptr());
+        set.assume_init()
+    };
+    for signal in FAULTS.into_iter().chain([KICK]) {
+        // SAFETY: the set is ours.
+        unsafe { libc::sigdelset(&raw mut set, signal) };
+    }
+    change_blocked(libc::SIG_SETMASK, &set)
+}
+
+/// Blocks these signals for this thread and no others.
+pub fn set_blocked(set: &libc::sigset_t) {
+    change_blocked(libc::SIG_SETMASK, set);
+}
+
+fn change_blocked(how: c_int, set: &libc::sigset_t) -> libc::sigset_t {
+    let mut before = MaybeUninit::zeroed();
+    // SAFETY: the C library reads one set and fills the other.
+    unsafe {
+        libc::pthread_sigmask(how, set, before.as_mut_ptr());
+        before.assume_init()
+    }
+}
+
+fn block_handled() -> libc::sigset_t {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: sigemptyset fills the set.
+    let mut set = unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        set.assume_init()
+    };
+    for signal in HANDLED {
+        // SAFETY: the set is ours.
+        unsafe { libc::sigaddset(&raw mut set, signal) };
+    }
+    change_blocked(libc::SIG_BLOCK, &set)
+}
+
+/// Waits until one of the descriptors is ready, or for some nanoseconds (`None`: for ever), or until a handled signal
+/// comes. Does not wait where one has come already. For the main thread.
+pub fn wait(fds: &mut [libc::pollfd], nanoseconds: Option<u64>) {
+    poll(fds, nanoseconds, || stopping().is_some() || STATISTICS_WANTED.load(SeqCst));
+}
+
+/// Waits until `fd` is ready for POLLIN or POLLOUT, or never will be. EINTR: a signal asks the program to stop, and `fd`
+/// is not ready.
+pub fn wait_for(fd: c_int, events: c_short) -> Result<(), Errno> {
+    loop {
+        let mut fds = [libc::pollfd { fd, events, revents: 0 }];
+        let asked_before = stopping().is_some();
+        poll(&mut fds, None, || stopping().is_some());
+        match fds[0].revents {
+            0 if asked_before => return Err(Errno(libc::EINTR)),
+            0 => {}
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// ppoll(2); does not wait where a signal has `come`.
+fn poll(fds: &mut [libc::pollfd], nanoseconds: Option<u64>, come: impl Fn() -> bool) {
+    let before = block_handled();
+    let time = (if come() { Some(0) } else { nanoseconds }).map(clock::timespec);
+    let limit = time.as_ref().map_or(null(), |time| &raw const *time);
+    let count = fds.len() as libc::nfds_t;
+    // SAFETY: the kernel writes which descriptors are ready, and reads the rest.
+    let ready = unsafe { libc::ppoll(fds.as_mut_ptr(), count, limit, &raw const before) };
+    if ready < 0 {
+        // EINTR: none was looked at.
+        fds.iter_mut().for_each(|fd| fd.revents = 0);
+    }
+    set_blocked(&before);
+}

@@ -1,0 +1,94 @@
+//! The one way to make a system call: a [`Call`] names it, so that an error and a trace can show it.
+//!
+//! Every call that builds, runs or examines the machine is made so. What the program does to wait, to tell the time
+//! and to print is not: a trace would trace itself.
+
+use crate::host::errno::Errno;
+use crate::sys::ioctl;
+use core::ffi::c_int;
+use core::fmt;
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
+
+/// What a call is called: a function of the C library, or a request of ioctl(2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Name {
+    Function(&'static str),
+    Request(u32),
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match *self {
+            Name::Function(name) => f.write_str(name),
+            Name::Request(request) => match ioctl::name(request) {
+                Some(name) => f.write_str(name),
+                None => write!(f, "ioctl {request:#x}"),
+            },
+        }
+    }
+}
+
+/// A call that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallError {
+    pub call: Name,
+    pub errno: Errno,
+}
+
+impl CallError {
+    /// Whether it failed with this number: `error.is(libc::ENOENT)`.
+    pub fn is(&self, errno: c_int) -> bool {
+        self.errno.0 == errno
+    }
+}
+
+/// A call about to be made.
+#[derive(Clone, Copy)]
+pub struct Call<'a> {
+    pub name: Name,
+    /// The descriptor that the call is made on.
+    pub fd: Option<c_int>,
+    /// The other arguments, as a trace shows them.
+    pub arguments: fmt::Arguments<'a>,
+}
+
+impl<'a> Call<'a> {
+    /// A call that is made on no descriptor.
+    pub fn new(name: &'static str, arguments: fmt::Arguments<'a>) -> Call<'a> {
+        Call { name: Name::Function(name), fd: None, arguments }
+    }
+
+    /// A call on a descriptor.
+    pub fn on(fd: c_int, name: &'static str, arguments: fmt::Arguments<'a>) -> Call<'a> {
+        Call { name: Name::Function(name), fd: Some(fd), arguments }
+    }
+
+    /// Takes what the C library's function returned, where -1 is a failure and the reason is in errno, and shows the
+    /// call to the observer.
+    pub fn returned(self, result: impl TryInto<isize>) -> Result<usize, CallError> {
+        let result = match result.try_into() {
+            Ok(-1) => Err(Errno::last()),
+            Ok(result) => Ok(result.cast_unsigned()),
+            Err(_) => unreachable!("no function returns more than a register holds"),
+        };
+        let observer = OBSERVER.load(Relaxed);
+        if !observer.is_null() {
+            // SAFETY: `observe` alone stores a pointer here, and stores that of a `&'static Observer`.
+            let Observer(see) = unsafe { &*observer };
+            see(&self, result);
+        }
+        result.map_err(|errno| CallError { call: self.name, errno })
+    }
+}
+
+/// A function that sees every call after it was made.
+pub struct Observer(pub fn(&Call, Result<usize, Errno>));
+
+/// Global, since the alternative is a reference to it in every value that owns a descriptor.
+static OBSERVER: AtomicPtr<Observer> = AtomicPtr::new(null_mut());
+
+/// From now on `observer` sees every call.
+pub fn observe(observer: &'static Observer) {
+    OBSERVER.store((&raw const *observer).cast_mut(), Relaxed);
+}

@@ -1,0 +1,130 @@
+//! Threads: those of the C library, which gives each a stack with guard pages.
+
+use crate::host::errno::Errno;
+use crate::host::signal;
+use crate::host::syscall::{CallError, Name};
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::ffi::c_void;
+use core::mem::MaybeUninit;
+use core::ptr::{null, null_mut};
+
+use crate::host::mutex::Mutex;
+
+/// A thread that returns a `T`. It takes no signals but [`signal::KICK`].
+pub struct Thread<T> {
+    id: libc::pthread_t,
+    result: Arc<Mutex<Option<T>>>,
+}
+
+type Work = Box<dyn FnOnce() + Send>;
+
+extern "C" fn run(work: *mut c_void) -> *mut c_void {
+    // SAFETY: `spawn` made it with `Box::into_raw`, and gave it to this thread alone.
+    let work = unsafe { Box::from_raw(work.cast::<Work>()) };
+    work();
+    null_mut()
+}
+
+impl<T: Send + 'static> Thread<T> {
+    /// Starts a thread. EAGAIN: this user may have no more threads.
+    pub fn spawn(work: impl FnOnce() -> T + Send + 'static) -> Result<Thread<T>, CallError> {
+        // SAFETY: the closure owns what it uses.
+        unsafe { Thread::spawn_unchecked(work) }
+    }
+
+    /// Waits until the thread has ended, and takes what it returned.
+    pub fn join(self) -> T {
+        // SAFETY: joined once, here.
+        unsafe { libc::pthread_join(self.id, null_mut()) };
+        self.result.lock().take().expect("a thread leaves its result")
+    }
+}
+
+impl<T: Send> Thread<T> {
+    /// # Safety
+    /// What the closure borrows lives until the thread was joined.
+    unsafe fn spawn_unchecked<'a>(
+        work: impl FnOnce() -> T + Send + 'a,
+    ) -> Result<Thread<T>, CallError>
+    where
+        T: 'a,
+    {
+        let result = Arc::new(Mutex::new(None));
+        let place = result.clone();
+        let work: Box<dyn FnOnce() + Send + 'a> = Box::new(move || {
+            let value = work();
+            *place.lock() = Some(value);
+        });
+        // SAFETY: only the lifetime is forgotten, for which the caller answers.
+        let work: Work = unsafe { core::mem::transmute(work) };
+        let argument = Box::into_raw(Box::new(work));
+        let mut id = MaybeUninit::uninit();
+        let before = signal::block_for_new_thread();
+        // SAFETY: `run` takes such an argument.
+        let failed = unsafe { libc::pthread_create(id.as_mut_ptr(), null(), run, argument.cast()) };
+        signal::set_blocked(&before);
+        if failed != 0 {
+            // SAFETY: there is no thread that would take it.
+            drop(unsafe { Box::from_raw(argument) });
+            return Err(CallError { call: Name::Function("pthread_create"), errno: Errno(failed) });
+        }
+        // SAFETY: the call succeeded.
+        Ok(Thread { id: unsafe { id.assume_init() }, result })
+    }
+
+    /// Sends [`signal::KICK`].
+    pub fn kick(&self) {
+        // SAFETY: the thread was not joined, so that its id is valid.
+        unsafe { libc::pthread_kill(self.id, signal::KICK) };
+    }
+}
+
+/// Does `there` on a thread of its own and `here` on this one, and returns when both are done. Where this user may have no
+/// more threads, one is done after the other.
+pub fn run_concurrently<A: Send, B>(
+    there: impl FnOnce() -> A + Send,
+    here: impl FnOnce() -> B,
+) -> (A, B) {
+    let there = Mutex::new(Some(there));
+    let work = || there.lock().take().map(|there| there());
+    // SAFETY: the thread is joined below, before anything that it borrows goes.
+    let thread = unsafe { Thread::spawn_unchecked(work) };
+    let here = here();
+    let done = match thread {
+        Ok(thread) => {
+            // SAFETY: joined once, here.
+            unsafe { libc::pthread_join(thread.id, null_mut()) };
+            thread.result.lock().take().flatten()
+        }
+        Err(_) => work(),
+    };
+    (done.expect("the work was done once"), here)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+
+    #[test]
+    fn a_thread_returns_a_value() {
+        let word = Arc::new(AtomicU32::new(0));
+        let other = word.clone();
+        let thread = Thread::spawn(move || other.swap(7, SeqCst) + 1).unwrap();
+        assert_eq!((thread.join(), word.load(SeqCst)), (1, 7));
+    }
+
+    #[test]
+    fn two_things_are_done_at_once() {
+        let flag = AtomicU32::new(0);
+        let there = || {
+            // Waits for what is done here.
+            while flag.load(SeqCst) == 0 {
+                core::hint::spin_loop();
+            }
+            "there"
+        };
+        assert_eq!(run_concurrently(there, || flag.store(1, SeqCst)), ("there", ()));
+    }
+}

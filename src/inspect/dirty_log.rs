@@ -1,0 +1,60 @@
+//! `--dirty-log`: the pages that were written since the last time, when the guest asks by the doorbell, and at the end.
+
+use crate::inspect::observer::{ExitObserver, ObservedExit};
+use crate::kvm::exit::{self, Exit};
+use crate::kvm::{self, Vm};
+use crate::layout::{DOORBELL_PORT, HIGH_SLOT, LESSON_DOORBELL, LOW_SLOT, PAGE_SIZE, RING_DIRTY};
+use crate::lifecycle::VcpuControl;
+use crate::memory::GuestMemory;
+use crate::output::Output;
+use crate::show::number;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::fmt::Write;
+
+/// Shows the dirty log.
+#[derive(Clone)]
+pub struct DirtyLogView {
+    pub vm: Arc<Vm>,
+    pub memory: Arc<GuestMemory>,
+    pub output: Arc<Output>,
+}
+
+impl DirtyLogView {
+    /// Shows what was written since the last call.
+    pub fn show(&self, vcpu: Option<&Arc<VcpuControl>>) -> Result<(), kvm::Error> {
+        for (slot, region) in [LOW_SLOT, HIGH_SLOT].into_iter().zip(self.memory.regions()) {
+            let log = self.vm.dirty_log(slot, region.size)?;
+            let mut text = String::from("pages written:");
+            for (first, end) in log.ranges() {
+                let from = region.gpa + first * PAGE_SIZE;
+                let last = region.gpa + end * PAGE_SIZE - 1;
+                // A String takes all that fits into memory.
+                let _ = write!(text, "\n  {from:#x} to {last:#x}: {}", end - first);
+            }
+            self.output.message(format_args!("{text}"), vcpu);
+        }
+        Ok(())
+    }
+}
+
+impl ExitObserver for DirtyLogView {
+    fn exit(&mut self, exit: &mut ObservedExit) {
+        let rings = match exit::decode(exit.vcpu.page_mut()) {
+            Exit::Port { write: true, port: DOORBELL_PORT, size, data } => {
+                data.chunks(size).filter(|item| number(item) == u64::from(RING_DIRTY)).count()
+            }
+            Exit::Mmio { write: true, address: LESSON_DOORBELL, data } => {
+                usize::from(number(data) == u64::from(RING_DIRTY))
+            }
+            _ => 0,
+        };
+        for _ in 0..rings {
+            if let Err(error) = self.show(Some(exit.control)) {
+                let text = format!("{error}");
+                self.output.message(format_args!("{text}"), Some(exit.control));
+            }
+        }
+    }
+}

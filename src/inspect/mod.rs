@@ -1,0 +1,11 @@
+//! What is shown of a run. An instrument is an observer of calls or of exits; a report is a text.
+
+pub mod death;
+pub mod dirty_log;
+pub mod guest_view;
+pub mod observer;
+pub mod registers;
+pub mod replay;
+pub mod statistics;
+pub mod stepper;
+pub mod trace;

@@ -1,0 +1,145 @@
+//! What a guest's CPUID says.
+
+use crate::sys::cpuid::{KVM_CPUID_FLAG_SIGNIFCANT_INDEX, kvm_cpuid_entry2, kvm_cpuid2};
+
+/// Linux 6.12 gives some 60 entries on a large machine.
+const ROOM: usize = 128;
+
+// CPUID leaf 1: ECX, ECX, EDX.
+const HYPERVISOR: u32 = 1 << 31;
+const TSC_DEADLINE: u32 = 1 << 24;
+const HTT: u32 = 1 << 28;
+
+/// A list of CPUID's answers, as KVM takes it: a header, and `nent` entries.
+#[repr(C)]
+#[derive(Clone)]
+pub struct Cpuid {
+    header: kvm_cpuid2,
+    entries: [kvm_cpuid_entry2; ROOM],
+}
+
+impl Cpuid {
+    /// A list for the kernel to fill.
+    pub fn with_room() -> Cpuid {
+        let header = kvm_cpuid2 { nent: ROOM as u32, ..Default::default() };
+        Cpuid { header, entries: [kvm_cpuid_entry2::default(); ROOM] }
+    }
+
+    /// The entries.
+    pub fn entries(&self) -> &[kvm_cpuid_entry2] {
+        &self.entries[..self.header.nent as usize]
+    }
+
+    /// Makes it that of processor `number` of `cpus`, as the board has them: one package, in which each processor is a core
+    /// with one thread, and APIC ids count from 0. `has_deadline`: the local APIC's timer can follow the TSC.
+    pub fn set_topology(&mut self, number: u32, cpus: u32, has_deadline: bool) {
+        // How many bits of an APIC id tell the cores apart.
+        let bits = u32::BITS - (cpus - 1).leading_zeros();
+        let [cores, byte] = [cpus.min(255), number.min(255)];
+        let mut last_leaf = 0;
+        // The topology leaves are made below.
+        self.retain(|entry| !matches!(entry.function, 0xb | 0x1f));
+        let count = self.header.nent as usize;
+        for entry in &mut self.entries[..count] {
+            match entry.function {
+                0 => last_leaf = entry.eax,
+                // SDM volume 2, CPUID, leaf 1.
+                1 => {
+                    entry.ebx = entry.ebx & 0xffff | cores << 16 | byte << 24;
+                    entry.ecx |= HYPERVISOR | if has_deadline { TSC_DEADLINE } else { 0 };
+                    entry.edx = entry.edx & !HTT | if cpus > 1 { HTT } else { 0 };
+                }
+                // Leaf 4, and AMD's like it: who shares the cache (the third level all cores, the others none), and how
+                // many cores there are.
+                4 | 0x8000_001d => {
+                    let shared = if entry.eax >> 5 & 7 == 3 { (1 << bits) - 1 } else { 0 };
+                    let cores = if entry.function == 4 { (cores - 1).min(63) << 26 } else { 0 };
+                    entry.eax = entry.eax & 0x3fff | (shared & 0xfff) << 14 | cores;
+                }
+                // APM volume 3, appendix E.4.7 and E.4.16: how many cores, and this one's number.
+                0x8000_0008 => entry.ecx = entry.ecx & !0xf0ff | (cores - 1) | bits << 12,
+                0x8000_001e => (entry.eax, entry.ebx, entry.ecx) = (number, number & 0xff, 0),
+                _ => {}
+            }
+        }
+        if last_leaf >= 0xb {
+            // A thread in a core, a core in the package, and the end of the list.
+            for (index, eax, ebx, kind) in [(0, 0, 1, 1), (1, bits, cpus, 2), (2, 0, 0, 0)] {
+                self.push(kvm_cpuid_entry2 {
+                    function: 0xb,
+                    index,
+                    flags: KVM_CPUID_FLAG_SIGNIFCANT_INDEX,
+                    eax,
+                    ebx,
+                    ecx: index | kind << 8,
+                    edx: number,
+                    padding: [0; 3],
+                });
+            }
+        }
+    }
+
+    fn retain(&mut self, keep: impl Fn(&kvm_cpuid_entry2) -> bool) {
+        let mut kept = 0;
+        for index in 0..self.header.nent as usize {
+            if keep(&self.entries[index]) {
+                self.entries[kept] = self.entries[index];
+                kept += 1;
+            }
+        }
+        self.header.nent = kept as u32;
+    }
+
+    fn push(&mut self, entry: kvm_cpuid_entry2) {
+        self.entries[self.header.nent as usize] = entry;
+        self.header.nent += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_processor_knows_its_place_among_the_others() {
+        let leaf =
+            |function, index, eax| kvm_cpuid_entry2 { function, index, eax, ..Default::default() };
+        for (number, cpus, bits) in [(0, 1, 0), (1, 2, 1), (2, 3, 2), (300, 301, 9)] {
+            let mut cpuid = Cpuid::with_room();
+            cpuid.header.nent = 0;
+            for entry in [
+                leaf(0, 0, 0x10),
+                leaf(1, 0, 0),
+                leaf(4, 0, 1 << 5 | 1),
+                leaf(4, 3, 3 << 5 | 3 | 0xffff_c000),
+                leaf(0xb, 0, 7),
+                leaf(0x1f, 0, 7),
+                leaf(0x8000_0008, 0, 0x3030),
+                leaf(0x8000_001e, 0, 0),
+            ] {
+                cpuid.push(entry);
+            }
+            cpuid.set_topology(number, cpus, true);
+            let find = |function, index| {
+                let is =
+                    |entry: &&kvm_cpuid_entry2| (entry.function, entry.index) == (function, index);
+                assert_eq!(cpuid.entries().iter().filter(is).count(), 1, "{function:#x} {index}");
+                *cpuid.entries().iter().find(is).unwrap()
+            };
+            let first = find(1, 0);
+            assert_eq!(first.ebx, cpus.min(255) << 16 | number.min(255) << 24);
+            assert_eq!(first.ecx, 1 << 31 | 1 << 24);
+            assert_eq!(first.edx >> 28 & 1, u32::from(cpus > 1));
+            assert_eq!(find(4, 0).eax >> 14 & 0xfff, 0);
+            assert_eq!(find(4, 3).eax >> 14 & 0xfff, (1 << bits) - 1);
+            assert_eq!(find(4, 3).eax >> 26, (cpus - 1).min(63));
+            let threads = find(0xb, 0);
+            assert_eq!((threads.eax, threads.ebx, threads.ecx, threads.edx), (0, 1, 0x100, number));
+            let cores = find(0xb, 1);
+            assert_eq!((cores.eax, cores.ebx, cores.ecx, cores.edx), (bits, cpus, 0x201, number));
+            assert!(cpuid.entries().iter().all(|entry| entry.function != 0x1f));
+            assert_eq!(find(0x8000_0008, 0).ecx, (cpus - 1).min(254) | bits << 12);
+            assert_eq!(find(0x8000_001e, 0).eax, number);
+        }
+    }
+}

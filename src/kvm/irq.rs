@@ -1,0 +1,84 @@
+//! Interrupts: how lines lead to the interrupt controllers, and a device's end of a line.
+
+use crate::kvm::vm::Vm;
+use crate::layout::IO_APIC_LINES;
+use crate::sys::irqchip::*;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+/// The table of `KVM_SET_GSI_ROUTING`: a header, and `nr` entries.
+#[repr(C)]
+pub struct Routing {
+    header: kvm_irq_routing,
+    entries: [kvm_irq_routing_entry; ROUTES],
+}
+
+/// The lines of the two 8259, those of the I/O APIC, and one message.
+const ROUTES: usize = 16 + IO_APIC_LINES as usize + 1;
+
+impl Routing {
+    /// As a PC is wired. GSI 0 to 15 are pins of the 8259s, except 2, where the second 8259 is wired to the first. All GSIs
+    /// are pins of the I/O APIC with the same number, except that the timer, GSI 0, is pin 2.
+    pub fn pc() -> Routing {
+        let u = kvm_irq_routing_entry_u { pad: [0; 8] };
+        let none = kvm_irq_routing_entry { gsi: 0, r#type: 0, flags: 0, pad: 0, u };
+        let mut routing = Routing { header: kvm_irq_routing::default(), entries: [none; ROUTES] };
+        for gsi in 0..IO_APIC_LINES {
+            match gsi {
+                2 | 16.. => {}
+                0..8 => routing.add_pin(gsi, KVM_IRQCHIP_PIC_MASTER, gsi),
+                _ => routing.add_pin(gsi, KVM_IRQCHIP_PIC_SLAVE, gsi - 8),
+            }
+            match gsi {
+                2 => {}
+                0 => routing.add_pin(gsi, KVM_IRQCHIP_IOAPIC, 2),
+                _ => routing.add_pin(gsi, KVM_IRQCHIP_IOAPIC, gsi),
+            }
+        }
+        routing
+    }
+
+    /// One more GSI, which sends a message.
+    pub fn with_message(mut self, gsi: u32, msi: kvm_irq_routing_msi) -> Routing {
+        self.add(gsi, KVM_IRQ_ROUTING_MSI, kvm_irq_routing_entry_u { msi });
+        self
+    }
+
+    fn add_pin(&mut self, gsi: u32, irqchip: u32, pin: u32) {
+        let irqchip = kvm_irq_routing_irqchip { irqchip, pin };
+        self.add(gsi, KVM_IRQ_ROUTING_IRQCHIP, kvm_irq_routing_entry_u { irqchip });
+    }
+
+    fn add(&mut self, gsi: u32, r#type: u32, u: kvm_irq_routing_entry_u) {
+        let entry = kvm_irq_routing_entry { gsi, r#type, flags: 0, pad: 0, u };
+        self.entries[self.header.nr as usize] = entry;
+        self.header.nr += 1;
+    }
+
+    /// How many entries there are.
+    pub fn count(&self) -> u32 {
+        self.header.nr
+    }
+}
+
+/// A device's interrupt line.
+pub struct InterruptLine {
+    vm: Arc<Vm>,
+    gsi: u32,
+    active: AtomicBool,
+}
+
+impl InterruptLine {
+    /// A line that is inactive.
+    pub fn new(vm: Arc<Vm>, gsi: u32) -> InterruptLine {
+        InterruptLine { vm, gsi, active: AtomicBool::new(false) }
+    }
+
+    /// Sets the line's level, by `KVM_IRQ_LINE`, where it changes.
+    pub fn set(&self, active: bool) {
+        if self.active.swap(active, SeqCst) != active {
+            // It fails only for a VM without interrupt controllers, where there is no such line.
+            let _ = self.vm.set_line(self.gsi, active);
+        }
+    }
+}

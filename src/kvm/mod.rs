@@ -1,0 +1,123 @@
+//! The three kinds of KVM descriptor: the system, a VM, a vCPU. Each makes the next, and has one method for each ioctl.
+
+pub mod cpuid;
+pub mod exit;
+pub mod irq;
+pub mod run_page;
+pub mod system;
+pub mod vcpu;
+pub mod vm;
+
+pub use system::Kvm;
+pub use vcpu::Vcpu;
+pub use vm::Vm;
+
+use crate::host::syscall::{CallError, Name};
+use crate::sys::KVM_API_VERSION;
+use crate::sys::ioctl::*;
+use core::fmt;
+
+/// Why KVM does not do what it was asked for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Error {
+    /// `/dev/kvm` can't be opened.
+    Open(CallError),
+    /// `KVM_GET_API_VERSION` gave another version than ours.
+    ApiVersion(i32),
+    /// `KVM_GET_VCPU_MMAP_SIZE` gave less than `struct kvm_run` needs.
+    RunPageSize(usize),
+    /// mmap(2) of a vCPU's `kvm_run` failed.
+    MapRunPage(CallError),
+    /// There can't be as many vCPUs.
+    TooManyVcpus { wanted: u32, most: u32 },
+    /// `KVM_SET_USER_MEMORY_REGION` is to show more than the region has.
+    SlotTooLarge,
+    /// An ioctl failed.
+    Ioctl(CallError),
+}
+
+impl From<CallError> for Error {
+    fn from(error: CallError) -> Error {
+        Error::Ioctl(error)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match *self {
+            Error::Open(error) => {
+                write!(f, "open /dev/kvm: {}", error.errno)?;
+                f.write_str(match error.errno.0 {
+                    libc::ENOENT | libc::ENODEV | libc::ENXIO => {
+                        ": no KVM in this kernel, or no module\n  \
+                         As root: modprobe kvm_amd || modprobe kvm_intel"
+                    }
+                    libc::EACCES | libc::EPERM => {
+                        ": you may not open it\n  Be root, or join its group: usermod -aG kvm USER"
+                    }
+                    _ => "",
+                })
+            }
+            Error::ApiVersion(version) => write!(
+                f,
+                "KVM_GET_API_VERSION /dev/kvm: version {version} and not {KVM_API_VERSION}\n  \
+                 Take Linux 2.6.22 or later"
+            ),
+            Error::RunPageSize(size) => write!(
+                f,
+                "KVM_GET_VCPU_MMAP_SIZE /dev/kvm: {size} bytes are too few for struct kvm_run"
+            ),
+            Error::MapRunPage(error) => write!(f, "mmap kvm_run: {}", error.errno),
+            Error::TooManyVcpus { wanted, most } => {
+                write!(f, "--cpus {wanted}: more than KVM_CAP_MAX_VCPUS, which is {most} here")
+            }
+            Error::SlotTooLarge => f.write_str("KVM_SET_USER_MEMORY_REGION: more than there is"),
+            Error::Ioctl(CallError { call, errno }) => {
+                write!(f, "{call} /dev/kvm: {errno}")?;
+                let Name::Request(request) = call else { return Ok(()) };
+                f.write_str(match (request, errno.0) {
+                    (KVM_GET_API_VERSION, libc::ENOTTY) => {
+                        ": not KVM's device\n  As root: rm /dev/kvm && mknod /dev/kvm c 10 232"
+                    }
+                    (KVM_CREATE_VM, libc::EBUSY) => ": another hypervisor has the processor",
+                    (KVM_CREATE_VCPU, libc::EMFILE) => ": too many open files\n  Raise ulimit -n",
+                    (KVM_CREATE_IRQCHIP, libc::ENOTTY) => ": no interrupt controllers in this KVM",
+                    (KVM_SET_SREGS, libc::EINVAL) => {
+                        ": KVM refuses such registers: a reserved bit, or a rule broken"
+                    }
+                    (KVM_SET_USER_MEMORY_REGION, libc::EEXIST) => {
+                        ": RAM reaches 0xc0000000\n  Lower --base or --memory"
+                    }
+                    (KVM_RUN, libc::EFAULT) => {
+                        ": the host has no page for what the guest touched\n  \
+                         Has the hugetlb cgroup reached its limit, or does the device refuse?"
+                    }
+                    _ => "",
+                })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::errno::Errno;
+
+    #[test]
+    fn an_error_names_call_object_and_number() {
+        let ioctl = |request, errno| {
+            Error::Ioctl(CallError { call: Name::Request(request), errno: Errno(errno) })
+        };
+        let function = Name::Function("open");
+        let open = CallError { call: function, errno: Errno(libc::ENODEV) };
+        for (error, words) in [
+            (Error::Open(open), "open /dev/kvm: ENODEV (19): no KVM"),
+            (ioctl(KVM_CREATE_VM, libc::EBUSY), "KVM_CREATE_VM /dev/kvm: EBUSY (16): another"),
+            (ioctl(KVM_CREATE_PIT2, libc::EIO), "KVM_CREATE_PIT2 /dev/kvm: EIO (5)"),
+            (ioctl(0xae99, libc::EIO), "ioctl 0xae99 /dev/kvm: EIO (5)"),
+        ] {
+            assert!(error.to_string().starts_with(words), "{error}");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The system descriptor, `/dev/kvm`.
+
+use crate::host::fd::Fd;
+use crate::kvm::Error;
+use crate::kvm::cpuid::Cpuid;
+use crate::kvm::vm::Vm;
+use crate::memory::GuestMemory;
+use crate::sys::{KVM_API_VERSION, cap, ioctl};
+use alloc::sync::Arc;
+
+/// An open `/dev/kvm`.
+pub struct Kvm(Fd);
+
+impl Kvm {
+    /// Opens `/dev/kvm`, to read and write.
+    pub fn open() -> Result<Kvm, Error> {
+        Fd::open(c"/dev/kvm", libc::O_RDWR, 0).map(Kvm).map_err(Error::Open)
+    }
+
+    /// `KVM_GET_API_VERSION`: returns [`KVM_API_VERSION`] and nothing else. ENOTTY where this is not KVM's device at all.
+    pub fn api_version(&self) -> Result<i32, Error> {
+        // SAFETY: takes no argument.
+        let version = unsafe { self.0.ioctl(ioctl::KVM_GET_API_VERSION, 0, format_args!("")) }?;
+        if version == KVM_API_VERSION { Ok(version) } else { Err(Error::ApiVersion(version)) }
+    }
+
+    /// `KVM_GET_VCPU_MMAP_SIZE`: the size of a vCPU's mapping, in bytes.
+    pub fn vcpu_mmap_size(&self) -> Result<usize, Error> {
+        // SAFETY: takes no argument.
+        let size = unsafe { self.0.ioctl(ioctl::KVM_GET_VCPU_MMAP_SIZE, 0, format_args!("")) }?;
+        Ok(size as usize)
+    }
+
+    /// `KVM_CHECK_EXTENSION` for this kernel as a whole: 0 for no, else yes or a number.
+    pub fn check_extension(&self, capability: u32) -> Result<i32, Error> {
+        let name = cap::name(capability).unwrap_or("?");
+        let request = ioctl::KVM_CHECK_EXTENSION;
+        // SAFETY: takes a number.
+        unsafe { self.0.ioctl(request, capability.into(), format_args!("{name}")) }
+            .map_err(Error::Ioctl)
+    }
+
+    /// `KVM_GET_SUPPORTED_CPUID`: what a guest's CPUID may say on this host. E2BIG: more than there is room for here.
+    pub fn supported_cpuid(&self) -> Result<Cpuid, Error> {
+        let mut cpuid = Cpuid::with_room();
+        let address = (&raw mut cpuid).expose_provenance() as u64;
+        let request = ioctl::KVM_GET_SUPPORTED_CPUID;
+        // SAFETY: the kernel reads the header, and fills as many entries as it says at most.
+        unsafe { self.0.ioctl(request, address, format_args!("")) }?;
+        Ok(cpuid)
+    }
+
+    /// `KVM_CREATE_VM`. The VM keeps `memory`, of which it will show parts to its guest.
+    pub fn create_vm(&self, memory: Option<Arc<GuestMemory>>) -> Result<Vm, Error> {
+        const DEFAULT_TYPE: u64 = 0;
+        let shown = format_args!("{DEFAULT_TYPE}");
+        // SAFETY: takes a number.
+        let fd = unsafe { self.0.ioctl(ioctl::KVM_CREATE_VM, DEFAULT_TYPE, shown) }?;
+        // SAFETY: the kernel has just made the descriptor for us.
+        Ok(Vm::new(unsafe { Fd::from_raw(fd) }, memory))
+    }
+}

@@ -1,0 +1,165 @@
+//! A vCPU's descriptor.
+
+use crate::host::fd::Fd;
+use crate::host::syscall::{Call, Name};
+use crate::kvm::Error;
+use crate::kvm::cpuid::Cpuid;
+use crate::kvm::run_page::RunPage;
+use crate::kvm::vm::Vm;
+use crate::show::Bits;
+use crate::sys::debug::*;
+use crate::sys::ioctl;
+use crate::sys::irqchip::*;
+use crate::sys::regs::{kvm_regs, kvm_sregs};
+use crate::x86::registers::Changes;
+use alloc::sync::Arc;
+use core::ffi::c_int;
+use core::fmt;
+
+/// A virtual processor. One thread at a time uses it.
+pub struct Vcpu {
+    number: u32,
+    fd: Fd,
+    run: RunPage,
+    /// The VM, and with it guest RAM, outlives its vCPUs.
+    _vm: Arc<Vm>,
+}
+
+impl Vcpu {
+    pub(super) fn new(number: u32, fd: Fd, run: RunPage, vm: Arc<Vm>) -> Vcpu {
+        Vcpu { number, fd, run, _vm: vm }
+    }
+
+    /// Its number, from 0 on. Its APIC id is the same.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// `KVM_RUN`: enters the guest and comes back with a reason in the run page. EINTR: a signal, or `immediate_exit`.
+    /// EAGAIN: the vCPU waits for another one to start it.
+    ///
+    /// This is made for each exit, so a call that succeeds is not shown to an observer: the exit is its result.
+    #[inline]
+    pub fn run(&mut self) -> Result<(), Error> {
+        // SAFETY: the guest touches only what its VM's slots show it, and the kernel the run page, to which `&mut self`
+        // proves that no reference is left.
+        let result = unsafe { libc::ioctl(self.fd.raw(), ioctl::KVM_RUN as libc::Ioctl, 0) };
+        if result == 0 { Ok(()) } else { self.run_failed(result) }
+    }
+
+    #[cold]
+    fn run_failed(&self, result: c_int) -> Result<(), Error> {
+        let name = Name::Request(ioctl::KVM_RUN);
+        let call = Call { name, fd: Some(self.fd.raw()), arguments: format_args!("") };
+        call.returned(result as isize).map(drop).map_err(Error::Ioctl)
+    }
+
+    /// What the last [`Vcpu::run`] left.
+    pub fn page(&self) -> &RunPage {
+        &self.run
+    }
+
+    /// Likewise, to be answered.
+    pub fn page_mut(&mut self) -> &mut RunPage {
+        &mut self.run
+    }
+
+    /// An ioctl that fills a structure.
+    fn get<T: Default>(&self, request: u32) -> Result<T, Error> {
+        let mut value = T::default();
+        let address = (&raw mut value).expose_provenance() as u64;
+        // SAFETY: each caller names the structure that its request fills.
+        unsafe { self.fd.ioctl(request, address, format_args!("")) }?;
+        Ok(value)
+    }
+
+    /// An ioctl that reads a structure.
+    fn set<T>(&self, request: u32, value: &T, shown: fmt::Arguments) -> Result<c_int, Error> {
+        let address = (&raw const *value).expose_provenance() as u64;
+        // SAFETY: each caller passes the structure that its request takes, and it stays borrowed during the call.
+        unsafe { self.fd.ioctl(request, address, shown) }.map_err(Error::Ioctl)
+    }
+
+    /// `KVM_GET_REGS`: the general registers.
+    pub fn regs(&self) -> Result<kvm_regs, Error> {
+        self.get(ioctl::KVM_GET_REGS)
+    }
+
+    /// `KVM_SET_REGS`.
+    pub fn set_regs(&self, regs: &kvm_regs) -> Result<(), Error> {
+        let zero = kvm_regs::default();
+        let none = kvm_sregs::default();
+        let changes = Changes { before: (&zero, &none), after: (regs, &none) };
+        let shown = format_args!("{changes}, rip {:#x}", regs.rip);
+        self.set(ioctl::KVM_SET_REGS, regs, shown).map(drop)
+    }
+
+    /// `KVM_GET_SREGS`: segment and control registers.
+    pub fn sregs(&self) -> Result<kvm_sregs, Error> {
+        self.get(ioctl::KVM_GET_SREGS)
+    }
+
+    /// `KVM_SET_SREGS`; `before` is what they were, so that a trace shows what changes. EINVAL: they contradict each other,
+    /// as far as KVM looks.
+    pub fn set_sregs(&self, sregs: &kvm_sregs, before: &kvm_sregs) -> Result<(), Error> {
+        let none = kvm_regs::default();
+        let changes = Changes { before: (&none, before), after: (&none, sregs) };
+        self.set(ioctl::KVM_SET_SREGS, sregs, format_args!("{changes}")).map(drop)
+    }
+
+    /// `KVM_SET_CPUID2`: what the guest's CPUID says from now on.
+    pub fn set_cpuid(&self, cpuid: &Cpuid) -> Result<(), Error> {
+        let shown = format_args!("{} entries", cpuid.entries().len());
+        self.set(ioctl::KVM_SET_CPUID2, cpuid, shown).map(drop)
+    }
+
+    /// `KVM_GET_LAPIC`: the local APIC's registers.
+    pub fn lapic(&self) -> Result<kvm_lapic_state, Error> {
+        self.get(ioctl::KVM_GET_LAPIC)
+    }
+
+    /// `KVM_SET_LAPIC`.
+    pub fn set_lapic(&self, lapic: &kvm_lapic_state) -> Result<(), Error> {
+        self.set(ioctl::KVM_SET_LAPIC, lapic, format_args!("")).map(drop)
+    }
+
+    /// `KVM_SET_MSRS`. Returns how many of them KVM has set: it stops at the first that it does not know.
+    pub fn set_msrs<const N: usize>(&self, entries: [kvm_msr_entry; N]) -> Result<usize, Error> {
+        #[repr(C)]
+        struct Msrs<const N: usize> {
+            header: kvm_msrs,
+            entries: [kvm_msr_entry; N],
+        }
+        let header = kvm_msrs { nmsrs: N as u32, ..Default::default() };
+        let msrs = Msrs { header, entries };
+        let set = self.set(ioctl::KVM_SET_MSRS, &msrs, format_args!("{N} entries"))?;
+        Ok(set as usize)
+    }
+
+    /// `KVM_SET_GUEST_DEBUG`: from now on `KVM_EXIT_DEBUG` follows each instruction.
+    pub fn single_step(&self) -> Result<(), Error> {
+        let control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP;
+        let debug = kvm_guest_debug { control, ..Default::default() };
+        let names = Bits(control.into(), "ENABLE SINGLESTEP");
+        self.set(ioctl::KVM_SET_GUEST_DEBUG, &debug, format_args!("{names}")).map(drop)
+    }
+
+    /// `KVM_TRANSLATE`: the guest-physical address of a linear one, by the guest's own page tables; `None` where they map it
+    /// to nothing.
+    pub fn translate(&self, linear_address: u64) -> Option<u64> {
+        let mut translation = kvm_translation { linear_address, ..Default::default() };
+        let address = (&raw mut translation).expose_provenance() as u64;
+        let shown = format_args!("{linear_address:#x}");
+        // SAFETY: the kernel reads and fills `translation` during the call.
+        unsafe { self.fd.ioctl(ioctl::KVM_TRANSLATE, address, shown) }.ok()?;
+        (translation.valid != 0).then_some(translation.physical_address)
+    }
+
+    /// `KVM_GET_STATS_FD`. ENOTTY before Linux 5.14.
+    pub fn stats(&self) -> Result<Fd, Error> {
+        // SAFETY: takes no argument.
+        let fd = unsafe { self.fd.ioctl(ioctl::KVM_GET_STATS_FD, 0, format_args!("")) }?;
+        // SAFETY: the kernel has just made the descriptor for us.
+        Ok(unsafe { Fd::from_raw(fd) })
+    }
+}

@@ -1,0 +1,246 @@
+//! A VM's descriptor.
+
+use crate::host::event::Event;
+use crate::host::fd::Fd;
+use crate::kvm::Error;
+use crate::kvm::irq::Routing;
+use crate::kvm::run_page::RunPage;
+use crate::kvm::vcpu::Vcpu;
+use crate::layout::PAGE_SIZE;
+use crate::memory::GuestMemory;
+use crate::memory::guest_memory::Region;
+use crate::show::{Bits, Bytes};
+use crate::sys::cap::{self, kvm_enable_cap};
+use crate::sys::ioctl;
+use crate::sys::irqchip::*;
+use crate::sys::memory::{kvm_dirty_log, kvm_userspace_memory_region};
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::ffi::c_int;
+use core::fmt;
+
+/// A virtual machine.
+pub struct Vm {
+    /// Dropped first: RAM stays mapped for as long as a vCPU could run.
+    fd: Fd,
+    memory: Option<Arc<GuestMemory>>,
+}
+
+impl Vm {
+    pub(super) fn new(fd: Fd, memory: Option<Arc<GuestMemory>>) -> Vm {
+        Vm { fd, memory }
+    }
+
+    /// An ioctl that takes the address of a structure, which the kernel reads during the call.
+    fn set<T>(&self, request: u32, argument: &T, shown: fmt::Arguments) -> Result<c_int, Error> {
+        let address = (&raw const *argument).expose_provenance() as u64;
+        // SAFETY: each caller passes the structure that its request takes, and it stays borrowed during the call.
+        unsafe { self.fd.ioctl(request, address, shown) }.map_err(Error::Ioctl)
+    }
+
+    /// `KVM_SET_TSS_ADDR`: three pages at this guest-physical address, below 4 GiB.
+    pub fn set_tss_address(&self, gpa: u64) -> Result<(), Error> {
+        let request = ioctl::KVM_SET_TSS_ADDR;
+        // SAFETY: takes a number, and not its address as the next one does.
+        unsafe { self.fd.ioctl(request, gpa, format_args!("GPA {gpa:#x}")) }?;
+        Ok(())
+    }
+
+    /// `KVM_SET_IDENTITY_MAP_ADDR`: one page, likewise. EINVAL once there is a vCPU.
+    pub fn set_identity_map_address(&self, gpa: u64) -> Result<(), Error> {
+        self.set(ioctl::KVM_SET_IDENTITY_MAP_ADDR, &gpa, format_args!("GPA {gpa:#x}")).map(drop)
+    }
+
+    /// `KVM_ENABLE_CAP`. EINVAL: this kernel does not have the capability, or not for a VM.
+    pub fn enable(&self, capability: u32, value: u64) -> Result<(), Error> {
+        let args = [value, 0, 0, 0];
+        let enable = kvm_enable_cap { cap: capability, flags: 0, args, pad: [0; 64] };
+        let shown = format_args!("{}, {value:#x}", cap::name(capability).unwrap_or("?"));
+        self.set(ioctl::KVM_ENABLE_CAP, &enable, shown).map(drop)
+    }
+
+    /// `KVM_SET_USER_MEMORY_REGION`: shows the first `size` bytes of a region of RAM to the guest, from guest-physical
+    /// address `gpa` on. Size 0 deletes the slot. `flags` are `KVM_MEM_*`. EEXIST: slots overlap.
+    pub fn set_memory(
+        &self,
+        slot: u32,
+        flags: u32,
+        gpa: u64,
+        region: &Region,
+        size: u64,
+    ) -> Result<(), Error> {
+        let memory = self.memory.as_ref().ok_or(Error::SlotTooLarge)?;
+        if size > region.size || !memory.regions().contains(region) {
+            return Err(Error::SlotTooLarge);
+        }
+        let slot = kvm_userspace_memory_region {
+            slot,
+            flags,
+            guest_phys_addr: gpa,
+            memory_size: size,
+            userspace_addr: memory.host_address(region),
+        };
+        let shown = format_args!(
+            "slot {}, GPA {gpa:#x}, {}, HVA {:#x}, flags {flags}{}",
+            slot.slot,
+            Bytes(size),
+            slot.userspace_addr,
+            Bits(flags.into(), "LOG_DIRTY_PAGES READONLY")
+        );
+        // The guest reads and writes this memory from now on. It is part of `self.memory`, which outlives the VM and its
+        // vCPUs, and to which no Rust reference exists.
+        self.set(ioctl::KVM_SET_USER_MEMORY_REGION, &slot, shown).map(drop)
+    }
+
+    /// `KVM_GET_DIRTY_LOG`: a bit for each 4 KiB of the slot that was written since the last call. ENOENT: the slot keeps no
+    /// log.
+    pub fn dirty_log(&self, slot: u32, size: u64) -> Result<DirtyLog, Error> {
+        // The kernel fills whole words of 64 bits.
+        let mut words = vec![0u64; (size / PAGE_SIZE).div_ceil(64) as usize];
+        let dirty_bitmap = words.as_mut_ptr().expose_provenance() as u64;
+        let log = kvm_dirty_log { slot, padding1: 0, dirty_bitmap };
+        self.set(ioctl::KVM_GET_DIRTY_LOG, &log, format_args!("slot {slot}"))?;
+        Ok(DirtyLog { words, pages: size / PAGE_SIZE })
+    }
+
+    /// `KVM_CREATE_IRQCHIP`: a pair of 8259, an I/O APIC, and a local APIC for each vCPU that is made from now on.
+    pub fn create_irqchip(&self) -> Result<(), Error> {
+        // SAFETY: takes no argument.
+        unsafe { self.fd.ioctl(ioctl::KVM_CREATE_IRQCHIP, 0, format_args!("")) }?;
+        Ok(())
+    }
+
+    /// `KVM_CREATE_PIT2`: the interval timer, and the speaker's port.
+    pub fn create_pit(&self) -> Result<(), Error> {
+        let config = kvm_pit_config { flags: KVM_PIT_SPEAKER_DUMMY, ..Default::default() };
+        self.set(ioctl::KVM_CREATE_PIT2, &config, format_args!("")).map(drop)
+    }
+
+    /// `KVM_SET_GSI_ROUTING`: replaces the table that says which pin or message each GSI is.
+    pub fn set_routing(&self, routing: &Routing) -> Result<(), Error> {
+        let shown = format_args!("{} entries", routing.count());
+        self.set(ioctl::KVM_SET_GSI_ROUTING, routing, shown).map(drop)
+    }
+
+    /// `KVM_IRQ_LINE`: sets the level of an interrupt line. What the level means was told to the interrupt controllers.
+    pub fn set_line(&self, gsi: u32, active: bool) -> Result<(), Error> {
+        let line = kvm_irq_level { irq: gsi, level: active.into() };
+        let shown = format_args!("GSI {gsi}, level {}", line.level);
+        self.set(ioctl::KVM_IRQ_LINE, &line, shown).map(drop)
+    }
+
+    /// `KVM_SIGNAL_MSI`: sends an interrupt message.
+    pub fn signal_msi(&self, message: kvm_irq_routing_msi) -> Result<(), Error> {
+        let kvm_irq_routing_msi { address_lo, address_hi, data, .. } = message;
+        let message = kvm_msi { address_lo, address_hi, data, ..Default::default() };
+        let shown = format_args!("address {address_lo:#x}, data {data:#x}");
+        self.set(ioctl::KVM_SIGNAL_MSI, &message, shown).map(drop)
+    }
+
+    /// `KVM_IRQFD`: from now on the event raises this GSI. `flags` are `KVM_IRQFD_FLAG_*`: with RESAMPLE it is a level, and
+    /// `resample` is signalled when the guest acknowledges it; with DEASSIGN the binding ends. EBUSY: an event can raise
+    /// only one GSI.
+    pub fn set_irqfd(
+        &self,
+        event: &Event,
+        gsi: u32,
+        flags: u32,
+        resample: Option<&Event>,
+    ) -> Result<(), Error> {
+        let resamplefd = resample.map_or(0, |event| event.raw() as u32);
+        let irqfd = kvm_irqfd { fd: event.raw() as u32, gsi, flags, resamplefd, pad: [0; 16] };
+        let names = Bits(flags.into(), "DEASSIGN RESAMPLE");
+        let shown = format_args!("fd {}, GSI {gsi}, flags {flags}{names}", event.raw());
+        // The kernel holds the events for as long as it needs them.
+        self.set(ioctl::KVM_IRQFD, &irqfd, shown).map(drop)
+    }
+
+    /// `KVM_IOEVENTFD`: from now on a write of `len` bytes (0: any) at `addr` signals the event and does not exit. With
+    /// DATAMATCH among the `flags`, only a write of `datamatch` does. EEXIST: that is so already.
+    pub fn set_ioeventfd(
+        &self,
+        event: &Event,
+        addr: u64,
+        len: u32,
+        datamatch: u64,
+        flags: u32,
+    ) -> Result<(), Error> {
+        let fd = event.raw();
+        let ioevent = kvm_ioeventfd { datamatch, addr, len, fd, flags, pad: [0; 36] };
+        let names = Bits(flags.into(), "DATAMATCH PIO DEASSIGN");
+        let shown = format_args!(
+            "fd {fd}, at {addr:#x}, len {len}, value {datamatch:#x}, flags {flags}{names}"
+        );
+        // The kernel holds the event for as long as it needs it.
+        self.set(ioctl::KVM_IOEVENTFD, &ioevent, shown).map(drop)
+    }
+
+    /// `KVM_REGISTER_COALESCED_MMIO`: from now on writes to these addresses go into the ring that [`RunPage::coalesced`]
+    /// reads. With `is_port` (Linux 4.20) they are ports.
+    pub fn coalesce(&self, addr: u64, size: u32, is_port: bool) -> Result<(), Error> {
+        let zone = kvm_coalesced_mmio_zone { addr, size, pio: is_port.into() };
+        let shown = format_args!("at {addr:#x}, {}", Bytes(size.into()));
+        self.set(ioctl::KVM_REGISTER_COALESCED_MMIO, &zone, shown).map(drop)
+    }
+
+    /// `KVM_GET_STATS_FD`. ENOTTY before Linux 5.14.
+    pub fn stats(&self) -> Result<Fd, Error> {
+        // SAFETY: takes no argument.
+        let fd = unsafe { self.fd.ioctl(ioctl::KVM_GET_STATS_FD, 0, format_args!("")) }?;
+        // SAFETY: the kernel has just made the descriptor for us.
+        Ok(unsafe { Fd::from_raw(fd) })
+    }
+
+    /// The number of its descriptor, by which debugfs names it.
+    pub fn descriptor(&self) -> c_int {
+        self.fd.raw()
+    }
+
+    /// `KVM_CREATE_VCPU`, and the mapping of its `kvm_run`, of `mmap_size` bytes.
+    pub fn create_vcpu(self: &Arc<Vm>, number: u32, mmap_size: usize) -> Result<Vcpu, Error> {
+        let shown = format_args!("{number}");
+        // SAFETY: takes a number.
+        let fd = unsafe { self.fd.ioctl(ioctl::KVM_CREATE_VCPU, number.into(), shown) }?;
+        // SAFETY: the kernel has just made the descriptor for us.
+        let fd = unsafe { Fd::from_raw(fd) };
+        let run = RunPage::map(&fd, mmap_size)?;
+        Ok(Vcpu::new(number, fd, run, self.clone()))
+    }
+}
+
+/// Which pages of a slot were written.
+pub struct DirtyLog {
+    words: Vec<u64>,
+    pages: u64,
+}
+
+impl DirtyLog {
+    /// The ranges of pages that were written: first page, and the page behind the last.
+    pub fn ranges(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let is_dirty = |page: u64| self.words[(page / 64) as usize] >> (page % 64) & 1 != 0;
+        let mut page = 0;
+        core::iter::from_fn(move || {
+            let first = (page..self.pages).find(|&page| is_dirty(page))?;
+            let end = (first..self.pages).find(|&page| !is_dirty(page)).unwrap_or(self.pages);
+            page = end;
+            Some((first, end))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dirty_log_is_shown_as_ranges() {
+        let ranges = |words: &[u64], pages| {
+            DirtyLog { words: words.to_vec(), pages }.ranges().collect::<Vec<_>>()
+        };
+        assert_eq!(ranges(&[0], 64), []);
+        assert_eq!(ranges(&[0b1101], 4), [(0, 1), (2, 4)]);
+        assert_eq!(ranges(&[1 << 63, 1], 128), [(63, 65)]);
+        assert_eq!(ranges(&[u64::MAX], 3), [(0, 3)], "bits behind the last page mean nothing");
+    }
+}

@@ -1,0 +1,396 @@
+//! From a configuration to a machine, in the order that KVM wants.
+
+use crate::boot::{Payload, firmware, mode};
+use crate::bus::Bus;
+use crate::config::{Config, Mode};
+use crate::devices::acpi_pm::AcpiPm;
+use crate::devices::clock::Clock;
+use crate::devices::console::Console;
+use crate::devices::counter::{self, Counter};
+use crate::devices::debug_exit::DebugExit;
+use crate::devices::doorbell::{self, Doorbell};
+use crate::devices::lesson_msr::LessonMsr;
+use crate::devices::log::{self, Log};
+use crate::devices::nobody::{Nobody, Space};
+use crate::devices::page_drop::PageDrop;
+use crate::devices::pci::NoPci;
+use crate::devices::reset::{self, Reset};
+use crate::devices::rtc::Rtc;
+use crate::devices::scratch::Scratch;
+use crate::devices::serial::Serial;
+use crate::devices::test_lines::TestLines;
+use crate::devices::test_memory::TestMemory;
+use crate::devices::window::Window;
+use crate::host::event::Event;
+use crate::host::mutex::Mutex;
+use crate::host::thread::run_concurrently;
+use crate::inspect::death::BrokenRules;
+use crate::inspect::dirty_log::DirtyLogView;
+use crate::inspect::observer::ExitObserver;
+use crate::inspect::registers::Registers;
+use crate::inspect::replay::Replay;
+use crate::inspect::statistics::Statistics;
+use crate::inspect::stepper::Stepper;
+use crate::inspect::trace::{ExitTrace, StepTrace};
+use crate::kvm::irq::{InterruptLine, Routing};
+use crate::kvm::{self, Kvm, Vcpu, Vm};
+use crate::layout::*;
+use crate::lifecycle::{Lifecycle, VcpuControl};
+use crate::machine::Error;
+use crate::machine::event_loop::Machine;
+use crate::machine::exit_handler::Answers;
+use crate::machine::vcpu_thread::VcpuRunner;
+use crate::memory::GuestMemory;
+use crate::output::Output;
+use crate::sys::cap::*;
+use crate::sys::memory::KVM_MEM_LOG_DIRTY_PAGES;
+use crate::sys::regs::{kvm_regs, kvm_sregs};
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+/// Builds a machine that is ready to run. With a `replay`, the guest will be single-stepped and nothing of it shown.
+pub fn build(
+    config: &Config,
+    output: &Arc<Output>,
+    replay: Option<Arc<Mutex<Replay>>>,
+) -> Result<Machine, Error> {
+    // 1. The image or the kernel, before anything is changed.
+    let payload = Payload::open(config)?;
+
+    // 2. KVM, and the version of its interface that this program knows. No capability is asked for: Linux 5.0 has all that
+    // the default run uses.
+    let kvm = Kvm::open()?;
+    kvm.api_version()?;
+
+    // 3. RAM; what is to run in it; and the VM. To read a kernel takes about as long as to make a VM, for which KVM mostly
+    // waits, so that both are done at once. The VM is made by this thread: KVM names it after the thread that makes it.
+    let memory = Arc::new(GuestMemory::map(config.backing, &config.regions())?);
+    let (loaded, vm) = if payload.is_kernel() && !config.instruments.trace_calls {
+        run_concurrently(|| payload.load(config, &memory), || kvm.create_vm(Some(memory.clone())))
+    } else {
+        // One after the other, so that a trace shows the calls in order.
+        let loaded = payload.load(config, &memory);
+        (loaded, kvm.create_vm(Some(memory.clone())))
+    };
+    loaded?;
+    let vm = Arc::new(vm?);
+
+    // 4. What must come before the vCPUs: the room that KVM needs for real mode on older Intel processors, and interrupt
+    // controllers, of which each vCPU gets a part.
+    vm.set_tss_address(TSS)?;
+    vm.set_identity_map_address(IDENTITY_MAP)?;
+    if config.has_board() {
+        create_interrupt_controllers(&vm)?;
+    }
+
+    // 5. RAM becomes the guest's.
+    let flags = if config.instruments.dirty_log { KVM_MEM_LOG_DIRTY_PAGES } else { 0 };
+    for (slot, region) in [LOW_SLOT, HIGH_SLOT].into_iter().zip(memory.regions()) {
+        vm.set_memory(slot, flags, region.gpa, region, region.size)?;
+    }
+
+    // 6. The vCPUs. The first one starts in the state that the guest expects; the others wait until it starts them.
+    check_vcpu_count(config, &kvm)?;
+    let mut vcpus = Vec::new();
+    for number in 0..config.cpus {
+        vcpus.push(create_vcpu(config, &kvm, &vm, number)?);
+    }
+    if needs_user_space_exits(config) {
+        let say = |name: &str| {
+            let text = format_args!("{name} is absent: nothing of the kind will exit");
+            output.message(text, None);
+        };
+        enable_user_space_exits(&vm, if replay.is_none() { &say } else { &|_| () });
+    }
+    let (regs, sregs) = set_registers(config, Some(&payload), &mut vcpus[0], output)?;
+    let has_kernel = payload.is_kernel();
+    drop(payload);
+
+    // 7. The devices. What a guest says when it runs again is not shown.
+    let device_output = match replay {
+        None => output.clone(),
+        Some(_) => Arc::new(Output::silent()),
+    };
+    let attention = Arc::new(Event::new()?);
+    let lifecycle = Arc::new(Lifecycle::new(attention.clone()));
+    let devices = Devices::new(has_kernel, &vm, &memory, &lifecycle, &device_output);
+    let serial = config.has_board().then(|| {
+        let line = InterruptLine::new(vm.clone(), SERIAL_LINE);
+        Arc::new(Serial::new(line, device_output.clone(), attention.clone()))
+    });
+    let (ports, addresses) = attach(config, &devices, serial.as_ref());
+    let answers = Arc::new(Answers {
+        ports,
+        addresses,
+        msr: LessonMsr::default(),
+        log: devices.log.clone(),
+        lifecycle: lifecycle.clone(),
+    });
+
+    // 8. The instruments, and everything that a vCPU's thread takes with it.
+    let is_replay = replay.is_some();
+    let statistics = (config.instruments.stats && !is_replay).then(|| {
+        Statistics::new(
+            &vm,
+            &vcpus,
+            memory.clone(),
+            devices.counter.clone(),
+            devices.log.clone(),
+            config.instruments.dirty_log,
+        )
+    });
+    let dirty_log = (config.instruments.dirty_log && !is_replay).then(|| DirtyLogView {
+        vm: vm.clone(),
+        memory: memory.clone(),
+        output: output.clone(),
+    });
+    let mut runners = Vec::new();
+    for mut vcpu in vcpus {
+        let number = vcpu.number();
+        let mut observers: Vec<Box<dyn ExitObserver>> = Vec::new();
+        if let Some(statistics) = &statistics {
+            observers.push(Box::new(statistics.counter()));
+        }
+        if let Some(dirty_log) = &dirty_log {
+            observers.push(Box::new(dirty_log.clone()));
+        }
+        if config.instruments.trace_exits && !is_replay {
+            vcpu.page_mut().request_registers();
+            let shows_vcpu = config.cpus > 1;
+            observers.push(Box::new(ExitTrace { output: output.clone(), shows_vcpu }));
+        }
+        let mut stepper = None;
+        if config.instruments.step || is_replay {
+            let step = Stepper::start(&mut vcpu, &memory)?;
+            if let Some(replay) = &replay {
+                replay.lock().add(&step);
+            } else {
+                observers.push(Box::new(StepTrace(output.clone())));
+            }
+            stepper = Some(step);
+        }
+        let control = Arc::new(VcpuControl::new(number, Some(vcpu.page().immediate_exit())));
+        runners.push(VcpuRunner {
+            vcpu,
+            control,
+            answers: answers.clone(),
+            observers,
+            stepper,
+            replay: replay.clone(),
+            memory: memory.clone(),
+            hlt_waits_in_kernel: config.has_board(),
+        });
+    }
+    Ok(Machine {
+        config: config.clone(),
+        has_kernel,
+        start_state: (regs, sregs),
+        memory,
+        runners,
+        serial,
+        lifecycle,
+        attention,
+        output: output.clone(),
+
+        statistics,
+        dirty_log,
+        replay,
+    })
+}
+
+/// The board's interrupt controllers and timer, with the lines as a PC has them.
+fn create_interrupt_controllers(vm: &Vm) -> Result<(), kvm::Error> {
+    vm.create_irqchip()?;
+    vm.set_routing(&Routing::pc())?;
+    vm.create_pit()
+}
+
+/// Whether KVM can have as many vCPUs.
+fn check_vcpu_count(config: &Config, kvm: &Kvm) -> Result<(), kvm::Error> {
+    if config.cpus == 1 {
+        return Ok(());
+    }
+    let most = kvm.check_extension(KVM_CAP_MAX_VCPUS)? as u32;
+    match config.cpus > most {
+        true => Err(kvm::Error::TooManyVcpus { wanted: config.cpus, most }),
+        false => Ok(()),
+    }
+}
+
+/// Makes a vCPU. In real mode without the board its CPUID stays empty, which such code can do without.
+fn create_vcpu(config: &Config, kvm: &Kvm, vm: &Arc<Vm>, number: u32) -> Result<Vcpu, kvm::Error> {
+    let vcpu = vm.create_vcpu(number, kvm.vcpu_mmap_size()?)?;
+    if config.has_board() {
+        let mut cpuid = kvm.supported_cpuid()?;
+        let has_deadline = kvm.check_extension(KVM_CAP_TSC_DEADLINE_TIMER)? != 0;
+        cpuid.set_topology(number, config.cpus, has_deadline);
+        vcpu.set_cpuid(&cpuid)?;
+        firmware::set_up(&vcpu)?;
+    } else if config.mode != Mode::Real {
+        vcpu.set_cpuid(&kvm.supported_cpuid()?)?;
+    }
+    Ok(vcpu)
+}
+
+/// Whether the lessons in this mode show MSRs and hypercalls that exit.
+fn needs_user_space_exits(config: &Config) -> bool {
+    !config.has_board() && config.mode != Mode::Real
+}
+
+/// Makes MSRs and hypercalls that KVM does not know exit to the program. `say` is told of a capability that is absent.
+fn enable_user_space_exits(vm: &Vm, say: &dyn Fn(&str)) {
+    for (capability, value) in [
+        (KVM_CAP_X86_USER_SPACE_MSR, u64::from(KVM_MSR_EXIT_REASON_UNKNOWN)),
+        (KVM_CAP_EXIT_HYPERCALL, 1 << KVM_HC_MAP_GPA_RANGE),
+    ] {
+        if vm.enable(capability, value).is_err() {
+            say(name(capability).unwrap_or("?"));
+        }
+    }
+}
+
+/// Sets the registers with which the guest starts, and returns them: those of the payload, or else of the mode, and then
+/// what the user sets.
+fn set_registers(
+    config: &Config,
+    payload: Option<&Payload>,
+    vcpu: &mut Vcpu,
+    output: &Output,
+) -> Result<(kvm_regs, kvm_sregs), kvm::Error> {
+    let reset = vcpu.sregs()?;
+    let mut sregs = reset;
+    let mut regs = match payload {
+        Some(payload) => payload.registers(config, &mut sregs),
+        None => mode::registers(config.mode, config.entry, config.low_end(), &mut sregs),
+    };
+    for setting in &config.set {
+        setting.apply(&mut regs, &mut sregs);
+    }
+    vcpu.set_sregs(&sregs, &reset).inspect_err(|_| {
+        let (shown, rules) = (Registers(&regs, &sregs), BrokenRules(&regs, &sregs));
+        output.message(format_args!("KVM refuses these registers:{shown}{rules}"), None);
+    })?;
+    vcpu.page_mut().set_cr8(sregs.cr8);
+    vcpu.set_regs(&regs)?;
+    Ok((regs, sregs))
+}
+
+/// Whether a VM can be made, and a vCPU in the state that the configuration asks for.
+pub fn try_vcpu(config: &Config, kvm: &Kvm, output: &Output) -> Result<(), kvm::Error> {
+    let vm = Arc::new(kvm.create_vm(None)?);
+    if config.has_board() {
+        create_interrupt_controllers(&vm)?;
+    }
+    check_vcpu_count(config, kvm)?;
+    let mut vcpu = create_vcpu(config, kvm, &vm, 0)?;
+    if needs_user_space_exits(config) {
+        enable_user_space_exits(&vm, &|_| ());
+    }
+    set_registers(config, None, &mut vcpu, output).map(drop)
+}
+
+/// The devices that others must reach: the doorbell is wired to them, and statistics count what they have saved.
+struct Devices {
+    vm: Arc<Vm>,
+    memory: Arc<GuestMemory>,
+    lifecycle: Arc<Lifecycle>,
+    output: Arc<Output>,
+    no_port: Arc<Nobody>,
+    no_address: Arc<Nobody>,
+    scratch: Arc<Scratch>,
+    counter: Arc<Counter>,
+    log: Arc<Log>,
+    window: Arc<Window>,
+}
+
+impl Devices {
+    /// `has_kernel`: it looks for much that is not there, of which nothing is said.
+    fn new(
+        has_kernel: bool,
+        vm: &Arc<Vm>,
+        memory: &Arc<GuestMemory>,
+        lifecycle: &Arc<Lifecycle>,
+        output: &Arc<Output>,
+    ) -> Devices {
+        let nobody = |space| Arc::new(Nobody::new(space, output.clone(), has_kernel));
+        let (no_port, no_address) = (nobody(Space::Ports), nobody(Space::Addresses));
+        let window = Arc::new(Window::new(
+            vm.clone(),
+            memory.clone(),
+            no_address.clone(),
+            output.clone(),
+            has_kernel,
+        ));
+        Devices {
+            vm: vm.clone(),
+            memory: memory.clone(),
+            lifecycle: lifecycle.clone(),
+            output: output.clone(),
+            no_port,
+            no_address,
+            scratch: Arc::new(Scratch::default()),
+            counter: Arc::new(Counter::new(vm.clone())),
+            log: Arc::new(Log::new(vm.clone())),
+            window,
+        }
+    }
+}
+
+/// Attaches all devices to the two buses.
+fn attach(config: &Config, devices: &Devices, serial: Option<&Arc<Serial>>) -> (Bus, Bus) {
+    let Devices { vm, memory, lifecycle, output, scratch, counter, log, window, .. } = devices;
+    let mut ports = Bus::new(devices.no_port.clone());
+    let mut addresses = Bus::new(devices.no_address.clone());
+
+    // What every machine has.
+    let console = Arc::new(Console::new(output.clone(), config.pause));
+    ports.attach(CONSOLE_PORT.into(), 1, console, 0);
+    ports.attach(TEST_EXIT.into(), 1, Arc::new(DebugExit(lifecycle.clone())), 0);
+    for port in [SCRATCH_PORT, SCRATCH_BYTES_PORT] {
+        ports.attach(port.into(), SCRATCH_PORTS.into(), scratch.clone(), 0);
+    }
+    addresses.attach(LESSON_SCRATCH, 8, scratch.clone(), 0);
+    addresses.attach(LESSON_TIME, 8, Arc::new(Clock), 0);
+    let doorbell = Arc::new(Doorbell {
+        vm: vm.clone(),
+        window: window.clone(),
+        counter: counter.clone(),
+        log: log.clone(),
+        scratch: scratch.clone(),
+        lifecycle: lifecycle.clone(),
+        output: output.clone(),
+        has_dirty_log: config.instruments.dirty_log,
+    });
+    ports.attach(DOORBELL_PORT.into(), 1, doorbell.clone(), doorbell::PORT);
+    addresses.attach(LESSON_DOORBELL, 8, doorbell, doorbell::ADDRESS);
+    ports.attach(COUNTER_PORT.into(), 1, counter.clone(), counter::COUNT);
+    addresses.attach(LESSON_COUNTER, 8, counter.clone(), counter::COUNT);
+    addresses.attach(LESSON_ACKNOWLEDGED, 8, counter.clone(), counter::ACKNOWLEDGED);
+    ports.attach(LOG_PORT.into(), 1, log.clone(), log::SUM);
+    addresses.attach(LESSON_LOGGED, 8, log.clone(), log::LOGGED);
+    addresses.attach(LESSON_SUM, 8, log.clone(), log::SUM);
+    addresses.attach(LESSON_LOG, LESSON_LOG_SIZE, log.clone(), log::LOG);
+    addresses.attach(WINDOW, Window::size(memory), window.clone(), 0);
+
+    // The board.
+    let Some(serial) = serial else { return (ports, addresses) };
+    ports.attach(SERIAL_PORT.into(), SERIAL_PORTS.into(), serial.clone(), 0);
+    ports.attach(RTC_PORT.into(), RTC_PORTS.into(), Arc::new(Rtc::default()), 0);
+    let pm = Arc::new(AcpiPm::new(lifecycle.clone()));
+    ports.attach(PM1_EVENT.into(), PM1_PORTS.into(), pm, 0);
+    let reset = Arc::new(Reset(lifecycle.clone()));
+    ports.attach(RESET_CONTROL.into(), 1, reset.clone(), reset::RESET_CONTROL);
+    ports.attach(SYSTEM_CONTROL.into(), 1, reset.clone(), reset::SYSTEM_CONTROL);
+    ports.attach(KEYBOARD_COMMAND.into(), 1, reset, reset::KEYBOARD_COMMAND);
+    // The reset register lies among PCI's ports.
+    let pci = Arc::new(NoPci);
+    ports.attach(PCI_CONFIG.into(), (RESET_CONTROL - PCI_CONFIG).into(), pci.clone(), 0);
+    let behind = RESET_CONTROL + 1;
+    ports.attach(behind.into(), (PCI_CONFIG_END - behind).into(), pci, 0);
+    ports.attach(TEST_DROP.into(), 1, Arc::new(PageDrop(memory.clone())), 0);
+    let lines = Arc::new(TestLines(vm.clone()));
+    ports.attach(TEST_LINES.into(), IO_APIC_LINES.into(), lines, 0);
+    addresses.attach(TEST_MEMORY, TEST_MEMORY_SIZE, Arc::new(TestMemory::default()), 0);
+    (ports, addresses)
+}

@@ -1,0 +1,135 @@
+//! The main thread while the guest runs: it takes input, writes output, handles signals, and stops the vCPUs in the end.
+
+use crate::config::Config;
+use crate::devices::serial::Serial;
+use crate::host::clock;
+use crate::host::event::Event;
+use crate::host::mutex::Mutex;
+use crate::host::signal;
+use crate::host::terminal::Terminal;
+use crate::inspect::dirty_log::DirtyLogView;
+use crate::inspect::replay::Replay;
+use crate::inspect::statistics::Statistics;
+use crate::lifecycle::{End, Lifecycle, Request};
+use crate::machine::keys::Input;
+use crate::machine::vcpu_thread::{RunningVcpu, VcpuRunner};
+use crate::machine::{Error, report, without_output};
+use crate::memory::GuestMemory;
+use crate::output::Output;
+use crate::sys::regs::{kvm_regs, kvm_sregs};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+/// A machine that is ready to run. RAM is dropped after the vCPUs.
+pub struct Machine {
+    pub config: Config,
+    pub has_kernel: bool,
+    /// The registers with which the guest starts.
+    pub start_state: (kvm_regs, kvm_sregs),
+    pub runners: Vec<VcpuRunner>,
+    pub serial: Option<Arc<Serial>>,
+    pub lifecycle: Arc<Lifecycle>,
+    /// Wakes the event loop.
+    pub attention: Arc<Event>,
+    /// What the user is told.
+    pub output: Arc<Output>,
+    pub statistics: Option<Statistics>,
+    pub dirty_log: Option<DirtyLogView>,
+    pub replay: Option<Arc<Mutex<Replay>>>,
+    pub memory: Arc<GuestMemory>,
+}
+
+/// How long output of the serial port may gather, in nanoseconds: a moment for a reader, and time for a guest to say more.
+const GATHER: u64 = 2_000_000;
+
+impl Machine {
+    /// Runs the guest to its end, and reports it.
+    pub fn run(mut self) -> Result<End, Error> {
+        self.memory.ram().keep();
+        let terminal = (self.has_kernel && self.replay.is_none()).then(|| {
+            signal::restore_terminal_on_death();
+            Terminal::take()
+        });
+        self.output.attend(self.attention.clone());
+        let mut running = Vec::new();
+        let mut started = Ok(());
+        for runner in self.runners.drain(..) {
+            match RunningVcpu::start(runner) {
+                Ok(vcpu) => running.push(vcpu),
+                Err(error) => {
+                    started = Err(error);
+                    break;
+                }
+            }
+        }
+        if started.is_ok() {
+            self.attend();
+        }
+        for vcpu in &running {
+            vcpu.kick(Request::Stop);
+        }
+        self.runners = running.into_iter().map(RunningVcpu::join).collect();
+        self.output.leave();
+        drop(terminal);
+        started?;
+        report::end(&self)
+    }
+
+    /// Attends to input, output and signals until the run has ended.
+    fn attend(&self) {
+        // A replay has no input: what there was has been read.
+        let mut input = Input::new(self.serial.is_some() && self.replay.is_none());
+        let mut gathered_at = None;
+        loop {
+            if signal::take_statistics_wanted() {
+                report::statistics(self);
+            }
+            if let Some(signal) = signal::stopping() {
+                self.lifecycle.end(End::Signal(signal), None);
+            }
+            if let Err(errno) = self.output.failure() {
+                self.lifecycle.end(without_output(errno), None);
+            }
+            if self.lifecycle.has_ended() {
+                return;
+            }
+            if let Some(serial) = &self.serial {
+                input.deliver(serial);
+            }
+
+            let mut wait = None;
+            let mut output = -1;
+            match self.output.pending() {
+                None => gathered_at = None,
+                Some(pending) => {
+                    let now = clock::monotonic();
+                    let due = *gathered_at.get_or_insert(now + GATHER);
+                    if pending.is_urgent || now >= due {
+                        output = pending.fd;
+                    } else {
+                        wait = Some(due - now);
+                    }
+                }
+            }
+            // A negative number is no descriptor.
+            let stdin = if input.is_wanted() { libc::STDIN_FILENO } else { -1 };
+            let poll = |fd, events| libc::pollfd { fd, events, revents: 0 };
+            let mut fds = [
+                poll(self.attention.raw(), libc::POLLIN),
+                poll(stdin, libc::POLLIN),
+                poll(output, libc::POLLOUT),
+            ];
+            signal::wait(&mut fds, wait);
+            let [attention, stdin, output] = fds.map(|fd| fd.revents != 0);
+            if attention {
+                self.attention.take();
+            }
+            if stdin && input.read() {
+                self.lifecycle.end(End::Left, None);
+            }
+            if output {
+                self.output.write_some();
+            }
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! What each exit is answered with.
+
+use crate::bus::Bus;
+use crate::devices::lesson_msr::LessonMsr;
+use crate::devices::log::Log;
+use crate::kvm::exit::Exit;
+use crate::layout::LESSON_MSR;
+use crate::lifecycle::{End, Lifecycle, VcpuControl};
+use alloc::sync::Arc;
+
+/// All that answers exits. The vCPU threads share it.
+pub struct Answers {
+    pub ports: Bus,
+    pub addresses: Bus,
+    pub msr: LessonMsr,
+    /// Its coalesced writes are collected before each exit is answered.
+    pub log: Arc<Log>,
+    pub lifecycle: Arc<Lifecycle>,
+}
+
+impl Answers {
+    /// Answers an exit, in the run page where it is a read.
+    #[inline]
+    pub fn answer(&self, exit: Exit, vcpu: &Arc<VcpuControl>) {
+        match exit {
+            Exit::Port { write, port, size, data } => {
+                let (device, offset) = self.ports.find(port.into());
+                // A string instruction has several items, and each takes effect, in order.
+                for item in data.chunks_exact_mut(size) {
+                    match write {
+                        true => device.write(offset, item, vcpu),
+                        false => device.read(offset, item),
+                    }
+                }
+            }
+            Exit::Mmio { write, address, data } => {
+                let (device, offset) = self.addresses.find(address);
+                match write {
+                    true => device.write(offset, data, vcpu),
+                    false => device.read(offset, data),
+                }
+            }
+            // Only KVM_HC_MAP_GPA_RANGE comes here, and 0 is its success: there is no private memory.
+            Exit::Hypercall(call) => call.ret = 0,
+            Exit::Msr { write, msr } => {
+                self.msr.access(write, msr);
+            }
+            Exit::Step | Exit::Interrupted => {}
+            Exit::Halt => self.lifecycle.end(End::Halted, Some(vcpu.number())),
+            Exit::Died(death) => self.lifecycle.end(End::Died(death), Some(vcpu.number())),
+        }
+    }
+
+    /// Who answers an exit, as a trace calls it; empty for nobody.
+    pub fn name(&self, exit: &Exit) -> &'static str {
+        match exit {
+            Exit::Port { write, port, .. } => {
+                let (device, offset) = self.ports.find((*port).into());
+                device.name(offset, *write)
+            }
+            Exit::Mmio { write, address, .. } => {
+                let (device, offset) = self.addresses.find(*address);
+                device.name(offset, *write)
+            }
+            Exit::Hypercall(_) => "answered",
+            Exit::Msr { msr, .. } if msr.index == LESSON_MSR => "the lessons' MSR",
+            Exit::Msr { .. } => "#GP in the guest",
+            Exit::Step | Exit::Interrupted => "",
+            Exit::Halt | Exit::Died(_) => "the run ends",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::Device;
+    use crate::devices::debug_exit::DebugExit;
+    use crate::devices::nobody::{Nobody, Space};
+    use crate::devices::scratch::Scratch;
+    use crate::devices::tests::vcpu;
+    use crate::host::event::Event;
+    use crate::host::mutex::Mutex;
+    use crate::kvm::exit::Death;
+    use crate::output::Output;
+    use crate::sys::run::kvm_run_hypercall;
+
+    /// Keeps what is written, and counts up when it is read.
+    #[derive(Default)]
+    struct Recorder(Mutex<Vec<Vec<u8>>>, Mutex<u8>);
+
+    impl Device for Recorder {
+        fn name(&self, _: u64, _: bool) -> &'static str {
+            "recorder"
+        }
+        fn read(&self, _: u64, data: &mut [u8]) {
+            let mut count = self.1.lock();
+            *count += 1;
+            data.fill(*count);
+        }
+        fn write(&self, _: u64, data: &[u8], _: &Arc<VcpuControl>) {
+            self.0.lock().push(data.to_vec());
+        }
+    }
+
+    fn answers(attach: impl FnOnce(&mut Bus, &Arc<Lifecycle>)) -> Answers {
+        let lifecycle = Arc::new(Lifecycle::new(Arc::new(Event::new().unwrap())));
+        let nobody = |space| Arc::new(Nobody::new(space, Arc::new(Output::silent()), true));
+        let mut ports = Bus::new(nobody(Space::Ports));
+        attach(&mut ports, &lifecycle);
+        let addresses = Bus::new(nobody(Space::Addresses));
+        let log = Arc::new(Log::without_vm());
+        Answers { ports, addresses, msr: LessonMsr::default(), log, lifecycle }
+    }
+
+    #[test]
+    fn each_item_of_a_string_takes_effect_in_order() {
+        let recorder = Arc::new(Recorder::default());
+        let answers = answers(|ports, _| ports.attach(0x20, 1, recorder.clone(), 0));
+        let data = &mut [1, 0, 3, 0, 2, 0];
+        answers.answer(Exit::Port { write: true, port: 0x20, size: 2, data }, &vcpu());
+        assert_eq!(*recorder.0.lock(), [[1, 0], [3, 0], [2, 0]]);
+        let data = &mut [0; 6];
+        answers.answer(Exit::Port { write: false, port: 0x20, size: 2, data }, &vcpu());
+        assert_eq!(data, &[1, 1, 2, 2, 3, 3]);
+    }
+
+    #[test]
+    fn the_first_item_that_ends_the_run_counts() {
+        let answers = answers(|ports, lifecycle| {
+            ports.attach(0xf4, 1, Arc::new(DebugExit(lifecycle.clone())), 0);
+        });
+        let exit = Exit::Port { write: true, port: 0xf4, size: 1, data: &mut [1, 2] };
+        assert_eq!(answers.name(&exit), "the run ends");
+        answers.answer(exit, &vcpu());
+        assert_eq!(answers.lifecycle.how(), Some((End::Status(3), Some(0))));
+    }
+
+    #[test]
+    fn where_no_device_is_reads_give_ones() {
+        let answers = answers(|ports, _| {
+            ports.attach(0xe0, 4, Arc::new(Scratch::default()), 0);
+        });
+        let data = &mut [0; 4];
+        answers.answer(Exit::Port { write: false, port: 0x80, size: 4, data }, &vcpu());
+        assert_eq!(data, &[0xff; 4]);
+        let data = &mut [0; 8];
+        let exit = Exit::Mmio { write: false, address: 0xd000_0000, data };
+        assert_eq!(answers.name(&exit), "nobody: ones, or lost");
+        answers.answer(exit, &vcpu());
+        assert_eq!(data, &[0xff; 8]);
+    }
+
+    #[test]
+    fn halt_and_death_end_the_run_and_a_hypercall_succeeds() {
+        for (exit, end) in [
+            (Exit::Halt, Some(End::Halted)),
+            (Exit::Died(Death::Shutdown), Some(End::Died(Death::Shutdown))),
+            (Exit::Interrupted, None),
+            (Exit::Step, None),
+        ] {
+            let answers = answers(|_, _| ());
+            answers.answer(exit, &vcpu());
+            assert_eq!(answers.lifecycle.how().map(|(end, _)| end), end);
+        }
+        let mut call = kvm_run_hypercall { nr: 12, args: [0; 6], ret: 9, longmode: 0, pad: 0 };
+        answers(|_, _| ()).answer(Exit::Hypercall(&mut call), &vcpu());
+        assert_eq!(call.ret, 0);
+    }
+}

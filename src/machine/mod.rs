@@ -1,0 +1,200 @@
+//! The machine: how it is put together, run, and taken apart again.
+//!
+//! ```text
+//!   main thread                                      a thread for each vCPU
+//!   ┌───────────────────────────────┐               ┌──────────────────────────────┐
+//!   │ builder: /dev/kvm ─▶ VM ─▶    │               │        ┌─▶ KVM_RUN ──┐       │
+//!   │          vCPUs, RAM, devices  │ ── starts ──▶ │        │   (guest)   │ exit  │
+//!   │                               │               │        │             ▼       │
+//!   │ event_loop: input, output,    │ ◀── events ── │        └── decode, answer    │
+//!   │             signals, the end  │ ── kicks ───▶ │            by a device       │
+//!   └───────────────────────────────┘               └──────────────────────────────┘
+//! ```
+
+pub mod builder;
+pub mod check;
+pub mod event_loop;
+pub mod exit_handler;
+pub mod keys;
+pub mod report;
+pub mod vcpu_thread;
+
+use crate::boot::image::Image;
+use crate::boot::{self};
+use crate::config::{Config, Guest, OnReset};
+use crate::host::errno::Errno;
+use crate::host::mutex::Mutex;
+use crate::host::signal;
+use crate::host::syscall::CallError;
+use crate::inspect::replay::Replay;
+use crate::kvm;
+use crate::lifecycle::End;
+use crate::memory;
+use crate::output::Output;
+use crate::show::Text;
+use alloc::sync::Arc;
+use core::fmt;
+
+/// Why there is no machine, or no more.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Error {
+    Boot(boot::Error),
+    Memory(memory::Error),
+    Kvm(kvm::Error),
+    /// The program can't have what it needs to run a machine: a thread, an event.
+    Host(CallError),
+    /// Standard output can't be written.
+    Output(Errno),
+}
+
+impl From<boot::Error> for Error {
+    fn from(error: boot::Error) -> Error {
+        Error::Boot(error)
+    }
+}
+
+impl From<memory::Error> for Error {
+    fn from(error: memory::Error) -> Error {
+        Error::Memory(error)
+    }
+}
+
+impl From<kvm::Error> for Error {
+    fn from(error: kvm::Error) -> Error {
+        Error::Kvm(error)
+    }
+}
+
+impl From<CallError> for Error {
+    fn from(error: CallError) -> Error {
+        Error::Host(error)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Error::Boot(error) => error.fmt(f),
+            Error::Memory(error) => error.fmt(f),
+            Error::Kvm(error) => error.fmt(f),
+            Error::Host(CallError { call, errno }) => {
+                write!(f, "{call}: {errno}")?;
+                f.write_str(match errno.0 {
+                    libc::EAGAIN => ": no more threads\n  Raise ulimit -u",
+                    libc::EMFILE => ": too many open files\n  Raise ulimit -n",
+                    _ => "",
+                })
+            }
+            Error::Output(errno) => write!(f, "write standard output: {errno}"),
+        }
+    }
+}
+
+/// Runs the machine to its end. After a reset, if the user wants that, it is built and run again. Where the guest dies and
+/// `--replay` asks for it, the guest runs once more, single-stepped.
+pub fn run(config: &Config, output: &Arc<Output>) -> Result<End, Error> {
+    loop {
+        let end = run_once(config, output, None)?;
+        match end {
+            End::Reset if config.on_reset == OnReset::Restart => {}
+            End::Died(_) if config.instruments.replay => {
+                return match replay(config, output)? {
+                    stopped @ End::Signal(_) => Ok(stopped),
+                    _ => Ok(end),
+                };
+            }
+            _ => return Ok(end),
+        }
+    }
+}
+
+/// One life of the machine. With a `replay`, the guest is single-stepped and nothing of it is shown but its end.
+fn run_once(
+    config: &Config,
+    output: &Arc<Output>,
+    replay: Option<Arc<Mutex<Replay>>>,
+) -> Result<End, Error> {
+    let machine = builder::build(config, output, replay)?;
+    machine.run()
+}
+
+/// Runs the guest again to show its last instructions.
+fn replay(config: &Config, output: &Arc<Output>) -> Result<End, Error> {
+    let can_be_read = match config.guest {
+        Guest::Kernel(_) => true,
+        Guest::Image(path) => Image::can_be_read_again(path),
+    };
+    let (text, possible) = match (config.cpus, can_be_read) {
+        (2.., _) => ("replay: with several vCPUs no run is like another", false),
+        (_, false) => ("replay: the image is no file, and can't be read again", false),
+        (_, true) => ("replay: again, step by step; that can take long, Ctrl-C ends it", true),
+    };
+    output.message(format_args!("{text}"), None);
+    match possible {
+        true => run_once(config, output, Some(Arc::default())),
+        false => Ok(End::Done),
+    }
+}
+
+/// How a failed write of standard output ends a run.
+pub fn without_output(errno: Errno) -> End {
+    match (errno.0, signal::stopping()) {
+        (libc::EPIPE, _) => End::OutputClosed,
+        (libc::EINTR, Some(signal)) => End::Signal(signal),
+        _ => End::OutputFailed(errno),
+    }
+}
+
+// Exit statuses, besides 128+N for signal N.
+
+/// The guest halted, switched off or reset, or the program has answered a question.
+pub const SUCCESS: i32 = 0;
+/// The host or the program failed.
+pub const FAILED: i32 = 1;
+/// The command line is wrong.
+pub const BAD_USAGE: i32 = 2;
+/// The guest died.
+pub const GUEST_DIED: i32 = 3;
+
+/// The exit status of a run that ended like this.
+pub fn status(end: End) -> i32 {
+    match end {
+        End::Halted | End::Done | End::Off | End::Reset | End::Left => SUCCESS,
+        End::Status(status) => status.into(),
+        End::Died(_) => GUEST_DIED,
+        End::Signal(signal) => 128 + i32::from(signal),
+        End::OutputClosed => 128 + libc::SIGPIPE,
+        End::Failed(_) | End::OutputFailed(_) => FAILED,
+    }
+}
+
+/// Says why there is no machine, or no more, and returns the exit status.
+pub fn fail(output: &Output, error: Error) -> i32 {
+    // A call that a signal cut short is not what went wrong.
+    if let Some(signal) = signal::stopping() {
+        return 128 + i32::from(signal);
+    }
+    output.message(format_args!("{error}"), None);
+    match error {
+        Error::Memory(error) if error.is_usage() => BAD_USAGE,
+        _ => FAILED,
+    }
+}
+
+/// The name of what is run, for messages.
+pub fn payload_name(config: &Config) -> Text<'static> {
+    Text(config.path().to_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_that_nobody_reads_ends_the_run() {
+        assert_eq!(without_output(Errno(libc::EPIPE)), End::OutputClosed);
+        let full = Errno(libc::ENOSPC);
+        assert_eq!(status(without_output(full)), FAILED);
+        assert_eq!(Error::Output(full).to_string(), "write standard output: ENOSPC (28)");
+    }
+}

@@ -1,0 +1,118 @@
+//! What there is to tell when a run has ended.
+
+use crate::config::OnReset;
+use crate::host::syscall::Name;
+use crate::inspect::death::{Cause, State};
+use crate::inspect::guest_view::GuestView;
+use crate::inspect::replay;
+use crate::kvm::exit::Death;
+use crate::kvm::{self, Vcpu};
+use crate::lifecycle::End;
+use crate::machine::event_loop::Machine;
+use crate::machine::{Error, without_output};
+use crate::sys::ioctl::KVM_RUN;
+use crate::sys::regs::{kvm_regs, kvm_sregs};
+use crate::x86::RFLAGS_IF;
+use alloc::format;
+
+/// Writes out what the guest said last, and reports how the run has ended.
+pub fn end(machine: &Machine) -> Result<End, Error> {
+    let (end, number) = machine.lifecycle.how().expect("the event loop returns when it has ended");
+    let end = match (machine.output.finish(), end) {
+        (Err(errno), end) if !is_failure(end) => without_output(errno),
+        (_, end) => end,
+    };
+    let vcpu = number.map_or(0, |number| number as usize);
+    let vcpu = &machine.runners[vcpu].vcpu;
+    if let Some(replay) = &machine.replay {
+        let (replay, memory) = (&*replay.lock(), &*machine.memory);
+        let died = matches!(end, End::Died(_));
+        machine.output.message(format_args!("{}", replay::Shown { replay, memory, died }), None);
+        return Ok(end);
+    }
+    if let Some(dirty_log) = &machine.dirty_log {
+        dirty_log.show(None)?;
+    }
+    statistics(machine);
+    match end {
+        End::Halted => halted(machine, vcpu)?,
+        End::Reset => {
+            let text = match machine.config.on_reset {
+                OnReset::Restart => "the guest reset the machine: it starts anew",
+                OnReset::End => "the guest reset the machine",
+            };
+            machine.output.message(format_args!("{text}"), None);
+        }
+        End::Died(death) => died(machine, vcpu, Some(death))?,
+        End::Failed(kvm::Error::Ioctl(error)) if error.call == Name::Request(KVM_RUN) => {
+            died(machine, vcpu, None)?;
+        }
+        _ => {}
+    }
+    match end {
+        End::Failed(error) => Err(error.into()),
+        End::OutputFailed(errno) => Err(Error::Output(errno)),
+        end => Ok(end),
+    }
+}
+
+fn is_failure(end: End) -> bool {
+    matches!(end, End::Failed(_) | End::OutputFailed(_) | End::OutputClosed)
+}
+
+/// Shows the statistics, if they are wanted.
+pub fn statistics(machine: &Machine) {
+    if let Some(statistics) = &machine.statistics {
+        machine.output.message(format_args!("{statistics}"), None);
+    }
+}
+
+/// The guest executed HLT, and there is no interrupt that could wake it.
+fn halted(machine: &Machine, vcpu: &Vcpu) -> Result<(), kvm::Error> {
+    let (regs, sregs) = (vcpu.regs()?, vcpu.sregs()?);
+    let verdict = match regs.rflags & RFLAGS_IF {
+        0 => "no interrupt could wake it",
+        _ => "an interrupt could wake it, but nothing here sends one",
+    };
+    machine.output.message(
+        format_args!(
+            "KVM_EXIT_HLT: the guest halted\n  RIP {:#x}, CS base {:#x}\n  RFLAGS.IF is {}: {verdict}",
+            regs.rip,
+            sregs.cs.base,
+            u8::from(regs.rflags & RFLAGS_IF != 0)
+        ),
+        None,
+    );
+    Ok(())
+}
+
+/// The guest can't go on: of a death, or since KVM_RUN failed.
+fn died(machine: &Machine, vcpu: &Vcpu, death: Option<Death>) -> Result<(), kvm::Error> {
+    let cause = match death {
+        Some(death) => format!("{}", Cause(death, vcpu.page())),
+        None => "KVM_RUN failed".into(),
+    };
+    let which = match machine.config.cpus {
+        1 => "".into(),
+        _ => format!("\n  on vCPU {}", vcpu.number()),
+    };
+    let (regs, sregs) = registers(machine, vcpu, death)?;
+    let memory = &*machine.memory;
+    let view = Some(GuestView { vcpu, memory });
+    let state = State { regs: &regs, sregs: &sregs, memory, view };
+    machine.output.message(format_args!("{cause}{which}{state}"), None);
+    Ok(())
+}
+
+/// The registers with which the guest died. Of a failed entry, those count that were set: what KVM has now may be nobody's.
+fn registers(
+    machine: &Machine,
+    vcpu: &Vcpu,
+    death: Option<Death>,
+) -> Result<(kvm_regs, kvm_sregs), kvm::Error> {
+    if death != Some(Death::FailEntry) {
+        return Ok((vcpu.regs()?, vcpu.sregs()?));
+    }
+    let stepper = machine.runners[vcpu.number() as usize].stepper.as_ref();
+    Ok(stepper.map_or(machine.start_state, |step| (step.before.regs, step.before.sregs)))
+}

@@ -1,0 +1,141 @@
+//! The run loop: enter the guest, and answer what it exits with.
+
+use crate::host::mutex::Mutex;
+use crate::host::thread::Thread;
+use crate::inspect::observer::{ExitObserver, ObservedExit};
+use crate::inspect::replay::Replay;
+use crate::inspect::stepper::Stepper;
+use crate::inspect::trace;
+use crate::kvm::exit::{self, Exit};
+use crate::kvm::{self, Vcpu};
+use crate::lifecycle::{End, Request, VcpuControl};
+use crate::machine::Error;
+use crate::machine::exit_handler::Answers;
+use crate::memory::GuestMemory;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+/// A vCPU and all that its thread needs.
+pub struct VcpuRunner {
+    pub vcpu: Vcpu,
+    pub control: Arc<VcpuControl>,
+    pub answers: Arc<Answers>,
+    /// The instruments. A run without any pays for one branch at each exit.
+    pub observers: Vec<Box<dyn ExitObserver>>,
+    /// Under single-step.
+    pub stepper: Option<Stepper>,
+    /// Where the steps of a replay are kept.
+    pub replay: Option<Arc<Mutex<Replay>>>,
+    pub memory: Arc<GuestMemory>,
+    /// HLT waits in the kernel, since the local APIC is there.
+    pub hlt_waits_in_kernel: bool,
+}
+
+impl VcpuRunner {
+    /// Runs the guest until the run has ended, or the vCPU is asked to stop.
+    fn run(&mut self) {
+        loop {
+            match self.vcpu.run() {
+                Ok(()) => self.handle_exit(),
+                // A kick; or EAGAIN: the vCPU waits for another one to start it, and was woken for something else.
+                Err(kvm::Error::Ioctl(error))
+                    if error.is(libc::EINTR) || error.is(libc::EAGAIN) =>
+                {
+                    if self.control.obey().is_err() {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    let number = Some(self.vcpu.number());
+                    self.answers.lifecycle.end(End::Failed(error), number);
+                }
+            }
+            if self.answers.lifecycle.has_ended() {
+                break;
+            }
+        }
+        self.control.stopped();
+    }
+
+    #[inline]
+    fn handle_exit(&mut self) {
+        self.answers.log.collect(self.vcpu.page_mut());
+        if self.observers.is_empty() && self.stepper.is_none() {
+            self.answers.answer(exit::decode(self.vcpu.page_mut()), &self.control);
+        } else {
+            self.handle_observed_exit();
+        }
+    }
+
+    /// Observers see a write before it is answered, so that a trace shows the cause before the effect; and a read after
+    /// it, with what the guest gets.
+    fn handle_observed_exit(&mut self) {
+        let time = trace::time();
+        let has_halted = self.has_stepped_over_hlt();
+        let exit = exit::decode(self.vcpu.page_mut());
+        let is_step = matches!(exit, Exit::Step);
+        let (is_question, answered_by) = (exit.is_question(), self.answers.name(&exit));
+        if is_question {
+            self.answers.answer(exit, &self.control);
+        }
+
+        let mut observed = ObservedExit {
+            vcpu: &mut self.vcpu,
+            control: &self.control,
+            time,
+            answered_by,
+            step: self.stepper.as_ref(),
+        };
+        for observer in &mut self.observers {
+            observer.exit(&mut observed);
+        }
+
+        if !is_question {
+            let exit = exit::decode(self.vcpu.page_mut());
+            let exit = if is_step && has_halted { Exit::Halt } else { exit };
+            self.answers.answer(exit, &self.control);
+        }
+        if let Some(stepper) = self.stepper.as_mut().filter(|_| is_step) {
+            stepper.advance(&self.vcpu, &self.memory);
+            if let Some(replay) = &self.replay {
+                replay.lock().add(stepper);
+            }
+        }
+    }
+
+    /// Whether a step was a HLT that ends the run: it would exit where the LAPIC is not in the kernel.
+    fn has_stepped_over_hlt(&self) -> bool {
+        let now = self.vcpu.page().registers();
+        !self.hlt_waits_in_kernel && self.stepper.as_ref().is_some_and(|step| step.was_hlt(now))
+    }
+}
+
+/// A vCPU whose thread runs.
+pub struct RunningVcpu {
+    control: Arc<VcpuControl>,
+    thread: Thread<VcpuRunner>,
+}
+
+impl RunningVcpu {
+    /// Starts the thread.
+    pub fn start(mut runner: VcpuRunner) -> Result<RunningVcpu, Error> {
+        let control = runner.control.clone();
+        let thread = Thread::spawn(move || {
+            runner.run();
+            runner
+        })?;
+        Ok(RunningVcpu { control, thread })
+    }
+
+    /// The kick: asks for something, wherever the vCPU is.
+    pub fn kick(&self, request: Request) {
+        self.control.request(request);
+        self.thread.kick();
+    }
+
+    /// Waits until the thread has ended.
+    pub fn join(self) -> VcpuRunner {
+        self.thread.join()
+    }
+}

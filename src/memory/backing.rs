@@ -1,0 +1,226 @@
+//! The memory behind guest RAM: hugetlbfs, a memfd, transparent huge pages, anonymous memory, or a device.
+
+use crate::config::Backing;
+use crate::host::fd::{self, Fd};
+use crate::host::mapping::Mapping;
+use crate::host::syscall::CallError;
+use crate::layout::PAGE_SIZE;
+use crate::memory::Error;
+use crate::memory::pool::Pool;
+use core::ffi::{CStr, c_int};
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+const MIB_2: u64 = 2 << 20;
+
+/// Mapped memory, a whole number of pages.
+pub struct Ram {
+    pub mapping: Mapping,
+    pub backing: Backing,
+    /// The size of the pages that the host backs it with, in bytes; `None` where only a device knows. Transparent huge
+    /// pages are 4 KiB here: whether the host makes larger ones of them is up to it.
+    pub page_size: Option<u64>,
+    /// Closed and perhaps undone last.
+    file: Option<RamFile>,
+}
+
+/// The file behind RAM, locked while it is open. Dropping it undoes what was done to it, unless the guest has run.
+struct RamFile {
+    fd: Fd,
+    /// `None` for a memfd.
+    path: Option<&'static CStr>,
+    undo: Undo,
+    keep: AtomicBool,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Undo {
+    Nothing,
+    /// The file was there before, and has been emptied.
+    Empty,
+    /// We made it.
+    Remove,
+}
+
+impl Drop for RamFile {
+    fn drop(&mut self) {
+        match (self.undo, self.path) {
+            _ if self.keep.load(Relaxed) => {}
+            (Undo::Empty, _) => {
+                // Its pages, and those that it has reserved, go back to the pool.
+                let _ = self.fd.set_size(0);
+            }
+            (Undo::Remove, Some(path)) => fd::remove(path),
+            _ => {}
+        }
+    }
+}
+
+impl Ram {
+    /// Maps `size` bytes.
+    pub fn map(backing: Backing, size: u64) -> Result<Ram, Error> {
+        match backing {
+            Backing::Anonymous => anonymous(size),
+            Backing::Transparent => transparent(size),
+            Backing::Memfd => memfd(size),
+            Backing::File(path) => {
+                let (file, page_size) = open(path)?;
+                fill(file, backing, page_size, size)
+            }
+        }
+    }
+
+    /// From now on the contents are the guest's, and stay for users to look at when it has gone.
+    pub fn keep(&self) {
+        if let Some(file) = &self.file {
+            file.keep.store(true, Relaxed);
+        }
+    }
+
+    /// Whether it is all zeros before the guest runs. A device has contents of its own.
+    pub fn starts_as_zeros(&self) -> bool {
+        self.page_size.is_some()
+    }
+}
+
+fn anonymous(size: u64) -> Result<Ram, Error> {
+    let backing = Backing::Anonymous;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    let mapping =
+        Mapping::new(None, size as usize, flags).map_err(|error| Error::Call { backing, error })?;
+    // These pages shall be of 4 KiB, for comparison.
+    mapping.advise(libc::MADV_NOHUGEPAGE);
+    Ok(Ram { mapping, backing, page_size: Some(PAGE_SIZE), file: None })
+}
+
+/// The kernel makes a huge page only of 2 MiB that begin at a multiple of 2 MiB, and so does KVM.
+fn transparent(size: u64) -> Result<Ram, Error> {
+    let backing = Backing::Transparent;
+    let mapping = Mapping::aligned(size as usize, MIB_2 as usize)
+        .map_err(|error| Error::Call { backing, error })?;
+    mapping.advise(libc::MADV_HUGEPAGE);
+    Ok(Ram { mapping, backing, page_size: Some(PAGE_SIZE), file: None })
+}
+
+/// memfd_create(2) with MFD_HUGETLB, since Linux 4.14: a file on the kernel's own hugetlbfs.
+fn memfd(size: u64) -> Result<Ram, Error> {
+    let backing = Backing::Memfd;
+    let fd = Fd::memfd(c"BiscuitOS_HugePage", libc::MFD_HUGETLB | libc::MFD_HUGE_2MB)
+        .map_err(|error| Error::Call { backing, error })?;
+    let file = RamFile { fd, path: None, undo: Undo::Nothing, keep: AtomicBool::new(true) };
+    fill(file, backing, Some(MIB_2), size)
+}
+
+/// Opens a hugetlbfs file or a character device:
+/// 1. open it, or make it
+/// 2. lock it: a second VM would share this RAM
+/// 3. a file must be on hugetlbfs
+///
+/// Nothing that was there is changed. The page size is `None` for a device.
+fn open(path: &'static CStr) -> Result<(RamFile, Option<u64>), Error> {
+    let backing = Backing::File(path);
+    let failed = |error| Error::Call { backing, error };
+    // A symbolic link is not followed: what it leads to would be emptied.
+    let flags = libc::O_RDWR | libc::O_NOFOLLOW;
+    let open = |flags| Fd::open(path, flags, 0o600);
+    let (fd, undo) = match open(flags) {
+        Err(error) if error.is(libc::ENOENT) => {
+            (open(flags | libc::O_CREAT | libc::O_EXCL), Undo::Remove)
+        }
+        opened => (opened, Undo::Nothing),
+    };
+    let fd = fd.map_err(|error| Error::Open { path, error })?;
+    let file = RamFile { fd, path: Some(path), undo, keep: AtomicBool::new(false) };
+
+    let kind = file.fd.stat().map_err(failed)?.st_mode & libc::S_IFMT;
+    if kind != libc::S_IFREG && kind != libc::S_IFCHR {
+        return Err(Error::Kind { path });
+    }
+    if let Err(error) = file.fd.lock() {
+        // Whoever has locked it uses it, even if we have made it.
+        file.keep.store(true, Relaxed);
+        return Err(match error.is(libc::EAGAIN) {
+            true => Error::Locked { path, error },
+            false => failed(error),
+        });
+    }
+    if kind == libc::S_IFCHR {
+        return Ok((file, None));
+    }
+    match hugetlbfs_page_size(&file.fd).map_err(failed)? {
+        Some(page_size) => Ok((file, Some(page_size))),
+        None => Err(Error::NotHugetlbfs { path }),
+    }
+}
+
+/// Gives an open backing its size and maps it:
+/// 1. set the size, which must be a multiple of the pages'
+/// 2. empty the file, since hugetlbfs keeps contents; its pages go back to the pool
+/// 3. map it: the mapping reserves all its pages at once
+fn fill(
+    mut file: RamFile,
+    backing: Backing,
+    page_size: Option<u64>,
+    size: u64,
+) -> Result<Ram, Error> {
+    let failed = |error| Error::Call { backing, error };
+    if let Some(page_size) = page_size {
+        check_size(backing, page_size, size)?;
+        file.fd.set_size(size).map_err(failed)?;
+        if file.undo == Undo::Nothing {
+            file.undo = Undo::Empty;
+        }
+        file.fd.punch_hole(size).map_err(failed)?;
+    }
+    match Mapping::new(Some(&file.fd), size as usize, libc::MAP_SHARED) {
+        Ok(mapping) => Ok(Ram { mapping, backing, page_size, file: Some(file) }),
+        Err(error) => Err(map_failed(backing, page_size, size, error)),
+    }
+}
+
+fn check_size(backing: Backing, page_size: u64, memory: u64) -> Result<(), Error> {
+    match memory.is_multiple_of(page_size) {
+        true => Ok(()),
+        false => Err(Error::Size { backing, memory, page_size }),
+    }
+}
+
+/// For ENOMEM of huge pages, the pool is to blame.
+fn map_failed(backing: Backing, page_size: Option<u64>, size: u64, error: CallError) -> Error {
+    match page_size {
+        Some(page_size) if error.is(libc::ENOMEM) => {
+            Error::Pool { backing, needed: size / page_size, pool: Pool::read(page_size), error }
+        }
+        _ => Error::Call { backing, error },
+    }
+}
+
+/// Whether [`Ram::map`] would work, as far as can be told without changing anything; a lock is taken and given back.
+pub fn probe(backing: Backing, size: u64) -> Result<(), Error> {
+    let Backing::File(path) = backing else { return Ram::map(backing, size).map(drop) };
+    let (file, page_size) = open(path)?;
+    let Some(page_size) = page_size.filter(|_| file.undo == Undo::Nothing) else {
+        // A device has nothing to lose; and what was made just now is removed again.
+        return fill(file, backing, page_size, size).map(drop);
+    };
+    check_size(backing, page_size, size)?;
+    // The pages that the file holds go back to the pool before the run takes what it needs.
+    let held =
+        file.fd.stat().map_err(|error| Error::Call { backing, error })?.st_blocks as u64 * 512;
+    let pool = Pool::read(page_size);
+    let needed = size / page_size;
+    if pool.available() + held / page_size >= needed {
+        return Ok(());
+    }
+    let call = crate::host::syscall::Name::Function("mmap");
+    let error = CallError { call, errno: crate::host::errno::Errno(libc::ENOMEM) };
+    Err(Error::Pool { backing, needed, pool, error })
+}
+
+/// The page size of the hugetlbfs on which a file is; `None` where it is on another file system.
+fn hugetlbfs_page_size(fd: &Fd) -> Result<Option<u64>, CallError> {
+    let statfs = fd.statfs()?;
+    // The types of both differ between C libraries.
+    #[allow(clippy::unnecessary_cast)]
+    let (system, page_size) = (statfs.f_type as c_int, statfs.f_bsize as u64);
+    Ok((system == libc::HUGETLBFS_MAGIC as c_int).then_some(page_size))
+}

@@ -1,0 +1,311 @@
+//! Access to guest RAM by guest-physical address, with every bound checked.
+
+use crate::config::Backing;
+use crate::host::fd::Fd;
+use crate::host::guarded;
+use crate::host::syscall::CallError;
+use crate::layout::PAGE_SIZE;
+use crate::memory::Error;
+use crate::memory::backing::Ram;
+use alloc::vec::Vec;
+use core::fmt;
+use core::mem::MaybeUninit;
+
+/// A range of guest-physical addresses that is RAM.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Region {
+    /// The guest-physical address of its first byte.
+    pub gpa: u64,
+    /// In bytes.
+    pub size: u64,
+    /// Where it lies in the mapping, in bytes.
+    offset: u64,
+}
+
+/// All RAM of a guest. The guest reads and writes it at any time, so that two reads of one place may differ.
+pub struct GuestMemory {
+    ram: Ram,
+    regions: Vec<Region>,
+}
+
+/// Why an access was not made, or not wholly.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum AccessError {
+    /// Not all of it is RAM.
+    NoRam { gpa: u64, len: u64 },
+    /// The host can't provide a page.
+    Unavailable { gpa: u64 },
+}
+
+impl fmt::Display for AccessError {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            AccessError::NoRam { gpa, len } => {
+                write!(f, "no RAM at guest-physical address {gpa:#x}, for {len} bytes")
+            }
+            AccessError::Unavailable { gpa } => write!(
+                f,
+                "the host has no page for guest-physical address {gpa:#x}\n  \
+                 Has the hugetlb cgroup reached its limit, or does the device refuse?"
+            ),
+        }
+    }
+}
+
+/// Why a file was not read into RAM.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ReadError {
+    Access(AccessError),
+    Call(CallError),
+    /// The file ended before all was read: it has become shorter.
+    Short,
+}
+
+/// A type for which any bytes are a value, and that has no gaps: integers, arrays of them, and structures of them.
+///
+/// # Safety
+/// The type is what this says.
+pub unsafe trait Plain: Copy {}
+// SAFETY: integers.
+unsafe impl Plain for u8 {}
+// SAFETY: integers.
+unsafe impl Plain for u16 {}
+// SAFETY: integers.
+unsafe impl Plain for u32 {}
+// SAFETY: integers.
+unsafe impl Plain for u64 {}
+// SAFETY: an array has no gaps.
+unsafe impl<T: Plain, const N: usize> Plain for [T; N] {}
+
+impl GuestMemory {
+    /// Maps RAM for these regions, first address and size of each, one behind the other. Empty ones are left out.
+    pub fn map(backing: Backing, regions: &[(u64, u64)]) -> Result<GuestMemory, Error> {
+        let mut offset = 0;
+        let mut placed = Vec::new();
+        for &(gpa, size) in regions.iter().filter(|(_, size)| *size > 0) {
+            placed.push(Region { gpa, size, offset });
+            offset += size;
+        }
+        Ok(GuestMemory { ram: Ram::map(backing, offset)?, regions: placed })
+    }
+
+    /// In ascending order.
+    pub fn regions(&self) -> &[Region] {
+        &self.regions
+    }
+
+    /// What it is made of.
+    pub fn ram(&self) -> &Ram {
+        &self.ram
+    }
+
+    /// In bytes.
+    pub fn size(&self) -> u64 {
+        self.ram.mapping.size() as u64
+    }
+
+    /// The host-virtual address of a region's first byte.
+    pub fn host_address(&self, region: &Region) -> u64 {
+        self.at(region.offset).expose_provenance() as u64
+    }
+
+    fn at(&self, offset: u64) -> *mut u8 {
+        self.ram.mapping.start().wrapping_add(offset as usize)
+    }
+
+    /// Where `len` bytes at `gpa` lie in the mapping.
+    fn find(&self, gpa: u64, len: u64) -> Result<u64, AccessError> {
+        for region in &self.regions {
+            let offset = gpa.wrapping_sub(region.gpa);
+            if offset < region.size && len <= region.size - offset {
+                return Ok(region.offset + offset);
+            }
+        }
+        Err(AccessError::NoRam { gpa, len })
+    }
+
+    /// Whether this byte is RAM.
+    pub fn contains(&self, gpa: u64) -> bool {
+        self.find(gpa, 1).is_ok()
+    }
+
+    /// Copies from RAM.
+    pub fn read(&self, gpa: u64, bytes: &mut [u8]) -> Result<(), AccessError> {
+        let from = self.at(self.find(gpa, bytes.len() as u64)?);
+        // SAFETY: `find` has checked that it is inside the mapping; `bytes` is ours.
+        unsafe { guarded::copy(bytes.as_mut_ptr(), from, bytes.len()) }
+            .map_err(|_| AccessError::Unavailable { gpa })
+    }
+
+    /// Copies to RAM.
+    pub fn write(&self, gpa: u64, bytes: &[u8]) -> Result<(), AccessError> {
+        let to = self.at(self.find(gpa, bytes.len() as u64)?);
+        // SAFETY: `find` has checked that it is inside the mapping, to which no Rust reference exists.
+        unsafe { guarded::copy(to, bytes.as_ptr(), bytes.len()) }
+            .map_err(|_| AccessError::Unavailable { gpa })
+    }
+
+    /// Reads a value, little-endian as all x86.
+    pub fn read_value<T: Plain>(&self, gpa: u64) -> Result<T, AccessError> {
+        let mut value = MaybeUninit::<T>::uninit();
+        let from = self.at(self.find(gpa, size_of::<T>() as u64)?);
+        // SAFETY: as in `read`; the value has room for as many bytes.
+        unsafe { guarded::copy(value.as_mut_ptr().cast(), from, size_of::<T>()) }
+            .map_err(|_| AccessError::Unavailable { gpa })?;
+        // SAFETY: all its bytes were written, and any bytes are such a value.
+        Ok(unsafe { value.assume_init() })
+    }
+
+    /// Writes a value.
+    pub fn write_value<T: Plain>(&self, gpa: u64, value: &T) -> Result<(), AccessError> {
+        let to = self.at(self.find(gpa, size_of::<T>() as u64)?);
+        // SAFETY: as in `write`; a `Plain` value has no gaps, so that all its bytes may be read.
+        unsafe { guarded::copy(to, (&raw const *value).cast(), size_of::<T>()) }
+            .map_err(|_| AccessError::Unavailable { gpa })
+    }
+
+    /// Makes sure that `len` bytes are zeros before the guest runs. They are so already, and are left alone, but on a
+    /// device.
+    pub fn zero_before_start(&self, gpa: u64, len: u64) -> Result<(), AccessError> {
+        let to = self.at(self.find(gpa, len)?);
+        if self.ram.starts_as_zeros() {
+            return Ok(());
+        }
+        // SAFETY: as in `write`.
+        unsafe { guarded::zero(to, len as usize) }.map_err(|_| AccessError::Unavailable { gpa })
+    }
+
+    /// read(2) from `file` straight to RAM: up to `len` bytes; returns how many. The kernel copies, so that a page that the
+    /// host can't provide is EFAULT.
+    pub fn read_stream(&self, file: &Fd, gpa: u64, len: u64) -> Result<u64, ReadError> {
+        let to = self.at(self.find(gpa, len).map_err(ReadError::Access)?);
+        // SAFETY: `find` has checked that it is inside the mapping, to which no Rust reference exists.
+        match unsafe { file.read_to(to.cast(), len as usize) } {
+            Ok(count) => Ok(count as u64),
+            Err(error) => Err(read_failed(gpa, error)),
+        }
+    }
+
+    /// pread(2) of `len` bytes from `offset` in `file` straight to RAM.
+    pub fn read_file(
+        &self,
+        file: &Fd,
+        mut offset: u64,
+        gpa: u64,
+        len: u64,
+    ) -> Result<(), ReadError> {
+        let start = self.find(gpa, len).map_err(ReadError::Access)?;
+        let mut done = 0;
+        while done < len {
+            let to = self.at(start + done);
+            // SAFETY: as in `read_stream`.
+            let count = unsafe { file.read_at_to(offset, to.cast(), (len - done) as usize) };
+            match count.map_err(|error| read_failed(gpa + done, error))? {
+                0 => return Err(ReadError::Short),
+                count => {
+                    offset += count as u64;
+                    done += count as u64;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the host drop its mapping of a page and give it back, so that KVM drops it too and maps it again at the next
+    /// access. The contents stay. Nothing happens where there is no RAM.
+    pub fn drop_page(&self, gpa: u64) {
+        let Ok(offset) = self.find(gpa, 1) else { return };
+        let size = self.ram.page_size.unwrap_or(PAGE_SIZE);
+        let start = (offset & !(size - 1)) as usize;
+        for rights in [libc::PROT_NONE, libc::PROT_READ | libc::PROT_WRITE] {
+            // Where it fails, the page stays mapped, which the guest can't tell from a page that came back.
+            let _ = self.ram.mapping.protect(start, size as usize, rights);
+        }
+    }
+}
+
+fn read_failed(gpa: u64, error: CallError) -> ReadError {
+    match error.is(libc::EFAULT) {
+        true => ReadError::Access(AccessError::Unavailable { gpa }),
+        false => ReadError::Call(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn memory() -> GuestMemory {
+        let regions = [(0x1000, 0x2000), (1 << 32, 0x1000), (1 << 40, 0)];
+        GuestMemory::map(Backing::Anonymous, &regions).unwrap()
+    }
+
+    #[test]
+    fn bytes_and_values_are_found_in_the_region_of_their_address() {
+        let memory = memory();
+        assert_eq!((memory.size(), memory.regions().len()), (0x3000, 2));
+        memory.write(0x2ffe, &[1, 2]).unwrap();
+        memory.write_value(1 << 32, &0x0403u16).unwrap();
+        let mut bytes = [0; 2];
+        memory.read(0x2ffe, &mut bytes).unwrap();
+        assert_eq!(bytes, [1, 2]);
+        assert_eq!(memory.read_value::<[u8; 4]>(1 << 32), Ok([3, 4, 0, 0]));
+        assert_eq!(memory.read_value::<u64>((1 << 32) + 0xff8), Ok(0));
+    }
+
+    #[test]
+    fn what_is_not_all_ram_is_refused() {
+        let memory = memory();
+        // The regions lie one behind the other in the mapping, but not for the guest.
+        for (gpa, len) in
+            [(0xfff, 1), (0x2fff, 2), (0x3000, 1), ((1 << 32) + 0xfff, 2), (u64::MAX, 2)]
+        {
+            let error = Err(AccessError::NoRam { gpa, len });
+            assert_eq!(memory.read(gpa, &mut vec![0; len as usize]), error);
+            assert_eq!(memory.write(gpa, &vec![0; len as usize]), error);
+            assert_eq!(memory.zero_before_start(gpa, len), error);
+        }
+        assert!(memory.contains(0x1000) && memory.contains((1 << 32) + 0xfff));
+        assert!(!memory.contains(0) && !memory.contains(0x3000));
+    }
+
+    #[test]
+    fn a_file_is_read_and_one_that_is_too_short_is_told() {
+        let memory = memory();
+        let file = Fd::memfd(c"file", 0).unwrap();
+        crate::host::fd::write(file.raw(), b"abcdef").unwrap();
+        assert_eq!(memory.read_file(&file, 2, 0x1ffe, 4), Ok(()));
+        assert_eq!(memory.read_value::<[u8; 5]>(0x1ffe), Ok(*b"cdef\0"));
+        assert_eq!(memory.read_file(&file, 2, 0x1ffe, 5), Err(ReadError::Short));
+        let outside = ReadError::Access(AccessError::NoRam { gpa: 0x2fff, len: 2 });
+        assert_eq!(memory.read_file(&file, 0, 0x2fff, 2), Err(outside));
+    }
+
+    #[test]
+    fn a_device_s_memory_is_cleared_and_fresh_memory_is_left_alone() {
+        let device = GuestMemory::map(Backing::File(c"/dev/zero"), &[(0, 0x1000)]).unwrap();
+        device.write(0x10, &[1, 2, 3]).unwrap();
+        device.zero_before_start(0x11, 1).unwrap();
+        assert_eq!(device.read_value::<[u8; 3]>(0x10), Ok([1, 0, 3]));
+        let fresh = memory();
+        fresh.write(0x1000, &[7]).unwrap();
+        fresh.zero_before_start(0x1000, 1).unwrap();
+        assert_eq!(fresh.read_value::<u8>(0x1000), Ok(7));
+    }
+
+    #[test]
+    fn memory_for_transparent_huge_pages_is_aligned_to_them() {
+        let memory = GuestMemory::map(Backing::Transparent, &[(0, 4 << 20)]).unwrap();
+        assert_eq!(memory.host_address(&memory.regions()[0]) & 0x1f_ffff, 0);
+        memory.write((4 << 20) - 1, &[9]).unwrap();
+    }
+
+    #[test]
+    fn a_page_that_was_dropped_keeps_its_contents() {
+        let memory = memory();
+        memory.write(0x1800, &[5]).unwrap();
+        memory.drop_page(0x1800);
+        assert_eq!(memory.read_value::<u8>(0x1800), Ok(5));
+        memory.drop_page(0x9000);
+    }
+}

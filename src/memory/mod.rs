@@ -1,0 +1,126 @@
+//! Guest RAM: where it comes from, and access to it by guest-physical address.
+//!
+//! ```text
+//!   guest-physical      base           low end             4 GiB
+//!                        |   region 0    |                    |  region 1  |
+//!   host-virtual      mapping ....................................... mapping + memory
+//!                        |                   mmap(2)                       |
+//!   file offset          0                                              memory     (anonymous memory has no file)
+//! ```
+//!
+//! No Rust reference to guest RAM ever exists, for the guest would break it. The program copies in and out, and a page that
+//! the host can't provide is an error.
+
+pub mod backing;
+pub mod guest_memory;
+pub mod pool;
+
+pub use guest_memory::GuestMemory;
+
+use crate::config::Backing;
+use crate::host::syscall::CallError;
+use crate::show::{Bytes, Text};
+use core::ffi::CStr;
+use core::fmt;
+use pool::Pool;
+
+/// Why there is no RAM.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Error {
+    /// The file behind RAM can't be opened or made.
+    Open { path: &'static CStr, error: CallError },
+    /// The path leads to something that is neither a file nor a character device.
+    Kind { path: &'static CStr },
+    /// A file that is not on hugetlbfs: the guest would silently get pages of 4 KiB.
+    NotHugetlbfs { path: &'static CStr },
+    /// Another open file has locked it: two VMs would share this RAM.
+    Locked { path: &'static CStr, error: CallError },
+    /// `memory` is not a multiple of the size of the backing's pages.
+    Size { backing: Backing, memory: u64, page_size: u64 },
+    /// The pool of huge pages can't give as many.
+    Pool { backing: Backing, needed: u64, pool: Pool, error: CallError },
+    /// Another call failed.
+    Call { backing: Backing, error: CallError },
+}
+
+/// What a [`Backing`] is called in messages.
+pub struct BackingName(pub Backing);
+
+impl fmt::Display for BackingName {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self.0 {
+            Backing::File(path) => Text(path.to_bytes()).fmt(f),
+            Backing::Anonymous | Backing::Transparent => f.write_str("anonymous memory"),
+            Backing::Memfd => f.write_str("a memfd"),
+        }
+    }
+}
+
+impl Error {
+    /// Whether the command line is to blame, and not the host.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Error::Size { .. })
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let name = |path: &'static CStr| Text(path.to_bytes());
+        match *self {
+            Error::Open { path, error } => {
+                write!(f, "open {}: {}", name(path), error.errno)?;
+                f.write_str(match error.errno.0 {
+                    libc::ENOENT => {
+                        ": no such directory\n  As root: mkdir -p /mnt/HugePagefs && \
+                         mount -t hugetlbfs none /mnt/HugePagefs"
+                    }
+                    libc::EACCES | libc::EPERM => {
+                        ": you may not open it\n  Be root, or use a --backing of yours"
+                    }
+                    libc::EISDIR => ": a directory\n  Name a file in it",
+                    libc::ELOOP => ": a symbolic link\n  Name the file itself",
+                    _ => "",
+                })
+            }
+            Error::Kind { path } => {
+                write!(f, "{}: neither a file nor a character device", name(path))
+            }
+            Error::NotHugetlbfs { path } => write!(
+                f,
+                "{}: not on hugetlbfs, so that its pages would be of 4 KiB\n  \
+                 As root: mount -t hugetlbfs none /mnt/HugePagefs; or say --backing anon",
+                name(path)
+            ),
+            Error::Locked { path, error } => write!(
+                f,
+                "flock {}: {}: another VM has it\n  End that VM, or name another --backing",
+                name(path),
+                error.errno
+            ),
+            Error::Size { backing, memory, page_size } => write!(
+                f,
+                "--memory {}: not a multiple of {}, the page size of {}",
+                Bytes(memory),
+                Bytes(page_size),
+                BackingName(backing)
+            ),
+            Error::Pool { backing, needed, pool, error } => {
+                write!(f, "{} {}: {}", error.call, BackingName(backing), error.errno)?;
+                pool.explain(needed, f)
+            }
+            Error::Call { backing, error } => {
+                write!(f, "{} {}: {}", error.call, BackingName(backing), error.errno)?;
+                f.write_str(match (backing, error.errno.0) {
+                    (_, libc::ENOMEM) => ": more than the host gives\n  Lower --memory",
+                    (Backing::Memfd, libc::EINVAL | libc::ENOSYS) => {
+                        ": this kernel has no memory files in huge pages (Linux 4.14)"
+                    }
+                    (_, libc::ENODEV | libc::EINVAL | libc::EACCES | libc::EPERM) => {
+                        ": it can't be mapped"
+                    }
+                    _ => "",
+                })
+            }
+        }
+    }
+}

@@ -1,0 +1,418 @@
+//! Standard output and standard error: one queue for both, so that what was said first comes first.
+//!
+//! While the guest runs, vCPU threads only add to the queue, and the event loop writes it. A vCPU that finds the queue full
+//! waits, alone, until there is room. Before and after, the main thread writes at once.
+//!
+//! Bytes for port 0x10 gather to a line first, so that a guest's line is not torn by messages about the guest. On a
+//! terminal each byte is shown at once.
+
+use crate::host::errno::Errno;
+use crate::host::event::Event;
+use crate::host::fd::{self, Fd};
+use crate::host::mutex::{Guard, Mutex};
+use crate::host::signal;
+use crate::lifecycle::VcpuControl;
+use crate::show::Text;
+use alloc::collections::VecDeque;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::ffi::{CStr, c_int};
+use core::fmt::{self, Write};
+
+/// How many bytes may wait before a vCPU that adds some must wait too.
+const LIMIT: usize = 64 << 10;
+/// A line of port 0x10 that gets longer is passed on in pieces.
+const LINE: usize = 4096;
+/// How much is written at once. A pipe that is ready takes as much without blocking: PIPE_BUF.
+const CHUNK: usize = 4096;
+
+/// Where bytes go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stream {
+    Standard,
+    Error,
+}
+
+/// Standard output and standard error.
+pub struct Output {
+    /// The program's name, with which messages begin.
+    program: &'static CStr,
+    standard: c_int,
+    error: c_int,
+    /// Everything is thrown away.
+    is_silent: bool,
+    queue: Mutex<Queue>,
+}
+
+struct Queue {
+    /// The line of port 0x10 that is not complete.
+    line: Vec<u8>,
+    /// All that waits to be written, and of how many bytes of which stream it consists.
+    bytes: VecDeque<u8>,
+    pieces: VecDeque<(Stream, usize)>,
+    /// Something is to be written now, and not a moment later.
+    is_urgent: bool,
+    /// Standard output is a terminal.
+    on_terminal: bool,
+    /// Descriptors to write to that never block: terminals, opened a second time.
+    terminals: [Option<Fd>; 2],
+    /// Why standard output can't be written.
+    failed: Option<Errno>,
+    /// While the event loop writes the queue: what wakes it, and whether it was woken for the queue as it is.
+    event_loop: Option<Arc<Event>>,
+    was_woken: bool,
+    /// vCPUs that wait for room.
+    waiting: Vec<Arc<VcpuControl>>,
+}
+
+/// What the event loop must know of the queue.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pending {
+    /// The descriptor that is written next.
+    pub fd: c_int,
+    /// Whether it is to be written now. Else more may gather for a moment.
+    pub is_urgent: bool,
+}
+
+impl Output {
+    /// To these descriptors, which stay the caller's.
+    pub fn new(program: &'static CStr, standard: c_int, error: c_int) -> Output {
+        let queue = Queue {
+            line: Vec::with_capacity(LINE),
+            bytes: VecDeque::with_capacity(LIMIT + LINE),
+            pieces: VecDeque::with_capacity(64),
+            is_urgent: false,
+            on_terminal: false,
+            terminals: [None, None],
+            failed: None,
+            event_loop: None,
+            was_woken: false,
+            waiting: Vec::new(),
+        };
+        Output { program, standard, error, is_silent: false, queue: Mutex::new(queue) }
+    }
+
+    /// One that throws everything away, for a guest that runs a second time.
+    pub fn silent() -> Output {
+        Output { is_silent: true, ..Output::new(c"", -1, -1) }
+    }
+
+    /// The program's name.
+    pub fn program(&self) -> Text<'static> {
+        Text(self.program.to_bytes())
+    }
+
+    // ---- what is said
+
+    /// A byte of port 0x10.
+    pub fn console_byte(&self, byte: u8, vcpu: &Arc<VcpuControl>) {
+        if self.is_silent {
+            return;
+        }
+        let mut queue = self.queue.lock();
+        queue.line.push(byte);
+        if byte == b'\n' || queue.line.len() == LINE || queue.on_terminal {
+            queue.release_line();
+            self.added(queue, true, Some(vcpu));
+        }
+    }
+
+    /// A byte of the serial port. It may wait a moment for more.
+    pub fn serial_byte(&self, byte: u8, vcpu: &Arc<VcpuControl>) {
+        if self.is_silent {
+            return;
+        }
+        let mut queue = self.queue.lock();
+        queue.release_line();
+        queue.add(Stream::Standard, &[byte]);
+        self.added(queue, false, Some(vcpu));
+    }
+
+    /// A message to the user: the program's name, the text, and a newline. What the guest said before comes first.
+    pub fn message(&self, text: fmt::Arguments, vcpu: Option<&Arc<VcpuControl>>) {
+        let text = format!("{}: {text}\n", self.program());
+        if self.is_silent {
+            return;
+        }
+        let mut queue = self.queue.lock();
+        queue.release_line();
+        queue.add(Stream::Error, text.as_bytes());
+        self.added(queue, true, vcpu);
+    }
+
+    /// A line of a trace. It may come in the middle of a guest's line.
+    pub fn trace_line(&self, text: fmt::Arguments, vcpu: Option<&Arc<VcpuControl>>) {
+        let mut line = String::new();
+        // A String takes all that fits into memory.
+        let _ = writeln!(line, "{text}");
+        let mut queue = self.queue.lock();
+        queue.add(Stream::Error, line.as_bytes());
+        self.added(queue, true, vcpu);
+    }
+
+    /// Text on standard output, at once: the answer to a question such as `--help`.
+    pub fn answer(&self, text: fmt::Arguments) -> Result<(), Errno> {
+        let text = format!("{text}");
+        let mut queue = self.queue.lock();
+        queue.add(Stream::Standard, text.as_bytes());
+        drop(queue);
+        self.flush()
+    }
+
+    /// Something was added. Without an event loop it is written now.
+    fn added<'a>(
+        &'a self,
+        mut queue: Guard<'a, Queue>,
+        is_urgent: bool,
+        vcpu: Option<&Arc<VcpuControl>>,
+    ) {
+        queue.is_urgent |= is_urgent || queue.bytes.len() >= LIMIT;
+        let Some(event_loop) = &queue.event_loop else {
+            drop(queue);
+            // A failure is remembered until somebody asks for it.
+            let _ = self.flush();
+            return;
+        };
+        if !queue.was_woken {
+            event_loop.signal();
+            queue.was_woken = true;
+        }
+        let Some(vcpu) = vcpu else { return };
+        while queue.bytes.len() >= LIMIT {
+            queue.waiting.push(vcpu.clone());
+            drop(queue);
+            if vcpu.wait_until_woken().is_err() {
+                return;
+            }
+            queue = self.queue.lock();
+        }
+    }
+
+    // ---- what is written
+
+    /// From now on the event loop writes the queue; `event_loop` wakes it.
+    pub fn attend(&self, event_loop: Arc<Event>) {
+        let mut queue = self.queue.lock();
+        queue.on_terminal = fd::is_terminal(self.standard);
+        let second = |fd: c_int, is_terminal: bool| {
+            // Opened once more, since O_NONBLOCK on the user's own descriptor would change it for the shell as well.
+            let path = format!("/proc/self/fd/{fd}\0");
+            let path = CStr::from_bytes_with_nul(path.as_bytes()).ok()?;
+            let flags = libc::O_WRONLY | libc::O_NONBLOCK | libc::O_NOCTTY;
+            is_terminal.then(|| Fd::open(path, flags, 0).ok()).flatten()
+        };
+        queue.terminals = [
+            second(self.standard, queue.on_terminal),
+            second(self.error, fd::is_terminal(self.error)),
+        ];
+        queue.event_loop = Some(event_loop);
+    }
+
+    /// From now on what is said is written at once.
+    pub fn leave(&self) {
+        let mut queue = self.queue.lock();
+        queue.event_loop = None;
+        queue.terminals = [None, None];
+        queue.waiting.clear();
+    }
+
+    /// What waits to be written, if anything does.
+    pub fn pending(&self) -> Option<Pending> {
+        let mut queue = self.queue.lock();
+        // From here on, what is added wakes the event loop again.
+        queue.was_woken = false;
+        let &(stream, _) = queue.pieces.front()?;
+        Some(Pending { fd: self.target(&queue, stream), is_urgent: queue.is_urgent })
+    }
+
+    fn target(&self, queue: &Queue, stream: Stream) -> c_int {
+        let (terminal, fd) = match stream {
+            Stream::Standard => (&queue.terminals[0], self.standard),
+            Stream::Error => (&queue.terminals[1], self.error),
+        };
+        terminal.as_ref().map_or(fd, Fd::raw)
+    }
+
+    /// Writes a part of what waits, to a descriptor that is ready.
+    pub fn write_some(&self) {
+        let mut chunk = [0; CHUNK];
+        let queue = self.queue.lock();
+        let Some(&(stream, size)) = queue.pieces.front() else { return };
+        let fd = self.target(&queue, stream);
+        let size = size.min(CHUNK);
+        for (to, from) in chunk.iter_mut().zip(queue.bytes.range(..size)) {
+            *to = *from;
+        }
+        drop(queue);
+        // Only the main thread takes from the queue, so that its front stays as it is.
+        let result = fd::write(fd, &chunk[..size]);
+        let mut queue = self.queue.lock();
+        match result {
+            Ok(written) => queue.remove(written),
+            Err(Errno(libc::EAGAIN | libc::EINTR)) => return,
+            Err(errno) => {
+                // Nobody could be told that standard error can't be written.
+                if stream == Stream::Standard {
+                    queue.failed.get_or_insert(errno);
+                }
+                queue.remove(size);
+            }
+        }
+        if queue.bytes.is_empty() {
+            queue.is_urgent = false;
+        }
+        if queue.bytes.len() < LIMIT / 2 {
+            queue.waiting.drain(..).for_each(|vcpu| vcpu.wake());
+        }
+    }
+
+    /// Writes all that waits, however slowly the reader takes it. Fails where standard output can't be written, and with
+    /// EINTR where a signal asks the program to stop and the reader is not ready.
+    pub fn flush(&self) -> Result<(), Errno> {
+        while let Some(pending) = self.pending() {
+            signal::wait_for(pending.fd, libc::POLLOUT)?;
+            self.write_some();
+        }
+        self.failure()
+    }
+
+    /// Likewise, with a guest's line that is not complete.
+    pub fn finish(&self) -> Result<(), Errno> {
+        self.queue.lock().release_line();
+        self.flush()
+    }
+
+    /// Why standard output could not be written, if it could not.
+    pub fn failure(&self) -> Result<(), Errno> {
+        self.queue.lock().failed.map_or(Ok(()), Err)
+    }
+}
+
+impl Queue {
+    fn add(&mut self, stream: Stream, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.bytes.extend(bytes);
+        match self.pieces.back_mut() {
+            Some((last, size)) if *last == stream => *size += bytes.len(),
+            _ => self.pieces.push_back((stream, bytes.len())),
+        }
+    }
+
+    /// Moves the line to the queue.
+    fn release_line(&mut self) {
+        if !self.line.is_empty() {
+            let line = core::mem::take(&mut self.line);
+            self.add(Stream::Standard, &line);
+            self.line = line;
+            self.line.clear();
+        }
+    }
+
+    /// Takes bytes of the first piece away.
+    fn remove(&mut self, count: usize) {
+        self.bytes.drain(..count);
+        let (_, size) = &mut self.pieces[0];
+        *size -= count;
+        if *size == 0 {
+            self.pieces.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{PipeReader, Read, pipe};
+    use std::os::fd::IntoRawFd;
+    use std::thread;
+
+    fn to_pipe() -> (Arc<Output>, PipeReader) {
+        let (reader, writer) = pipe().unwrap();
+        let writer = writer.into_raw_fd();
+        (Arc::new(Output::new(c"kob", writer, writer)), reader)
+    }
+
+    fn vcpu() -> Arc<VcpuControl> {
+        Arc::new(VcpuControl::new(0, None))
+    }
+
+    fn read(reader: &mut PipeReader, len: usize) -> String {
+        let mut bytes = vec![0; len];
+        reader.read_exact(&mut bytes).unwrap();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_line_is_written_when_it_is_complete_and_a_message_does_not_overtake_it() {
+        let (output, mut reader) = to_pipe();
+        let vcpu = vcpu();
+        b"ab\nc".iter().for_each(|&byte| output.console_byte(byte, &vcpu));
+        assert_eq!(read(&mut reader, 3), "ab\n");
+        output.trace_line(format_args!("trace"), None);
+        output.message(format_args!("hello"), None);
+        output.console_byte(b'd', &vcpu);
+        output.finish().unwrap();
+        assert_eq!(read(&mut reader, 19), "trace\nckob: hello\nd");
+    }
+
+    #[test]
+    fn bytes_come_out_unchanged_and_a_long_line_comes_in_pieces() {
+        let (output, mut reader) = to_pipe();
+        let vcpu = vcpu();
+        (0..LINE).for_each(|_| output.console_byte(0xff, &vcpu));
+        let mut bytes = [0; LINE];
+        reader.read_exact(&mut bytes).unwrap();
+        assert!(bytes.iter().all(|&byte| byte == 0xff));
+    }
+
+    #[test]
+    fn a_reader_that_has_gone_is_told() {
+        signal::install(false);
+        let (output, reader) = to_pipe();
+        drop(reader);
+        output.console_byte(b'\n', &vcpu());
+        assert_eq!(output.failure(), Err(Errno(libc::EPIPE)));
+        assert_eq!(output.finish(), Err(Errno(libc::EPIPE)));
+    }
+
+    #[test]
+    fn a_vcpu_that_fills_the_queue_waits_until_it_is_written_or_the_vcpu_is_stopped() {
+        let (output, mut reader) = to_pipe();
+        output.attend(Arc::new(Event::new().unwrap()));
+        let start = |output: &Arc<Output>, vcpu: &Arc<VcpuControl>| {
+            let (output, vcpu) = (output.clone(), vcpu.clone());
+            thread::spawn(move || (0..2 * LIMIT).for_each(|_| output.serial_byte(b'x', &vcpu)))
+        };
+        let thread = start(&output, &vcpu());
+        let mut written = 0;
+        while written < 2 * LIMIT {
+            if let Some(pending) = output.pending() {
+                assert!(!pending.is_urgent);
+                output.write_some();
+                let mut bytes = [0; CHUNK];
+                written += reader.read(&mut bytes).unwrap();
+            }
+            assert!(output.queue.lock().bytes.len() <= LIMIT);
+        }
+        thread.join().unwrap();
+        let stopped = vcpu();
+        let thread = start(&output, &stopped);
+        while output.queue.lock().bytes.len() < LIMIT {
+            thread::yield_now();
+        }
+        stopped.request(crate::lifecycle::Request::Stop);
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn a_silent_output_says_nothing() {
+        let output = Output::silent();
+        output.console_byte(b'\n', &vcpu());
+        output.message(format_args!("x"), None);
+        assert_eq!((output.pending(), output.finish()), (None, Ok(())));
+    }
+}
