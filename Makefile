@@ -117,7 +117,7 @@ test: all
 	@$(CLEAN_ENV) cargo test --locked
 
 bench: pack
-	@$(CLEAN_ENV) sh biscuitos/need cc headers qemu strace
+	@$(CLEAN_ENV) sh biscuitos/need cc headers as ld qemu strace
 	@$(CLEAN_ENV) sh tests/bench/run $(KERNEL)
 
 clean:

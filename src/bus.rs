@@ -51,12 +51,12 @@ impl Bus {
         self.ranges.insert(place, range);
     }
 
-    /// The device at an address, and the register.
+    /// The device at an address, and the register. The first ranges are looked at first: there are few, and the console is
+    /// the first of them.
     #[inline]
     pub fn find(&self, address: u64) -> (&dyn Device, u64) {
-        let behind = self.ranges.partition_point(|range| range.first <= address);
-        match behind.checked_sub(1).map(|place| &self.ranges[place]) {
-            Some(range) if address <= range.last => {
+        match self.ranges.iter().find(|range| address <= range.last) {
+            Some(range) if address >= range.first => {
                 (&*range.device, range.offset + (address - range.first))
             }
             _ => (&*self.nobody, address),

@@ -284,7 +284,7 @@ fn find_option(word: &'static CStr) -> Option<(Opt, &'static str, Takes, Option<
 /// A C string without its first `skip` bytes, of which it has as many.
 fn tail(string: &'static CStr, skip: usize) -> &'static CStr {
     let bytes = &string.to_bytes_with_nul()[skip..];
-    CStr::from_bytes_with_nul(bytes).expect("the tail of a C string ends in its zero byte")
+    CStr::from_bytes_until_nul(bytes).unwrap_or(c"")
 }
 
 fn backing(value: &'static CStr) -> Backing {
@@ -307,7 +307,7 @@ fn mode(value: &CStr) -> Option<Mode> {
 }
 
 /// `name=value`.
-fn setting(value: &CStr) -> Result<Setting, Reason> {
+fn setting(value: &'static CStr) -> Result<Setting, Reason> {
     let text = value.to_str().map_err(|_| Reason::NoSuchRegister)?;
     let (name, value) = text.split_once('=').ok_or(Reason::NoSuchRegister)?;
     Setting::new(name, number(value.as_bytes())?).ok_or(Reason::NoSuchRegister)

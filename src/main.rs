@@ -83,7 +83,7 @@ fn run(words: impl Iterator<Item = &'static CStr>, output: &Arc<Output>) -> c_in
 fn file_name(path: &'static CStr) -> &'static CStr {
     let bytes = path.to_bytes_with_nul();
     let start = bytes.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
-    CStr::from_bytes_with_nul(&bytes[start..]).unwrap_or(c"")
+    CStr::from_bytes_until_nul(&bytes[start..]).unwrap_or(c"")
 }
 
 /// A bug of ours: says where, with the terminal as it was.

@@ -199,7 +199,7 @@ impl Output {
         let second = |fd: c_int, is_terminal: bool| {
             // Opened once more, since O_NONBLOCK on the user's own descriptor would change it for the shell as well.
             let path = format!("/proc/self/fd/{fd}\0");
-            let path = CStr::from_bytes_with_nul(path.as_bytes()).ok()?;
+            let path = CStr::from_bytes_until_nul(path.as_bytes()).ok()?;
             let flags = libc::O_WRONLY | libc::O_NONBLOCK | libc::O_NOCTTY;
             is_terminal.then(|| Fd::open(path, flags, 0).ok()).flatten()
         };

@@ -49,7 +49,7 @@ pub struct Bits(pub u64, pub &'static str);
 impl fmt::Display for Bits {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let Bits(value, names) = *self;
-        for (bit, name) in names.split_whitespace().enumerate() {
+        for (bit, name) in names.split(' ').enumerate() {
             if value >> bit & 1 != 0 && name != "-" {
                 write!(f, " {name}")?;
             }

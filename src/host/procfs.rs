@@ -2,7 +2,6 @@
 
 use crate::host::fd::Fd;
 use alloc::ffi::CString;
-use alloc::string::String;
 use alloc::vec::Vec;
 
 /// The bytes of a file; `None` where it can't be read.
@@ -19,12 +18,17 @@ pub fn read(path: &str) -> Option<Vec<u8>> {
     }
 }
 
-/// Likewise as text.
-pub fn text(path: &str) -> Option<String> {
-    String::from_utf8(read(path)?).ok()
-}
-
 /// The decimal number that a file holds.
 pub fn number(path: &str) -> Option<u64> {
-    text(path)?.trim_ascii().parse().ok()
+    decimal(read(path)?.trim_ascii())
+}
+
+/// A decimal number.
+pub fn decimal(digits: &[u8]) -> Option<u64> {
+    core::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// The lines of a file.
+pub fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes.split(|&byte| byte == b'\n')
 }

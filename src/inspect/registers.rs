@@ -3,7 +3,7 @@
 use crate::show::Bits;
 use crate::sys::regs::{kvm_regs, kvm_sregs};
 use crate::x86::mode::{OperatingMode, Paging};
-use crate::x86::registers::{ATTRIBUTES, SEGMENTS, attributes};
+use crate::x86::registers::{ATTRIBUTES, attributes, segments};
 use crate::x86::{CR0, CR4, EFER, RFLAGS};
 use core::fmt;
 
@@ -22,12 +22,11 @@ impl fmt::Display for Registers<'_> {
         write!(f, "\n  r8 {r8:#x} r9 {r9:#x} r10 {r10:#x} r11 {r11:#x}")?;
         write!(f, "\n  r12 {r12:#x} r13 {r13:#x} r14 {r14:#x} r15 {r15:#x}")?;
         write!(f, "\n  rip {rip:#x}\n  rflags {rflags:#x}:{}", Bits(*rflags, RFLAGS))?;
-        for segment in SEGMENTS {
-            let value = (segment.get)(sregs);
+        for (name, value) in segments(sregs) {
             write!(
                 f,
                 "\n  {} {:#x} base {:#x} limit {:#x} type {} DPL {}:{}",
-                segment.name,
+                name,
                 value.selector,
                 value.base,
                 value.limit,

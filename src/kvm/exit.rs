@@ -244,7 +244,7 @@ mod tests {
 
     #[test]
     fn a_hypercall_and_an_msr_are_answered_in_the_page() {
-        let hypercall = kvm_run_hypercall { nr: 12, args: [7; 6], ret: 0, longmode: 0, pad: 0 };
+        let hypercall = kvm_run_hypercall { nr: 12, args: [7; 6], ret: 0, flags: 0 };
         let mut page = page(KVM_EXIT_HYPERCALL, kvm_run_exit { hypercall });
         let Exit::Hypercall(call) = decode(&mut page) else { panic!() };
         assert_eq!((call.nr, call.args[3]), (12, 7));

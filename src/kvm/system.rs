@@ -4,9 +4,7 @@ use crate::host::fd::Fd;
 use crate::kvm::Error;
 use crate::kvm::cpuid::Cpuid;
 use crate::kvm::vm::Vm;
-use crate::memory::GuestMemory;
 use crate::sys::{KVM_API_VERSION, cap, ioctl};
-use alloc::sync::Arc;
 
 /// An open `/dev/kvm`.
 pub struct Kvm(Fd);
@@ -50,13 +48,13 @@ impl Kvm {
         Ok(cpuid)
     }
 
-    /// `KVM_CREATE_VM`. The VM keeps `memory`, of which it will show parts to its guest.
-    pub fn create_vm(&self, memory: Option<Arc<GuestMemory>>) -> Result<Vm, Error> {
+    /// `KVM_CREATE_VM`.
+    pub fn create_vm(&self) -> Result<Vm, Error> {
         const DEFAULT_TYPE: u64 = 0;
         let shown = format_args!("{DEFAULT_TYPE}");
         // SAFETY: takes a number.
         let fd = unsafe { self.0.ioctl(ioctl::KVM_CREATE_VM, DEFAULT_TYPE, shown) }?;
         // SAFETY: the kernel has just made the descriptor for us.
-        Ok(Vm::new(unsafe { Fd::from_raw(fd) }, memory))
+        Ok(Vm::new(unsafe { Fd::from_raw(fd) }))
     }
 }

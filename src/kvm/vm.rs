@@ -28,8 +28,14 @@ pub struct Vm {
 }
 
 impl Vm {
-    pub(super) fn new(fd: Fd, memory: Option<Arc<GuestMemory>>) -> Vm {
-        Vm { fd, memory }
+    pub(super) fn new(fd: Fd) -> Vm {
+        Vm { fd, memory: None }
+    }
+
+    /// Gives the VM the memory of which it will show parts to its guest.
+    pub fn with_memory(mut self, memory: Arc<GuestMemory>) -> Vm {
+        self.memory = Some(memory);
+        self
     }
 
     /// An ioctl that takes the address of a structure, which the kernel reads during the call.

@@ -50,11 +50,11 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// Builds a machine that is ready to run. With a `replay`, the guest will be single-stepped and nothing of it shown.
-pub fn build(
-    config: &Config,
+pub fn build<'a>(
+    config: &'a Config,
     output: &Arc<Output>,
     replay: Option<Arc<Mutex<Replay>>>,
-) -> Result<Machine, Error> {
+) -> Result<Machine<'a>, Error> {
     // 1. The image or the kernel, before anything is changed.
     let payload = Payload::open(config)?;
 
@@ -63,18 +63,19 @@ pub fn build(
     let kvm = Kvm::open()?;
     kvm.api_version()?;
 
-    // 3. RAM; what is to run in it; and the VM. To read a kernel takes about as long as to make a VM, for which KVM mostly
-    // waits, so that both are done at once. The VM is made by this thread: KVM names it after the thread that makes it.
-    let memory = Arc::new(GuestMemory::map(config.backing, &config.regions())?);
-    let (loaded, vm) = if payload.is_kernel() && !config.instruments.trace_calls {
-        run_concurrently(|| payload.load(config, &memory), || kvm.create_vm(Some(memory.clone())))
+    // 3. The VM; RAM; and what is to run in it. The VM comes first: to make one after RAM costs KVM a millisecond more. To
+    // read a kernel takes as long as to make a VM, for which KVM mostly waits, so that both are done at once. The VM is made
+    // by this thread, after which KVM names it.
+    let prepare = || prepare_memory(config, &payload);
+    let (memory, vm) = if payload.is_kernel() && !config.instruments.trace_calls {
+        run_concurrently(prepare, || kvm.create_vm())
     } else {
         // One after the other, so that a trace shows the calls in order.
-        let loaded = payload.load(config, &memory);
-        (loaded, kvm.create_vm(Some(memory.clone())))
+        let vm = kvm.create_vm()?;
+        (prepare(), Ok(vm))
     };
-    loaded?;
-    let vm = Arc::new(vm?);
+    let memory = memory?;
+    let vm = Arc::new(vm?.with_memory(memory.clone()));
 
     // 4. What must come before the vCPUs: the room that KVM needs for real mode on older Intel processors, and interrupt
     // controllers, of which each vCPU gets a part.
@@ -183,7 +184,7 @@ pub fn build(
         });
     }
     Ok(Machine {
-        config: config.clone(),
+        config,
         has_kernel,
         start_state: (regs, sregs),
         memory,
@@ -197,6 +198,13 @@ pub fn build(
         dirty_log,
         replay,
     })
+}
+
+/// Maps RAM, and loads what is to run in it.
+fn prepare_memory(config: &Config, payload: &Payload) -> Result<Arc<GuestMemory>, Error> {
+    let memory = GuestMemory::map(config.backing, &config.regions())?;
+    payload.load(config, &memory)?;
+    Ok(Arc::new(memory))
 }
 
 /// The board's interrupt controllers and timer, with the lines as a PC has them.
@@ -278,7 +286,7 @@ fn set_registers(
 
 /// Whether a VM can be made, and a vCPU in the state that the configuration asks for.
 pub fn try_vcpu(config: &Config, kvm: &Kvm, output: &Output) -> Result<(), kvm::Error> {
-    let vm = Arc::new(kvm.create_vm(None)?);
+    let vm = Arc::new(kvm.create_vm()?);
     if config.has_board() {
         create_interrupt_controllers(&vm)?;
     }

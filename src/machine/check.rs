@@ -9,7 +9,7 @@ use crate::machine::{Error, builder, payload_name};
 use crate::memory::pool::Pool;
 use crate::memory::{self, BackingName, backing};
 use crate::output::Output;
-use crate::show::Bytes;
+use crate::show::{Bytes, Text};
 use crate::sys::cap::CAPABILITIES;
 use alloc::format;
 use alloc::string::String;
@@ -90,8 +90,8 @@ fn host(findings: &mut Findings) -> Result<Kvm, kvm::Error> {
     };
     let nested = if leaf_1 >> 31 != 0 { "; nested: this is a virtual machine itself" } else { "" };
     findings.good(format_args!("backend: {backend}{nested}"));
-    match procfs::text(paging).as_deref().map(str::trim) {
-        Some("Y" | "1") => findings.good(format_args!("nested paging: on")),
+    match procfs::read(paging).as_deref() {
+        Some(b"Y\n" | b"1\n") => findings.good(format_args!("nested paging: on")),
         Some(_) => findings.line(
             "absent",
             format_args!("nested paging: off, so that KVM shadows page tables, which is slow"),
@@ -108,17 +108,15 @@ fn host(findings: &mut Findings) -> Result<Kvm, kvm::Error> {
 /// Who holds the lock on a file: /proc/locks names process and inode.
 fn owner(findings: &mut Findings, path: &CStr) {
     let stat = Fd::open(path, libc::O_PATH, 0).and_then(|fd| fd.stat());
-    let (Ok(stat), Some(locks)) = (stat, procfs::text("/proc/locks")) else { return };
-    for line in locks.lines() {
+    let (Ok(stat), Some(locks)) = (stat, procfs::read("/proc/locks")) else { return };
+    for line in procfs::lines(&locks) {
         // `1: FLOCK  ADVISORY  WRITE 1234 00:2e:5678 0 EOF`
-        let mut fields = line.split_whitespace();
+        let mut fields = line.split(|&byte| byte == b' ').filter(|field| !field.is_empty());
         let kind = fields.nth(1);
-        let (process, file) = (fields.nth(2), fields.next());
-        let inode = file.and_then(|file| file.rsplit(':').next()?.parse().ok());
-        if let (Some("FLOCK"), Some(process), Some(inode)) = (kind, process, inode)
-            && stat.st_ino == inode
-        {
-            findings.line("", format_args!("locked by process {process}"));
+        let (Some(process), Some(file)) = (fields.nth(2), fields.next()) else { continue };
+        let inode = file.rsplit(|&byte| byte == b':').next().and_then(procfs::decimal);
+        if kind == Some(b"FLOCK") && inode == Some(stat.st_ino) {
+            findings.line("", format_args!("locked by process {}", Text(process)));
         }
     }
 }
@@ -127,30 +125,35 @@ fn owner(findings: &mut Findings, path: &CStr) {
 /// by custom. A line of /proc/self/cgroup is `number:controllers:path`; version 2 has number 0.
 fn cgroup_limits(findings: &mut Findings, config: &Config) {
     let uses_huge_pages = matches!(config.backing, Backing::File(_) | Backing::Memfd);
-    let groups = procfs::text("/proc/self/cgroup").unwrap_or_default();
-    for line in groups.lines() {
-        let mut fields = line.splitn(3, ':');
-        let (number, controllers) = (fields.next(), fields.next().unwrap_or(""));
-        let Some(path) = fields.next() else { continue };
-        let (mount, file) = match number {
-            Some("0") => ("", "hugetlb.2MB.max"),
-            _ if controllers.contains("hugetlb") => ("/hugetlb", "hugetlb.2MB.limit_in_bytes"),
-            _ => continue,
+    let groups = procfs::read("/proc/self/cgroup").unwrap_or_default();
+    for line in procfs::lines(&groups) {
+        let mut fields = line.splitn(3, |&byte| byte == b':');
+        let (Some(number), Some(controllers), Some(path)) =
+            (fields.next(), fields.next(), fields.next())
+        else {
+            continue;
+        };
+        let (mount, file) = if number == b"0" {
+            ("", "hugetlb.2MB.max")
+        } else if controllers.windows(7).any(|word| word == b"hugetlb") {
+            ("/hugetlb", "hugetlb.2MB.limit_in_bytes")
+        } else {
+            continue;
         };
         let mut group = path;
         loop {
-            let limit = procfs::number(&format!("/sys/fs/cgroup{mount}{group}/{file}"));
+            let limit = procfs::number(&format!("/sys/fs/cgroup{mount}{}/{file}", Text(group)));
             // Version 1 says "no limit" by the largest number of whole pages.
             if let Some(limit) = limit.filter(|&limit| limit < 1 << 60) {
                 let enough = limit >= config.memory;
                 findings.is_good &= enough || !uses_huge_pages;
                 findings.line(
                     if enough { "ok" } else { "TOO LOW" },
-                    format_args!("cgroup {group}: 2 MiB pages up to {}", Bytes(limit)),
+                    format_args!("cgroup {}: 2 MiB pages up to {}", Text(group), Bytes(limit)),
                 );
             }
             // The group above; the root is "/" or "".
-            match group.rfind('/') {
+            match group.iter().rposition(|&byte| byte == b'/') {
                 Some(slash) => group = &group[..slash],
                 None => break,
             }

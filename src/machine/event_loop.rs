@@ -21,8 +21,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// A machine that is ready to run. RAM is dropped after the vCPUs.
-pub struct Machine {
-    pub config: Config,
+pub struct Machine<'a> {
+    pub config: &'a Config,
     pub has_kernel: bool,
     /// The registers with which the guest starts.
     pub start_state: (kvm_regs, kvm_sregs),
@@ -42,7 +42,7 @@ pub struct Machine {
 /// How long output of the serial port may gather, in nanoseconds: a moment for a reader, and time for a guest to say more.
 const GATHER: u64 = 2_000_000;
 
-impl Machine {
+impl Machine<'_> {
     /// Runs the guest to its end, and reports it.
     pub fn run(mut self) -> Result<End, Error> {
         self.memory.ram().keep();

@@ -163,7 +163,7 @@ mod tests {
             answers.answer(exit, &vcpu());
             assert_eq!(answers.lifecycle.how().map(|(end, _)| end), end);
         }
-        let mut call = kvm_run_hypercall { nr: 12, args: [0; 6], ret: 9, longmode: 0, pad: 0 };
+        let mut call = kvm_run_hypercall { nr: 12, args: [0; 6], ret: 9, flags: 0 };
         answers(|_, _| ()).answer(Exit::Hypercall(&mut call), &vcpu());
         assert_eq!(call.ret, 0);
     }

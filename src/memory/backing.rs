@@ -188,7 +188,7 @@ fn check_size(backing: Backing, page_size: u64, memory: u64) -> Result<(), Error
 fn map_failed(backing: Backing, page_size: Option<u64>, size: u64, error: CallError) -> Error {
     match page_size {
         Some(page_size) if error.is(libc::ENOMEM) => {
-            Error::Pool { backing, needed: size / page_size, pool: Pool::read(page_size), error }
+            Error::Pool { backing, needed: size / page_size, page_size }
         }
         _ => Error::Call { backing, error },
     }
@@ -206,14 +206,11 @@ pub fn probe(backing: Backing, size: u64) -> Result<(), Error> {
     // The pages that the file holds go back to the pool before the run takes what it needs.
     let held =
         file.fd.stat().map_err(|error| Error::Call { backing, error })?.st_blocks as u64 * 512;
-    let pool = Pool::read(page_size);
     let needed = size / page_size;
-    if pool.available() + held / page_size >= needed {
-        return Ok(());
+    match Pool::read(page_size).available() + held / page_size >= needed {
+        true => Ok(()),
+        false => Err(Error::Pool { backing, needed, page_size }),
     }
-    let call = crate::host::syscall::Name::Function("mmap");
-    let error = CallError { call, errno: crate::host::errno::Errno(libc::ENOMEM) };
-    Err(Error::Pool { backing, needed, pool, error })
 }
 
 /// The page size of the hugetlbfs on which a file is; `None` where it is on another file system.

@@ -18,6 +18,7 @@ pub mod pool;
 pub use guest_memory::GuestMemory;
 
 use crate::config::Backing;
+use crate::host::errno::Errno;
 use crate::host::syscall::CallError;
 use crate::show::{Bytes, Text};
 use core::ffi::CStr;
@@ -37,8 +38,8 @@ pub enum Error {
     Locked { path: &'static CStr, error: CallError },
     /// `memory` is not a multiple of the size of the backing's pages.
     Size { backing: Backing, memory: u64, page_size: u64 },
-    /// The pool of huge pages can't give as many.
-    Pool { backing: Backing, needed: u64, pool: Pool, error: CallError },
+    /// mmap(2) gave ENOMEM: the pool of huge pages can't give as many.
+    Pool { backing: Backing, needed: u64, page_size: u64 },
     /// Another call failed.
     Call { backing: Backing, error: CallError },
 }
@@ -104,9 +105,9 @@ impl fmt::Display for Error {
                 Bytes(page_size),
                 BackingName(backing)
             ),
-            Error::Pool { backing, needed, pool, error } => {
-                write!(f, "{} {}: {}", error.call, BackingName(backing), error.errno)?;
-                pool.explain(needed, f)
+            Error::Pool { backing, needed, page_size } => {
+                write!(f, "mmap {}: {}", BackingName(backing), Errno(libc::ENOMEM))?;
+                Pool::read(page_size).explain(needed, f)
             }
             Error::Call { backing, error } => {
                 write!(f, "{} {}: {}", error.call, BackingName(backing), error.errno)?;

@@ -1,6 +1,6 @@
 //! Why `KVM_RUN` came back: `kvm_run::exit_reason`, api.rst 5.
 //!
-//! All reasons of Linux 6.1 are here, those of other architectures too, so that the names never
+//! All reasons of Linux 6.12 are here, those of other architectures too, so that the names never
 //! end before the numbers do.
 
 macro_rules! reasons {
@@ -90,6 +90,11 @@ reasons! {
     KVM_EXIT_RISCV_CSR = 36;
     /// The guest opened no window for events for too long; `KVM_CAP_X86_NOTIFY_VMEXIT`, Linux 6.0.
     KVM_EXIT_NOTIFY = 37;
+    /// LoongArch.
+    KVM_EXIT_LOONGARCH_IOCSR = 38;
+    /// KVM could not provide a page that the guest touched; only with guest_memfd on x86. Linux 6.8,
+    /// `KVM_CAP_MEMORY_FAULT_INFO`.
+    KVM_EXIT_MEMORY_FAULT = 39;
 }
 
 /// The C name of an exit reason; `None` for a number that Linux 6.12 does not have.

@@ -2,8 +2,8 @@
 //!
 //! Three kinds of descriptor take them: the *system* (`/dev/kvm`), a *VM* and a *vCPU*; a fourth,
 //! a *device*, comes from `KVM_CREATE_DEVICE`. Each line names its section of api.rst and, in
-//! capitals, the capability that announces it. Where no kernel version is said, every kernel since
-//! Linux 4.0 has the call.
+//! capitals, the capability that announces it. Where no kernel version is said, every kernel since Linux 4.0
+//! has the call. "Gone" requests were in Linux 6.1's header and are not in 6.12's.
 
 use super::cap::kvm_enable_cap;
 use super::cpuid::kvm_cpuid2;
@@ -89,6 +89,12 @@ requests! {
     KVM_GET_NR_MMU_PAGES = _IO(0x45);
     /// 4.35, USER_MEMORY. Makes, moves, re-flags or (size 0) deletes a slot.
     KVM_SET_USER_MEMORY_REGION = _IOW(0x46, size_of::<kvm_userspace_memory_region>());
+    /// 4.140, USER_MEMORY2, Linux 6.8. `kvm_userspace_memory_region2`: likewise, also with a guest_memfd.
+    KVM_SET_USER_MEMORY_REGION2 = _IOW(0x49, 160);
+    /// 4.141, MEMORY_ATTRIBUTES, Linux 6.8. `kvm_memory_attributes`: which guest-physical addresses are private.
+    KVM_SET_MEMORY_ATTRIBUTES = _IOW(0xd2, 32);
+    /// 4.142, GUEST_MEMFD, Linux 6.8. `kvm_create_guest_memfd`: memory that user space can't map. Returns its descriptor.
+    KVM_CREATE_GUEST_MEMFD = _IOWR(0xd4, 64);
     /// 4.36, SET_TSS_ADDR. Where three pages may lie that Intel's real mode needs; below 4 GiB.
     KVM_SET_TSS_ADDR = _IO(0x47);
     /// 4.40, SET_IDENTITY_MAP_ADDR. u64: where one more may lie; before the first vCPU.
@@ -280,6 +286,8 @@ requests! {
     KVM_SET_SREGS2 = _IOW(0xcd, 320);
     /// 4.133, BINARY_STATS_FD, Linux 5.14; a VM takes it too. Returns a descriptor to read.
     KVM_GET_STATS_FD = _IO(0xce);
+    /// 4.143, PRE_FAULT_MEMORY, Linux 6.11. `kvm_pre_fault_memory`: maps guest memory before the guest touches it.
+    KVM_PRE_FAULT_MEMORY = _IOWR(0xd5, 64);
     /// 4.134, XSAVE2, Linux 5.17. As `KVM_GET_XSAVE`, in the size that the capability tells.
     KVM_GET_XSAVE2 = _IOR(0xcf, 4096);
 }

@@ -101,8 +101,8 @@ pub struct kvm_run_hypercall {
     pub args: [u64; 6],
     /// To be filled: what RAX will be.
     pub ret: u64,
-    pub longmode: u32,
-    pub pad: u32,
+    /// Before Linux 6.4 `longmode` (u32), whether the guest was in 64-bit mode, and a gap. In C a union of both.
+    pub flags: u64,
 }
 
 /// `KVM_EXIT_X86_RDMSR`, `KVM_EXIT_X86_WRMSR`.

@@ -1,144 +1,111 @@
 //! Registers by their names: to set one by name, and to show which ones differ.
 
 use crate::sys::regs::{kvm_regs, kvm_segment, kvm_sregs};
+use alloc::vec::Vec;
 use core::fmt;
 
-/// A register of 64 bits in a structure `S`: its name, and how to read and to reach it.
-pub struct Register<S> {
-    pub name: &'static str,
-    pub get: fn(&S) -> u64,
-    place: fn(&mut S) -> &mut u64,
-}
+/// Lists fields of a structure: one function for their names and values, and one that finds a field by its name.
+macro_rules! named {
+    ($(#[$doc:meta])* $list:ident, $find:ident: $structure:ty { $($name:ident),* } -> $value:ty) => {
+        $(#[$doc])*
+        pub fn $list(of: &$structure) -> [(&'static str, &$value); [$(stringify!($name)),*].len()] {
+            [$((stringify!($name), &of.$name)),*]
+        }
 
-macro_rules! registers {
-    ($structure:ty: $($name:ident)*) => {
-        &[$(Register::<$structure> {
-            name: stringify!($name),
-            get: |registers| registers.$name,
-            place: |registers| &mut registers.$name,
-        }),*]
+        fn $find<'a>(of: &'a mut $structure, name: &str) -> Option<&'a mut $value> {
+            match name {
+                $(stringify!($name) => Some(&mut of.$name),)*
+                _ => None,
+            }
+        }
     };
 }
 
-/// The general registers, RIP and RFLAGS.
-pub const GENERAL: &[Register<kvm_regs>] = registers!(kvm_regs:
-    rax rbx rcx rdx rsi rdi rsp rbp r8 r9 r10 r11 r12 r13 r14 r15 rip rflags);
-
-/// The control registers.
-pub const CONTROL: &[Register<kvm_sregs>] =
-    registers!(kvm_sregs: cr0 cr2 cr3 cr4 cr8 efer apic_base);
-
-/// A segment register.
-pub struct Segment {
-    pub name: &'static str,
-    pub get: fn(&kvm_sregs) -> &kvm_segment,
-    place: fn(&mut kvm_sregs) -> &mut kvm_segment,
+named! {
+    /// The general registers, RIP and RFLAGS.
+    general, find_general: kvm_regs {
+        rax, rbx, rcx, rdx, rsi, rdi, rsp, rbp, r8, r9, r10, r11, r12, r13, r14, r15, rip, rflags
+    } -> u64
 }
-
-macro_rules! segments {
-    ($($name:ident)*) => {
-        &[$(Segment {
-            name: stringify!($name),
-            get: |sregs| &sregs.$name,
-            place: |sregs| &mut sregs.$name,
-        }),*]
-    };
+named! {
+    /// The control registers.
+    control, find_control: kvm_sregs { cr0, cr2, cr3, cr4, cr8, efer, apic_base } -> u64
 }
-
-/// The segment registers.
-pub const SEGMENTS: &[Segment] = segments!(cs ds es fs gs ss tr ldt);
-
-/// A field of a segment register: how many bits the processor has of it, and how to read and set it.
-pub struct Field {
-    pub name: &'static str,
-    bits: u32,
-    pub get: fn(&kvm_segment) -> u64,
-    set: fn(&mut kvm_segment, u64),
-}
-
-macro_rules! fields {
-    ($($name:literal $field:ident $bits:literal)*) => {
-        &[$(Field {
-            name: $name,
-            bits: $bits,
-            get: |segment| segment.$field.into(),
-            set: |segment, value| segment.$field = value as _,
-        }),*]
-    };
+named! {
+    /// The segment registers.
+    segments, find_segment: kvm_sregs { cs, ds, es, fs, gs, ss, tr, ldt } -> kvm_segment
 }
 
 /// What a segment register is made of.
-pub const FIELDS: &[Field] = fields![
-    "base" base 64
-    "limit" limit 32
-    "selector" selector 16
-    "type" r#type 4
-    "present" present 1
-    "dpl" dpl 2
-    "db" db 1
-    "s" s 1
-    "l" l 1
-    "g" g 1
-    "avl" avl 1
-    "unusable" unusable 1
-];
-
-/// A register that the user names.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Named {
-    General(usize),
-    Control(usize),
-    Segment(usize, usize),
+pub fn fields(segment: &kvm_segment) -> [(&'static str, u64); 12] {
+    [
+        ("base", segment.base),
+        ("limit", segment.limit.into()),
+        ("selector", segment.selector.into()),
+        ("type", segment.r#type.into()),
+        ("present", segment.present.into()),
+        ("dpl", segment.dpl.into()),
+        ("db", segment.db.into()),
+        ("s", segment.s.into()),
+        ("l", segment.l.into()),
+        ("g", segment.g.into()),
+        ("avl", segment.avl.into()),
+        ("unusable", segment.unusable.into()),
+    ]
 }
 
-impl Named {
-    /// One of [`GENERAL`] or [`CONTROL`], or `cs.base`: one of [`SEGMENTS`], a dot, and one of [`FIELDS`].
-    fn find(name: &str) -> Option<Named> {
-        if let Some((segment, field)) = name.split_once('.') {
-            let segment = SEGMENTS.iter().position(|known| known.name == segment)?;
-            let field = FIELDS.iter().position(|known| known.name == field)?;
-            return Some(Named::Segment(segment, field));
-        }
-        let general = GENERAL.iter().position(|known| known.name == name).map(Named::General);
-        let control = || CONTROL.iter().position(|known| known.name == name).map(Named::Control);
-        general.or_else(control)
+/// Sets a field of a segment register; `None` where there is no such field, or the processor has fewer bits of it.
+fn set_field(segment: &mut kvm_segment, name: &str, value: u64) -> Option<()> {
+    let bits = |count: u32| (value >> count == 0).then_some(value as u8);
+    match name {
+        "base" => segment.base = value,
+        "limit" => segment.limit = value.try_into().ok()?,
+        "selector" => segment.selector = value.try_into().ok()?,
+        "type" => segment.r#type = bits(4)?,
+        "present" => segment.present = bits(1)?,
+        "dpl" => segment.dpl = bits(2)?,
+        "db" => segment.db = bits(1)?,
+        "s" => segment.s = bits(1)?,
+        "l" => segment.l = bits(1)?,
+        "g" => segment.g = bits(1)?,
+        "avl" => segment.avl = bits(1)?,
+        "unusable" => segment.unusable = bits(1)?,
+        _ => return None,
     }
+    Some(())
+}
 
-    /// How many bits it has.
-    fn bits(self) -> u32 {
-        match self {
-            // CR8 is the upper four bits of the local APIC's task priority.
-            Named::Control(index) if CONTROL[index].name == "cr8" => 4,
-            Named::General(_) | Named::Control(_) => 64,
-            Named::Segment(_, field) => FIELDS[field].bits,
-        }
+/// Sets a register by its name: a general or control register, or `cs.base`: a segment register, a dot, and a field of it.
+/// `None` where there is no such register, or the value does not fit into it.
+fn set(regs: &mut kvm_regs, sregs: &mut kvm_sregs, name: &str, value: u64) -> Option<()> {
+    if let Some((segment, field)) = name.split_once('.') {
+        return set_field(find_segment(sregs, segment)?, field, value);
     }
+    // CR8 is the upper four bits of the local APIC's task priority.
+    if name == "cr8" && value > 15 {
+        return None;
+    }
+    *find_general(regs, name).or_else(|| find_control(sregs, name))? = value;
+    Some(())
 }
 
 /// A register and the value that it shall have: `--set`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Setting {
-    register: Named,
+    name: &'static str,
     value: u64,
 }
 
 impl Setting {
-    /// `None`: there is no such register, or the value does not fit into it.
-    pub fn new(name: &str, value: u64) -> Option<Setting> {
-        let register = Named::find(name)?;
-        let bits = register.bits();
-        (bits == 64 || value >> bits == 0).then_some(Setting { register, value })
+    /// `None` where there is no such register, or the value does not fit into it.
+    pub fn new(name: &'static str, value: u64) -> Option<Setting> {
+        set(&mut kvm_regs::default(), &mut kvm_sregs::default(), name, value)?;
+        Some(Setting { name, value })
     }
 
     /// Sets the register.
     pub fn apply(self, regs: &mut kvm_regs, sregs: &mut kvm_sregs) {
-        match self.register {
-            Named::General(index) => *(GENERAL[index].place)(regs) = self.value,
-            Named::Control(index) => *(CONTROL[index].place)(sregs) = self.value,
-            Named::Segment(segment, field) => {
-                (FIELDS[field].set)((SEGMENTS[segment].place)(sregs), self.value);
-            }
-        }
+        set(regs, sregs, self.name, self.value).expect("`new` has tried it");
     }
 }
 
@@ -151,37 +118,32 @@ pub struct Changes<'a> {
 
 impl fmt::Display for Changes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let mut first = true;
-        let mut differ = |names: [&str; 3], before: u64, after: u64| {
-            if before == after {
-                return Ok(());
-            }
-            if !core::mem::replace(&mut first, false) {
-                f.write_str(", ")?;
-            }
-            let [a, b, c] = names;
-            write!(f, "{a}{b}{c} {before:#x} -> {after:#x}")
-        };
-        let (regs, sregs) = self.before;
-        let (new_regs, new_sregs) = self.after;
-        for register in GENERAL.iter().filter(|register| register.name != "rip") {
-            differ([register.name, "", ""], (register.get)(regs), (register.get)(new_regs))?;
-        }
-        for segment in SEGMENTS {
-            let (before, after) = ((segment.get)(sregs), (segment.get)(new_sregs));
-            for field in FIELDS {
-                let names = [segment.name, ".", field.name];
-                differ(names, (field.get)(before), (field.get)(after))?;
+        let [before, after] = [self.before, self.after].map(|(regs, sregs)| list(regs, sregs));
+        let mut comma = "";
+        for (([segment, name], before), (_, after)) in before.iter().zip(&after) {
+            if before != after && *name != "rip" {
+                let dot = if segment.is_empty() { "" } else { "." };
+                write!(f, "{comma}{segment}{dot}{name} {before:#x} -> {after:#x}")?;
+                comma = ", ";
             }
         }
-        for register in CONTROL {
-            differ([register.name, "", ""], (register.get)(sregs), (register.get)(new_sregs))?;
-        }
-        differ(["gdt.base", "", ""], sregs.gdt.base, new_sregs.gdt.base)?;
-        differ(["gdt.limit", "", ""], sregs.gdt.limit.into(), new_sregs.gdt.limit.into())?;
-        differ(["idt.base", "", ""], sregs.idt.base, new_sregs.idt.base)?;
-        differ(["idt.limit", "", ""], sregs.idt.limit.into(), new_sregs.idt.limit.into())
+        Ok(())
     }
+}
+
+/// All registers, as a segment's name or nothing, a name, and a value.
+fn list(regs: &kvm_regs, sregs: &kvm_sregs) -> Vec<([&'static str; 2], u64)> {
+    let mut list = Vec::new();
+    list.extend(general(regs).map(|(name, &value)| (["", name], value)));
+    for (segment, value) in segments(sregs) {
+        list.extend(fields(value).map(|(name, value)| ([segment, name], value)));
+    }
+    list.extend(control(sregs).map(|(name, &value)| (["", name], value)));
+    for (table, value) in [("gdt", &sregs.gdt), ("idt", &sregs.idt)] {
+        list.push(([table, "base"], value.base));
+        list.push(([table, "limit"], value.limit.into()));
+    }
+    list
 }
 
 /// The names of a segment's attributes, for [`crate::show::Bits`] and [`attributes`].
@@ -200,7 +162,7 @@ pub fn attributes(segment: &kvm_segment) -> u64 {
 mod tests {
     use super::*;
 
-    fn set(name: &str, value: u64) -> Option<(kvm_regs, kvm_sregs)> {
+    fn set(name: &'static str, value: u64) -> Option<(kvm_regs, kvm_sregs)> {
         let (mut regs, mut sregs) = (kvm_regs::default(), kvm_sregs::default());
         Setting::new(name, value)?.apply(&mut regs, &mut sregs);
         Some((regs, sregs))
@@ -220,10 +182,26 @@ mod tests {
     }
 
     #[test]
+    fn every_field_of_a_segment_can_be_set_and_is_shown_under_its_name() {
+        for (name, _) in fields(&kvm_segment::default()) {
+            let mut segment = kvm_segment::default();
+            set_field(&mut segment, name, 1).unwrap();
+            let set: Vec<_> =
+                fields(&segment).into_iter().filter(|(_, value)| *value != 0).collect();
+            assert_eq!(set, [(name, 1)]);
+        }
+    }
+
+    #[test]
     fn a_value_must_fit_into_the_register() {
-        for (name, most) in
-            [("cs.type", 15), ("ss.dpl", 3), ("cs.db", 1), ("cr8", 15), ("cs.selector", 0xffff)]
-        {
+        for (name, most) in [
+            ("cs.type", 15),
+            ("ss.dpl", 3),
+            ("cs.db", 1),
+            ("cr8", 15),
+            ("cs.selector", 0xffff),
+            ("cs.limit", 0xffff_ffff),
+        ] {
             assert!(set(name, most).is_some(), "{name}");
             assert!(set(name, most + 1).is_none(), "{name}");
         }

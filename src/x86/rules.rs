@@ -2,7 +2,7 @@
 //! "Canonicalization and Consistency Checks".
 
 use crate::sys::regs::{kvm_regs, kvm_segment, kvm_sregs};
-use crate::x86::registers::SEGMENTS;
+use crate::x86::registers::segments;
 use crate::x86::*;
 
 /// A rule, and whether a state breaks it.
@@ -126,7 +126,7 @@ pub const RULES: [Rule; 18] = [
     Rule {
         text: "A limit above 1 MiB needs G 1, and one whose low 12 bits are not ones G 0",
         is_broken: |r, s| {
-            !real_segments(r, s) && SEGMENTS.iter().any(|segment| limit_is_odd((segment.get)(s)))
+            !real_segments(r, s) && segments(s).iter().any(|(_, segment)| limit_is_odd(segment))
         },
     },
     Rule {
