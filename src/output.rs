@@ -284,6 +284,19 @@ impl Output {
         self.flush()
     }
 
+    /// Likewise, but only as far as the readers take it at once; the rest is lost.
+    pub fn finish_without_waiting(&self) {
+        self.queue.lock().release_line();
+        while let Some(pending) = self.pending() {
+            let mut fds = [libc::pollfd { fd: pending.fd, events: libc::POLLOUT, revents: 0 }];
+            signal::wait(&mut fds, Some(0));
+            match fds[0].revents {
+                0 => self.queue.lock().clear(),
+                _ => self.write_some(),
+            }
+        }
+    }
+
     /// Why standard output could not be written, if it could not.
     pub fn failure(&self) -> Result<(), Errno> {
         self.queue.lock().failed.map_or(Ok(()), Err)
@@ -310,6 +323,12 @@ impl Queue {
             self.line = line;
             self.line.clear();
         }
+    }
+
+    /// Forgets what waits.
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.pieces.clear();
     }
 
     /// Takes bytes of the first piece away.

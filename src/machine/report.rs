@@ -18,9 +18,16 @@ use alloc::format;
 /// Writes out what the guest said last, and reports how the run has ended.
 pub fn end(machine: &Machine) -> Result<End, Error> {
     let (end, number) = machine.lifecycle.how().expect("the event loop returns when it has ended");
-    let end = match (machine.output.finish(), end) {
-        (Err(errno), end) if !is_failure(end) => without_output(errno),
-        (_, end) => end,
+    let end = match end {
+        // Who leaves does not wait for a slow reader.
+        End::Left => {
+            machine.output.finish_without_waiting();
+            end
+        }
+        _ => match machine.output.finish() {
+            Err(errno) if !is_failure(end) => without_output(errno),
+            _ => end,
+        },
     };
     let vcpu = number.map_or(0, |number| number as usize);
     let vcpu = &machine.runners[vcpu].vcpu;

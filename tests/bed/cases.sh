@@ -157,6 +157,38 @@ anonymous_memory_gets_none_where_transparent_huge_pages_are_on() {
 	echo always > /sys/kernel/mm/transparent_hugepage/enabled
 	pages 0 4096 --backing anon
 }
+a_memfd_is_mapped_by_2_mib_pages_without_a_mount() {
+	umount /mnt/HugePagefs
+	pages 8 0 --backing memfd
+	p 0 --stats --pause 0 --backing memfd $F/touch.bin
+	says '16 MiB of RAM in 8 pages of 2 MiB of a memfd; KVM maps 8 of 2 MiB and 0 of 4 KiB'
+	p 2 --backing memfd --memory 3M
+	says '--memory 3 MiB: not a multiple of 2 MiB, the page size of a memfd'
+	echo 5 > $POOL/nr_hugepages
+	p 1 --backing memfd $F/halt.bin
+	says 'mmap a memfd: ENOMEM (12)'
+	says '8 pages of 2 MiB are needed; the pool has 5, 5 free'
+	echo 20 > $POOL/nr_hugepages
+}
+transparent_huge_pages_are_mapped_as_such_where_the_host_gives_them() {
+	thp=/sys/kernel/mm/transparent_hugepage
+	echo madvise > $thp/enabled
+	pages 8 0 --backing thp
+	p 0 --stats --pause 0 --backing thp $F/touch.bin
+	says 'anonymous, for transparent huge pages; KVM maps 8 of 2 MiB and 0 of 4 KiB'
+	echo never > $thp/enabled
+	p 0 --stats --pause 0 --backing thp $F/touch.bin
+	echo madvise > $thp/enabled
+	says 'KVM maps 0 of 2 MiB and 4096 of 4 KiB: the host had no huge page for the rest'
+}
+ram_of_an_image_goes_on_above_4_gib() {
+	echo 1 > /proc/sys/vm/overcommit_memory
+	p 0 --backing anon --memory 5G --trace=calls $F/halt.bin
+	echo 0 > /proc/sys/vm/overcommit_memory
+	prints x
+	says 'slot 0, GPA 0x0, 3 GiB,'
+	says 'slot 2, GPA 0x100000000, 2 GiB,'
+}
 ram_is_mapped_by_1_gib_pages() {
 	gib=/sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages
 	[ -e $gib ] || skip 'this processor has no 1 GiB pages'
@@ -512,6 +544,18 @@ a_page_that_the_host_refuses_the_guest_is_told_with_the_state() {
 	says 'mode: 32-bit protected mode'
 	says 'KVM_RUN /dev/kvm: EFAULT (14): the host has no page for what the guest touched'
 }
+a_page_for_tables_that_the_host_refuses_is_told() {
+	mkdir cgroup
+	soon mount -t cgroup -o hugetlb none cgroup 2> /dev/null || skip 'this kernel has no hugetlb cgroup of version 1'
+	mkdir cgroup/one
+	# The page of the image, and none for the tables, which the program writes itself.
+	echo 2M > cgroup/one/hugetlb.2MB.limit_in_bytes
+	sh -c "echo \$\$ > cgroup/one/cgroup.procs; exec $P --mode long $F/touch.bin" > out 2> err && status=0 || status=$?
+	rmdir cgroup/one
+	umount cgroup
+	is $status 1
+	says 'the host has no page for guest-physical address 0xff9000'
+}
 a_second_vm_on_the_same_file_is_refused() {
 	start --pause 60
 	soon lines 1
@@ -553,19 +597,19 @@ each_call_that_fails_is_named_and_gives_all_back() {
 		says "$(echo $call | cut -d: -f2)"
 		is "$(free_pages)" 12
 	done
-	# The first fstat is the image's, the second the backing's; the first mmap RAM, the second the run page.
-	for call in 'fstat:1:fstat /usr' "fstat:2:fstat $RAM" "flock:1:flock $RAM" "fstatfs:1:fstatfs $RAM" \
-		"ftruncate:1:ftruncate $RAM" "fallocate:1:fallocate $RAM" "mmap:1:mmap $RAM" 'mmap:2:mmap kvm_run'; do
+	# The call, the object by which strace finds it, and what is said.
+	image=$F/halt.bin vcpu=anon_inode:kvm-vcpu:0
+	for call in "fstat $image" "fstat $RAM" "flock $RAM" "fstatfs $RAM" "ftruncate $RAM" "fallocate $RAM" "mmap $RAM" \
+		"mmap $vcpu"; do
 		rm -f $RAM
 		status=0
-		strace -o /dev/null -e inject=${call%%:*}:error=EIO:when=$(echo "$call" | cut -d: -f2) \
-			$P $F/halt.bin > out 2> err || status=$?
+		strace -o /dev/null -P "${call#* }" -e inject=${call% *}:error=EIO $P $image > out 2> err || status=$?
 		is $status 1
-		says "${call##*:}"
+		says "$(echo "$call" | sed "s,$vcpu,kvm_run,")"
 		says 'EIO (5)'
 		is "$(free_pages)" 20
 		# Of one that another has locked, only that one may dispose.
-		[ ! -e $RAM ] || [ "${call%%:*}" = flock ]
+		[ ! -e $RAM ] || [ "${call% *}" = flock ]
 	done
 }
 a_run_page_that_is_too_small_is_refused() {
@@ -643,6 +687,12 @@ exits_are_traced_without_calls_and_calls_without_exits() {
 	p 0 --trace=calls $F/halt.bin
 	is "$(grep -c '	exit ' err)" 0
 	is "$(grep -c 'KVM_CREATE_VM' err)" 1
+}
+a_trace_shows_the_calls_at_the_end_too() {
+	p 0 --trace=calls --backing anon $F/halt.bin
+	says 'KVM_GET_REGS('
+	is "$(grep -c 'close(' err)" 5
+	is "$(tail -n 1 err | cut -f2)" 'munmap(16 MiB) = 0'
 }
 tables_and_image_do_not_overlap() {
 	head -c $((2097152 - 4096 - 28672 - 5)) /dev/zero > large
@@ -916,6 +966,32 @@ ctrl_a_x_leaves_and_twice_is_one() {
 	{ printf 'a\001\001b'; sleep 1; printf '\001x'; } | timeout 20 $P --kernel $F/kernel/serial.elf > out 2> err
 	prints 'a\001b'
 	silent
+}
+ctrl_a_x_leaves_a_guest_that_does_not_listen_behind_much_that_was_typed() {
+	{ head -c 5000 /dev/zero | tr '\0' a; sleep 1; printf '\001x'; } |
+		timeout 20 $P --irqchip --backing anon $F/broken/loop.bin > out 2> err
+	silent
+}
+ctrl_a_x_leaves_where_nobody_reads_the_output() {
+	mkfifo full
+	sleep 30 < full &
+	reader=$!
+	{ sleep 2; printf '\001x'; } | timeout 20 $P --irqchip --backing anon --pause 0 $HELLO > full 2> err
+	kill $reader
+	silent
+}
+statistics_come_while_nobody_reads_the_output() {
+	mkfifo full
+	sleep 30 < full &
+	reader=$!
+	$P --stats --backing anon --pause 0 > full 2> err &
+	pid=$!
+	soon asleep
+	kill -USR1 $pid
+	soon told 1
+	kill $pid
+	ended 143
+	kill $reader
 }
 a_signal_ends_a_guest_whose_trace_nobody_reads() {
 	huge
