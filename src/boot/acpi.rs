@@ -9,6 +9,7 @@
 use crate::boot::Error;
 use crate::layout::*;
 use crate::memory::GuestMemory;
+use alloc::vec;
 use alloc::vec::Vec;
 
 /// Writes the tables of a machine with so many processors, whose APIC ids count from 0.
@@ -26,8 +27,8 @@ const FACS_SIZE: usize = 64;
 
 /// All tables, as they lie from [`ACPI`] on.
 fn tables(cpus: u32) -> Vec<u8> {
-    let mut area = Vec::new();
-    area.resize(FACS_OFFSET, 0);
+    // The RSDP comes last, when it is known where the XSDT lies.
+    let mut area = vec![0; FACS_OFFSET];
     area.extend_from_slice(&facs());
     let facs = ACPI + FACS_OFFSET as u64;
     let dsdt = append(&mut area, dsdt());

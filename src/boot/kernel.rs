@@ -2,8 +2,8 @@
 
 use crate::boot::linux::{self, Companions};
 use crate::boot::multiboot::{InfoPage, Module};
-use crate::boot::plan::{self, KernelFile, Plan, Protocol, Refusal};
-use crate::boot::{Error, acpi, mode};
+use crate::boot::plan::{KernelFile, Plan, Protocol, Refusal};
+use crate::boot::{Error, acpi, format, mode};
 use crate::config::{Config, Mode};
 use crate::host::fd::Fd;
 use crate::layout::{LINUX_GDT, MULTIBOOT_INFO, ZERO_PAGE};
@@ -51,7 +51,7 @@ impl Kernel {
         let refused = |refusal: Refusal| Error::Refused { path, refusal };
         let (file, size) = open(path)?;
         let read = linux::read_from(&file);
-        let planned = plan::plan(&KernelFile { size, read: &read }, config.low_end());
+        let planned = format::plan(&KernelFile { size, read: &read }, config.low_end());
         drop(read);
         let Some(plan) = planned.map_err(refused)? else { return Ok(None) };
 

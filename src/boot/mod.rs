@@ -5,6 +5,7 @@
 pub mod acpi;
 pub mod elf;
 pub mod firmware;
+pub mod format;
 pub mod image;
 pub mod kernel;
 pub mod linux;

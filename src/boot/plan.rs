@@ -1,11 +1,7 @@
-//! What is to be done with a kernel: its file is checked first, with nothing but its bytes and the size of RAM, and gives a
-//! [`Plan`]. Then the plan is carried out.
-//!
-//! A kernel file is not trusted. Each number in it is checked against the file's size and against RAM before it is used, so
-//! that nothing is ever read or written elsewhere: `tests/fuzz` tries.
+//! What is to be done with a kernel: [`format::plan`](crate::boot::format::plan) makes a [`Plan`] of its file, with nothing but
+//! its bytes and the size of RAM. [`Kernel::load`](crate::boot::kernel::Kernel::load) carries it out.
 
-use crate::boot::{linux, multiboot};
-use crate::layout::{HIGH, LOADER_END, LOW_END, MIB, PAGE_SIZE, TABLES};
+use crate::layout::{HIGH, LOADER_END, LOW_END, MIB, PAGE_SIZE};
 use crate::show::Bytes;
 use alloc::vec::Vec;
 use core::fmt;
@@ -143,26 +139,9 @@ impl KernelFile<'_> {
     }
 }
 
-/// Plans a kernel, for a machine whose low RAM ends at `ram_end`; `None` where the file has no format that is known.
-pub fn plan(file: &KernelFile, ram_end: u64) -> Result<Option<Plan>, Refusal> {
-    let initrd_limit = ram_end.saturating_sub(TABLES);
-    let is_elf = file.bytes(0) == Some(*b"\x7fELF");
-    let plan = if let Some(plan) = linux::plan(file)? {
-        plan
-    } else if let Some(plan) = multiboot::plan(file)? {
-        plan
-    } else if is_elf {
-        linux::plan_elf(file)?
-    } else {
-        return Ok(None);
-    };
-    let initrd_limit = initrd_limit.min(plan.initrd_limit);
-    Plan { initrd_limit, ..plan }.check(file.size, ram_end.saturating_sub(TABLES)).map(Some)
-}
-
 impl Plan {
     /// Checks that all pieces lie in the file, and apart from each other in RAM below `top`, where it is free.
-    fn check(mut self, file_size: u64, top: u64) -> Result<Plan, Refusal> {
+    pub fn check(mut self, file_size: u64, top: u64) -> Result<Plan, Refusal> {
         for (index, piece) in self.pieces.iter().enumerate() {
             let missing = piece.from.saturating_add(piece.size).saturating_sub(file_size);
             if missing > 0 {
@@ -226,7 +205,3 @@ pub fn memory_map(low: u64, high: u64) -> impl Iterator<Item = (u64, u64, bool)>
     .into_iter()
     .filter(|&(first, size, _)| first != HIGH || size > 0)
 }
-
-#[cfg(test)]
-#[path = "plan_tests.rs"]
-mod tests;

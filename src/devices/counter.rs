@@ -7,7 +7,7 @@ use crate::devices::read_register;
 use crate::host::event::Event;
 use crate::host::mutex::Mutex;
 use crate::host::syscall::CallError;
-use crate::kvm::irq::Routing;
+use crate::kvm::routing::Routing;
 use crate::kvm::{self, Vm};
 use crate::layout::*;
 use crate::lifecycle::VcpuControl;

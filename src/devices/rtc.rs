@@ -60,7 +60,8 @@ fn register(index: u8, seconds: u64) -> u8 {
         13 => return 0x80,
         _ => return 0,
     };
-    (value / 10 << 4 | value % 10) as u8
+    let (tens, ones) = (value / 10, value % 10);
+    (tens * 16 + ones) as u8
 }
 
 /// Year, month and day, so many days after the first of 1970.

@@ -6,7 +6,7 @@
 use crate::bus::Device;
 use crate::host::event::Event;
 use crate::host::mutex::Mutex;
-use crate::kvm::irq::InterruptLine;
+use crate::kvm::interrupt_line::InterruptLine;
 use crate::lifecycle::VcpuControl;
 use crate::output::Output;
 use alloc::sync::Arc;

@@ -2,7 +2,8 @@
 
 pub mod cpuid;
 pub mod exit;
-pub mod irq;
+pub mod interrupt_line;
+pub mod routing;
 pub mod run_page;
 pub mod system;
 pub mod vcpu;

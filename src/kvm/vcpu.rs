@@ -26,8 +26,11 @@ pub struct Vcpu {
 }
 
 impl Vcpu {
-    pub(super) fn new(number: u32, fd: Fd, run: RunPage, vm: Arc<Vm>) -> Vcpu {
-        Vcpu { number, fd, run, _vm: vm }
+    /// `KVM_CREATE_VCPU`, and the mapping of its `kvm_run`, of `mmap_size` bytes.
+    pub fn create(vm: Arc<Vm>, number: u32, mmap_size: usize) -> Result<Vcpu, Error> {
+        let fd = vm.create_vcpu(number)?;
+        let run = RunPage::map(&fd, mmap_size)?;
+        Ok(Vcpu { number, fd, run, _vm: vm })
     }
 
     /// Its number, from 0 on. Its APIC id is the same.

@@ -3,9 +3,7 @@
 use crate::host::event::Event;
 use crate::host::fd::Fd;
 use crate::kvm::Error;
-use crate::kvm::irq::Routing;
-use crate::kvm::run_page::RunPage;
-use crate::kvm::vcpu::Vcpu;
+use crate::kvm::routing::Routing;
 use crate::layout::PAGE_SIZE;
 use crate::memory::GuestMemory;
 use crate::memory::guest_memory::Region;
@@ -203,15 +201,13 @@ impl Vm {
         self.fd.raw()
     }
 
-    /// `KVM_CREATE_VCPU`, and the mapping of its `kvm_run`, of `mmap_size` bytes.
-    pub fn create_vcpu(self: &Arc<Vm>, number: u32, mmap_size: usize) -> Result<Vcpu, Error> {
+    /// `KVM_CREATE_VCPU`: the descriptor of a vCPU, for [`Vcpu::create`](crate::kvm::Vcpu::create).
+    pub(super) fn create_vcpu(&self, number: u32) -> Result<Fd, Error> {
         let shown = format_args!("{number}");
         // SAFETY: takes a number.
         let fd = unsafe { self.fd.ioctl(ioctl::KVM_CREATE_VCPU, number.into(), shown) }?;
         // SAFETY: the kernel has just made the descriptor for us.
-        let fd = unsafe { Fd::from_raw(fd) };
-        let run = RunPage::map(&fd, mmap_size)?;
-        Ok(Vcpu::new(number, fd, run, self.clone()))
+        Ok(unsafe { Fd::from_raw(fd) })
     }
 }
 

@@ -32,12 +32,13 @@ use crate::inspect::replay::Replay;
 use crate::inspect::statistics::Statistics;
 use crate::inspect::stepper::Stepper;
 use crate::inspect::trace::{ExitTrace, StepTrace};
-use crate::kvm::irq::{InterruptLine, Routing};
+use crate::kvm::interrupt_line::InterruptLine;
+use crate::kvm::routing::Routing;
 use crate::kvm::{self, Kvm, Vcpu, Vm};
 use crate::layout::*;
 use crate::lifecycle::{Lifecycle, VcpuControl};
 use crate::machine::Error;
-use crate::machine::event_loop::Machine;
+use crate::machine::Machine;
 use crate::machine::exit_handler::Answers;
 use crate::machine::vcpu_thread::VcpuRunner;
 use crate::memory::GuestMemory;
@@ -228,7 +229,7 @@ fn check_vcpu_count(config: &Config, kvm: &Kvm) -> Result<(), kvm::Error> {
 
 /// Makes a vCPU. In real mode without the board its CPUID stays empty, which such code can do without.
 fn create_vcpu(config: &Config, kvm: &Kvm, vm: &Arc<Vm>, number: u32) -> Result<Vcpu, kvm::Error> {
-    let vcpu = vm.create_vcpu(number, kvm.vcpu_mmap_size()?)?;
+    let vcpu = Vcpu::create(vm.clone(), number, kvm.vcpu_mmap_size()?)?;
     if config.has_board() {
         let mut cpuid = kvm.supported_cpuid()?;
         let has_deadline = kvm.check_extension(KVM_CAP_TSC_DEADLINE_TIMER)? != 0;

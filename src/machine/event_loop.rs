@@ -1,43 +1,13 @@
 //! The main thread while the guest runs: it takes input, writes output, handles signals, and stops the vCPUs in the end.
 
-use crate::config::Config;
-use crate::devices::serial::Serial;
 use crate::host::clock;
-use crate::host::event::Event;
-use crate::host::mutex::Mutex;
 use crate::host::signal;
 use crate::host::terminal::Terminal;
-use crate::inspect::dirty_log::DirtyLogView;
-use crate::inspect::replay::Replay;
-use crate::inspect::statistics::Statistics;
-use crate::lifecycle::{End, Lifecycle, Request};
+use crate::lifecycle::{End, Request};
 use crate::machine::keys::Input;
-use crate::machine::vcpu_thread::{RunningVcpu, VcpuRunner};
-use crate::machine::{Error, report, without_output};
-use crate::memory::GuestMemory;
-use crate::output::Output;
-use crate::sys::regs::{kvm_regs, kvm_sregs};
-use alloc::sync::Arc;
+use crate::machine::vcpu_thread::RunningVcpu;
+use crate::machine::{Error, Machine, report, without_output};
 use alloc::vec::Vec;
-
-/// A machine that is ready to run. RAM is dropped after the vCPUs.
-pub struct Machine<'a> {
-    pub config: &'a Config,
-    pub has_kernel: bool,
-    /// The registers with which the guest starts.
-    pub start_state: (kvm_regs, kvm_sregs),
-    pub runners: Vec<VcpuRunner>,
-    pub serial: Option<Arc<Serial>>,
-    pub lifecycle: Arc<Lifecycle>,
-    /// Wakes the event loop.
-    pub attention: Arc<Event>,
-    /// What the user is told.
-    pub output: Arc<Output>,
-    pub statistics: Option<Statistics>,
-    pub dirty_log: Option<DirtyLogView>,
-    pub replay: Option<Arc<Mutex<Replay>>>,
-    pub memory: Arc<GuestMemory>,
-}
 
 /// How long output of the serial port may gather, in nanoseconds: a moment for a reader, and time for a guest to say more.
 const GATHER: u64 = 2_000_000;

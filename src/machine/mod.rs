@@ -19,21 +19,47 @@ pub mod keys;
 pub mod report;
 pub mod vcpu_thread;
 
+use crate::boot;
 use crate::boot::image::Image;
-use crate::boot::{self};
 use crate::config::{Config, Guest, OnReset};
+use crate::devices::serial::Serial;
 use crate::host::errno::Errno;
+use crate::host::event::Event;
 use crate::host::mutex::Mutex;
 use crate::host::signal;
 use crate::host::syscall::CallError;
+use crate::inspect::dirty_log::DirtyLogView;
 use crate::inspect::replay::Replay;
+use crate::inspect::statistics::Statistics;
 use crate::kvm;
-use crate::lifecycle::End;
-use crate::memory;
+use crate::lifecycle::{End, Lifecycle};
+use crate::memory::{self, GuestMemory};
 use crate::output::Output;
 use crate::show::Text;
+use crate::sys::regs::{kvm_regs, kvm_sregs};
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::fmt;
+use vcpu_thread::VcpuRunner;
+
+/// A machine that is ready to run. RAM is dropped after the vCPUs.
+pub struct Machine<'a> {
+    pub config: &'a Config,
+    pub has_kernel: bool,
+    /// The registers with which the guest starts.
+    pub start_state: (kvm_regs, kvm_sregs),
+    pub runners: Vec<VcpuRunner>,
+    pub serial: Option<Arc<Serial>>,
+    pub lifecycle: Arc<Lifecycle>,
+    /// Wakes the event loop.
+    pub attention: Arc<Event>,
+    /// What the user is told.
+    pub output: Arc<Output>,
+    pub statistics: Option<Statistics>,
+    pub dirty_log: Option<DirtyLogView>,
+    pub replay: Option<Arc<Mutex<Replay>>>,
+    pub memory: Arc<GuestMemory>,
+}
 
 /// Why there is no machine, or no more.
 #[derive(Clone, Copy, Debug, PartialEq)]

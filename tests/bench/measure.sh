@@ -30,7 +30,7 @@ against() {
 		! over $1 $2 ${other#*:} || missed "$name is more than ${other#*:} of the ${other%:*}"
 	done
 }
-against 'start to end' halt.bin 20 40 ms 1000000
+against 'start to end' halt.bin 40 80 ms 1000000
 against 'an I/O exit of 200000' storm.bin 2 800000 us 1000
 
 strace -f -o /tmp/trace $P $F/halt.bin > /dev/null 2>&1

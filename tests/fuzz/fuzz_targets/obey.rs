@@ -1,7 +1,8 @@
 //! What every plan must keep, whatever the file: that is all that protects RAM from it. The same is tried in a bounded, seeded
-//! run by `make test`: src/boot/plan_tests.rs.
+//! run by `make test`: src/boot/format_tests.rs.
 
-use kob_2m::boot::plan::{KernelFile, plan};
+use kob_2m::boot::format::plan;
+use kob_2m::boot::plan::KernelFile;
 use kob_2m::layout::{LOADER_END, LOW_END, MIB, PAGE_SIZE, TABLES};
 
 pub const RAM: u64 = 256 << 20;

@@ -1,10 +1,7 @@
-//! Interrupts: how lines lead to the interrupt controllers, and a device's end of a line.
+//! Interrupt routing: how interrupt lines lead to the interrupt controllers.
 
-use crate::kvm::vm::Vm;
 use crate::layout::IO_APIC_LINES;
 use crate::sys::irqchip::*;
-use alloc::sync::Arc;
-use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 /// The table of `KVM_SET_GSI_ROUTING`: a header, and `nr` entries.
 #[repr(C)]
@@ -58,27 +55,5 @@ impl Routing {
     /// How many entries there are.
     pub fn count(&self) -> u32 {
         self.header.nr
-    }
-}
-
-/// A device's interrupt line.
-pub struct InterruptLine {
-    vm: Arc<Vm>,
-    gsi: u32,
-    active: AtomicBool,
-}
-
-impl InterruptLine {
-    /// A line that is inactive.
-    pub fn new(vm: Arc<Vm>, gsi: u32) -> InterruptLine {
-        InterruptLine { vm, gsi, active: AtomicBool::new(false) }
-    }
-
-    /// Sets the line's level, by `KVM_IRQ_LINE`, where it changes.
-    pub fn set(&self, active: bool) {
-        if self.active.swap(active, SeqCst) != active {
-            // It fails only for a VM without interrupt controllers, where there is no such line.
-            let _ = self.vm.set_line(self.gsi, active);
-        }
     }
 }

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::boot::multiboot::{InfoPage, Module};
-use crate::layout::MULTIBOOT_INFO;
+use crate::boot::plan::{Piece, Protocol};
+use crate::layout::{LOW_END, MULTIBOOT_INFO};
 use crate::show::number as number_of;
 
 /// The fuzz targets' too.
@@ -113,10 +114,7 @@ fn each_thing_that_is_wrong_with_a_bzimage_is_told() {
         assert_eq!(plan_of(&file, RAM), Err(refused), "{at:#x}");
     }
     for (length, missing) in [(2560, 4096), (1024, 5632), (6656 - 16, 16)] {
-        assert_eq!(
-            plan_of(&bzimage()[..length], RAM),
-            Err(Refusal::Truncated { missing: missing })
-        );
+        assert_eq!(plan_of(&bzimage()[..length], RAM), Err(Refusal::Truncated { missing }));
     }
     let mut file = bzimage();
     put(&mut file, 0x258, 0x9_0000, 8);

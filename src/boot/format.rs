@@ -1,0 +1,29 @@
+//! The formats of kernel files: which one a file has, and the [`Plan`] that comes of it.
+//!
+//! A kernel file is not trusted. Each number in it is checked against the file's size and against RAM before it is used, so
+//! that nothing is ever read or written elsewhere: `tests/fuzz` tries.
+
+use crate::boot::plan::{KernelFile, Plan, Refusal};
+use crate::boot::{linux, multiboot};
+use crate::layout::TABLES;
+
+/// Plans a kernel, for a machine whose low RAM ends at `ram_end`; `None` where the file has no format that is known.
+pub fn plan(file: &KernelFile, ram_end: u64) -> Result<Option<Plan>, Refusal> {
+    let initrd_limit = ram_end.saturating_sub(TABLES);
+    let is_elf = file.bytes(0) == Some(*b"\x7fELF");
+    let plan = if let Some(plan) = linux::plan(file)? {
+        plan
+    } else if let Some(plan) = multiboot::plan(file)? {
+        plan
+    } else if is_elf {
+        linux::plan_elf(file)?
+    } else {
+        return Ok(None);
+    };
+    let initrd_limit = initrd_limit.min(plan.initrd_limit);
+    Plan { initrd_limit, ..plan }.check(file.size, ram_end.saturating_sub(TABLES)).map(Some)
+}
+
+#[cfg(test)]
+#[path = "format_tests.rs"]
+mod tests;

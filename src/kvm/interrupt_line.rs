@@ -1,0 +1,27 @@
+//! A device's end of an interrupt line.
+
+use crate::kvm::vm::Vm;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+/// A device's interrupt line.
+pub struct InterruptLine {
+    vm: Arc<Vm>,
+    gsi: u32,
+    active: AtomicBool,
+}
+
+impl InterruptLine {
+    /// A line that is inactive.
+    pub fn new(vm: Arc<Vm>, gsi: u32) -> InterruptLine {
+        InterruptLine { vm, gsi, active: AtomicBool::new(false) }
+    }
+
+    /// Sets the line's level, by `KVM_IRQ_LINE`, where it changes.
+    pub fn set(&self, active: bool) {
+        if self.active.swap(active, SeqCst) != active {
+            // It fails only for a VM without interrupt controllers, where there is no such line.
+            let _ = self.vm.set_line(self.gsi, active);
+        }
+    }
+}
