@@ -174,6 +174,7 @@ impl VcpuControl {
 mod tests {
     use super::*;
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
     use std::thread;
 
     fn control() -> Arc<VcpuControl> {
@@ -184,25 +185,29 @@ mod tests {
     fn a_vcpu_that_is_asked_to_pause_pauses_until_it_is_asked_to_run() {
         let control = control();
         let other = control.clone();
+        let rounds = Arc::new(AtomicU64::new(0));
+        let counted = rounds.clone();
         // A guest that leaves again and again.
         let vcpu = thread::spawn(move || {
-            let mut rounds = 0u64;
             while other.obey().is_ok() {
-                rounds += 1;
+                counted.fetch_add(1, SeqCst);
             }
             other.stopped();
-            rounds
         });
         for _ in 0..100 {
             control.request(Request::Pause);
             control.wait_until_still();
             assert_eq!(control.state(), VcpuState::Paused);
+            let before = rounds.load(SeqCst);
             control.request(Request::Run);
+            while rounds.load(SeqCst) == before {
+                thread::yield_now();
+            }
         }
         control.request(Request::Stop);
         control.wait_until_still();
         assert_eq!(control.state(), VcpuState::Stopped);
-        assert!(vcpu.join().unwrap() > 0);
+        vcpu.join().unwrap();
     }
 
     #[test]
