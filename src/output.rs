@@ -179,8 +179,18 @@ impl Output {
             event_loop.signal();
             queue.was_woken = true;
         }
-        let Some(vcpu) = vcpu else { return };
-        while queue.bytes.len() >= LIMIT {
+        if let Some(vcpu) = vcpu {
+            self.wait_in(queue, vcpu);
+        }
+    }
+
+    /// Where the queue is full, waits until there is room, or until the vCPU is asked to stop.
+    pub fn wait_for_room(&self, vcpu: &Arc<VcpuControl>) {
+        self.wait_in(self.queue.lock(), vcpu);
+    }
+
+    fn wait_in<'a>(&'a self, mut queue: Guard<'a, Queue>, vcpu: &Arc<VcpuControl>) {
+        while queue.event_loop.is_some() && queue.bytes.len() >= LIMIT {
             queue.waiting.push(vcpu.clone());
             drop(queue);
             if vcpu.wait_until_woken().is_err() {

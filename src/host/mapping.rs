@@ -36,7 +36,7 @@ impl Mapping {
 
     /// Anonymous memory that starts at a multiple of `alignment`, which is a power of two.
     pub fn aligned(size: usize, alignment: usize) -> Result<Mapping, CallError> {
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
         let wide = Mapping::new(None, size + alignment, flags)?;
         let before = wide.start.align_offset(alignment);
         // What is left of it before and behind goes back.

@@ -32,3 +32,9 @@ pub fn decimal(digits: &[u8]) -> Option<u64> {
 pub fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     bytes.split(|&byte| byte == b'\n')
 }
+
+/// The number of this process.
+pub fn process_id() -> i32 {
+    // SAFETY: takes no memory.
+    unsafe { libc::getpid() }
+}

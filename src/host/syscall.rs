@@ -5,10 +5,11 @@
 
 use crate::host::errno::Errno;
 use crate::sys::ioctl;
+use alloc::boxed::Box;
 use core::ffi::c_int;
 use core::fmt;
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
+use core::sync::atomic::{AtomicPtr, Ordering::Acquire, Ordering::Release};
 
 /// What a call is called: a function of the C library, or a request of ioctl(2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,23 +73,24 @@ impl<'a> Call<'a> {
             Ok(result) => Ok(result.cast_unsigned()),
             Err(_) => unreachable!("no function returns more than a register holds"),
         };
-        let observer = OBSERVER.load(Relaxed);
+        let observer = OBSERVER.load(Acquire);
         if !observer.is_null() {
-            // SAFETY: `observe` alone stores a pointer here, and stores that of a `&'static Observer`.
-            let Observer(see) = unsafe { &*observer };
-            see(&self, result);
+            // SAFETY: `observe` alone stores a pointer here, and leaks what it points to.
+            let observer = unsafe { &*observer };
+            observer(&self, result);
         }
         result.map_err(|errno| CallError { call: self.name, errno })
     }
 }
 
-/// A function that sees every call after it was made.
-pub struct Observer(pub fn(&Call, Result<usize, Errno>));
+/// A function that is shown every call after it was made. It must not wait: the caller may hold a lock.
+type Observer = Box<dyn Fn(&Call, Result<usize, Errno>) + Send + Sync>;
 
 /// Global, since the alternative is a reference to it in every value that owns a descriptor.
 static OBSERVER: AtomicPtr<Observer> = AtomicPtr::new(null_mut());
 
-/// From now on `observer` sees every call.
-pub fn observe(observer: &'static Observer) {
-    OBSERVER.store((&raw const *observer).cast_mut(), Relaxed);
+/// From now on, until the program ends, `observer` is shown every call.
+pub fn observe(observer: impl Fn(&Call, Result<usize, Errno>) + Send + Sync + 'static) {
+    let observer: Observer = Box::new(observer);
+    OBSERVER.store(Box::into_raw(Box::new(observer)), Release);
 }

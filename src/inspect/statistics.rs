@@ -121,12 +121,13 @@ impl Statistics {
     fn show_verdict(&self, f: &mut fmt::Formatter, [small, large, giant]: Pages) -> fmt::Result {
         let (ram, size) = (self.memory.ram(), self.memory.size());
         write!(f, "\n  {} of RAM", Bytes(size))?;
-        if let Some(page) = ram.page_size {
+        // Of transparent huge pages nobody knows how many there are.
+        if let Some(page) = ram.page_size.filter(|_| ram.backing != Backing::Transparent) {
             write!(f, " in {} pages of {}", size / page, Bytes(page))?;
         }
         f.write_str(match (ram.backing, ram.page_size) {
             (Backing::Anonymous, _) => ", anonymous",
-            (Backing::Transparent, _) => ", anonymous, for transparent huge pages",
+            (Backing::Transparent, _) => ", anonymous, with transparent huge pages",
             (Backing::Memfd, _) => " of a memfd",
             (Backing::File(_), Some(_)) => " on hugetlbfs",
             (Backing::File(_), None) => " of a device",
@@ -151,6 +152,8 @@ impl Statistics {
             ": the dirty log is on, which splits them"
         } else if ram.backing == Backing::Transparent {
             ": the host had no huge page for the rest, or /sys/kernel/mm/transparent_hugepage/enabled is never"
+        } else if ram.page_size.is_none() {
+            ": the device decides how its memory is mapped"
         } else if ram.page_size == Some(PAGE_SIZE) {
             ": the backing has 4 KiB pages"
         } else {
@@ -286,8 +289,7 @@ fn show_debugfs(
     descriptor: u64,
     pages: &mut Pages,
 ) -> Result<bool, fmt::Error> {
-    // SAFETY: takes no memory.
-    let process = unsafe { libc::getpid() };
+    let process = procfs::process_id();
     let read = |name: &str| {
         procfs::number(&format!("/sys/kernel/debug/kvm/{process}-{descriptor}/{name}"))
     };

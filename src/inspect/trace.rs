@@ -2,7 +2,7 @@
 
 use crate::host::clock;
 use crate::host::errno::Errno;
-use crate::host::syscall::{self, Call, Name, Observer};
+use crate::host::syscall::{self, Call, Name};
 use crate::inspect::observer::{ExitObserver, ObservedExit};
 use crate::kvm::exit::{self, Exit};
 use crate::output::Output;
@@ -12,13 +12,10 @@ use crate::x86::mode;
 use crate::x86::registers::Changes;
 use alloc::sync::Arc;
 use core::fmt::{self, Display};
-use core::ptr::null_mut;
-use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// When the program began, in nanoseconds of the monotonic clock.
 static START: AtomicU64 = AtomicU64::new(0);
-/// Where calls are shown. A call has no vCPU thread's context to take it from.
-static CALLS: AtomicPtr<Output> = AtomicPtr::new(null_mut());
 
 /// Times count from here.
 pub fn start_clock() {
@@ -32,14 +29,19 @@ pub fn time() -> u64 {
 
 /// From now on each call is shown, until the program ends.
 pub fn trace_calls(output: Arc<Output>) {
-    CALLS.store(Arc::into_raw(output).cast_mut(), Relaxed);
-    syscall::observe(&Observer(show_call));
+    syscall::observe(move |call, result| {
+        output.trace_line(format_args!("{}\t{}", time(), ShownCall(call, result)), None);
+    });
 }
 
-fn show_call(call: &Call, result: Result<usize, Errno>) {
-    // SAFETY: `trace_calls` stored it before it made this function an observer, and never gives it back.
-    let output = unsafe { &*CALLS.load(Relaxed) };
-    output.trace_line(format_args!("{}\t{}", time(), ShownCall(call, result)), None);
+/// Holds a vCPU at its next exit while the reader of its calls is behind. A call itself can't wait: its caller may hold a
+/// lock.
+pub struct CallTraceBrake(pub Arc<Output>);
+
+impl ExitObserver for CallTraceBrake {
+    fn exit(&mut self, exit: &mut ObservedExit) {
+        self.0.wait_for_room(exit.control);
+    }
 }
 
 struct ShownCall<'a>(&'a Call<'a>, Result<usize, Errno>);

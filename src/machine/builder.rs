@@ -31,7 +31,7 @@ use crate::inspect::registers::Registers;
 use crate::inspect::replay::Replay;
 use crate::inspect::statistics::Statistics;
 use crate::inspect::stepper::Stepper;
-use crate::inspect::trace::{ExitTrace, StepTrace};
+use crate::inspect::trace::{CallTraceBrake, ExitTrace, StepTrace};
 use crate::kvm::interrupt_line::InterruptLine;
 use crate::kvm::routing::Routing;
 use crate::kvm::{self, Kvm, Vcpu, Vm};
@@ -156,6 +156,9 @@ pub fn build<'a>(
         }
         if let Some(dirty_log) = &dirty_log {
             observers.push(Box::new(dirty_log.clone()));
+        }
+        if config.instruments.trace_calls {
+            observers.push(Box::new(CallTraceBrake(output.clone())));
         }
         if config.instruments.trace_exits && !is_replay {
             vcpu.page_mut().request_registers();

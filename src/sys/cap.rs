@@ -84,7 +84,7 @@ pub struct kvm_enable_cap {
 }
 
 /// In `args[0]` of [`KVM_CAP_X86_USER_SPACE_MSR`], and as the reason of such an exit: a value that the MSR
-/// does not take.
+/// does not take. This and the next two: Linux 5.10.
 pub const KVM_MSR_EXIT_REASON_INVAL: u32 = 1 << 0;
 /// An MSR that KVM does not know.
 pub const KVM_MSR_EXIT_REASON_UNKNOWN: u32 = 1 << 1;

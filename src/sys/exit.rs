@@ -70,7 +70,7 @@ reasons! {
     KVM_EXIT_IOAPIC_EOI = 26;
     /// A Hyper-V service for user space; only where its capabilities are enabled.
     KVM_EXIT_HYPERV = 27;
-    /// Arm.
+    /// Arm, Linux 5.5.
     KVM_EXIT_ARM_NISV = 28;
     /// `rdmsr` of an MSR that user space answers; `KVM_CAP_X86_USER_SPACE_MSR`, Linux 5.10.
     KVM_EXIT_X86_RDMSR = 29;
@@ -84,13 +84,13 @@ reasons! {
     KVM_EXIT_X86_BUS_LOCK = 33;
     /// A Xen hypercall; `KVM_CAP_XEN_HVM`, Linux 5.12.
     KVM_EXIT_XEN = 34;
-    /// RISC-V.
+    /// RISC-V, Linux 5.17.
     KVM_EXIT_RISCV_SBI = 35;
-    /// RISC-V.
+    /// RISC-V, Linux 6.0.
     KVM_EXIT_RISCV_CSR = 36;
     /// The guest opened no window for events for too long; `KVM_CAP_X86_NOTIFY_VMEXIT`, Linux 6.0.
     KVM_EXIT_NOTIFY = 37;
-    /// LoongArch.
+    /// LoongArch, Linux 6.7.
     KVM_EXIT_LOONGARCH_IOCSR = 38;
     /// KVM could not provide a page that the guest touched; only with guest_memfd on x86. Linux 6.8,
     /// `KVM_CAP_MEMORY_FAULT_INFO`.
@@ -108,5 +108,5 @@ pub const KVM_INTERNAL_ERROR_EMULATION: u32 = 1;
 pub const KVM_INTERNAL_ERROR_SIMUL_EX: u32 = 2;
 /// The hardware left the guest while it delivered an event.
 pub const KVM_INTERNAL_ERROR_DELIVERY_EV: u32 = 3;
-/// An exit that KVM never asked the hardware for.
+/// An exit that KVM never asked the hardware for; Linux 5.4.
 pub const KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON: u32 = 4;

@@ -70,7 +70,7 @@ requests! {
     KVM_GET_MSR_FEATURE_INDEX_LIST = _IOWR(0x0a, 4);
     /// 4.104, MCE. u64: the machine-check capabilities.
     KVM_X86_GET_MCE_CAP_SUPPORTED = _IOR(0x9d, 8);
-    /// 4.118, SYS_HYPERV_CPUID; as a vCPU's, HYPERV_CPUID, Linux 5.0. `kvm_cpuid2`: Hyper-V's leaves.
+    /// 4.118, SYS_HYPERV_CPUID, Linux 5.11; as a vCPU's, HYPERV_CPUID, Linux 5.0. `kvm_cpuid2`: Hyper-V's leaves.
     KVM_GET_SUPPORTED_HV_CPUID = _IOWR(0xc1, 8);
 
     // -- a VM: its memory

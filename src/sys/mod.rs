@@ -2,8 +2,9 @@
 //!
 //! Every constant, structure and field keeps its C name, so that a reader can grep the kernel with it. KVM's numbers are
 //! those of Linux 6.12's `include/uapi/linux/kvm.h` and, for x86, `arch/x86/include/uapi/asm/kvm.h`; `tests/abi.rs` has `cc`
-//! check each of them. What is younger than Linux 5.0 says so. "api.rst" is the kernel's
-//! `Documentation/virt/kvm/api.rst`, and a number after it is a section there.
+//! check each of them. All x86 requests and all exit reasons are here; of structures and capabilities, those that the
+//! program uses. What is younger than Linux 5.0 says so. "api.rst" is the kernel's `Documentation/virt/kvm/api.rst`, and a
+//! number after it is a section there.
 //!
 //! - [`ioctl`]: the requests
 //! - [`exit`]: why `KVM_RUN` came back
