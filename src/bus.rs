@@ -7,16 +7,17 @@ use alloc::vec::Vec;
 
 /// A device on a bus. It owns its registers and their lock, and acts through the handles that it was built with.
 ///
-/// `offset` tells which of the device's registers is meant. An access may be longer than what is left of the device there:
-/// then reads give ones and writes are lost, as on an empty bus.
+/// `offset` selects the register. If an access extends past the device's last register, the extra bytes read as ones, and
+/// writes to them are ignored.
 pub trait Device: Send + Sync {
     /// What a trace calls the device, or the register.
     fn name(&self, offset: u64, is_write: bool) -> &'static str;
 
-    /// The guest reads `data.len()` bytes: 1, 2, 4 or 8.
+    /// The guest reads `data.len()` bytes: 1 to 8. KVM splits an access where a page ends.
     fn read(&self, offset: u64, data: &mut [u8]);
 
-    /// The guest writes. A device that must wait waits by `vcpu`, the vCPU that it serves, with no lock held.
+    /// The guest writes. A device that must wait calls [`VcpuControl::sleep`] or [`VcpuControl::wait_until_woken`] of
+    /// `vcpu`, the vCPU that it serves, and holds no lock meanwhile.
     fn write(&self, offset: u64, data: &[u8], vcpu: &Arc<VcpuControl>);
 }
 

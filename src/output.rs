@@ -52,7 +52,7 @@ struct Queue {
     /// All that waits to be written, and of how many bytes of which stream it consists.
     bytes: VecDeque<u8>,
     pieces: VecDeque<(Stream, usize)>,
-    /// Something is to be written now, and not a moment later.
+    /// Write now; do not wait for more.
     is_urgent: bool,
     /// Standard output is a terminal.
     on_terminal: bool,
@@ -60,7 +60,8 @@ struct Queue {
     terminals: [Option<Fd>; 2],
     /// Why standard output can't be written.
     failed: Option<Errno>,
-    /// While the event loop writes the queue: what wakes it, and whether it was woken for the queue as it is.
+    /// While the event loop writes the queue: the eventfd that wakes it, and whether it was signalled since the last
+    /// [`Output::pending`].
     event_loop: Option<Arc<Event>>,
     was_woken: bool,
     /// vCPUs that wait for room.
@@ -203,7 +204,7 @@ impl Output {
     // ---- what is written
 
     /// From now on the event loop writes the queue; `event_loop` wakes it.
-    pub fn attend(&self, event_loop: Arc<Event>) {
+    pub fn attach_event_loop(&self, event_loop: Arc<Event>) {
         let mut queue = self.queue.lock();
         queue.on_terminal = fd::is_terminal(self.standard);
         let second = |fd: c_int, is_terminal: bool| {
@@ -221,7 +222,7 @@ impl Output {
     }
 
     /// From now on what is said is written at once.
-    pub fn leave(&self) {
+    pub fn detach_event_loop(&self) {
         let mut queue = self.queue.lock();
         queue.event_loop = None;
         queue.terminals = [None, None];
@@ -353,95 +354,5 @@ impl Queue {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::{PipeReader, Read, pipe};
-    use std::os::fd::IntoRawFd;
-    use std::thread;
-
-    fn to_pipe() -> (Arc<Output>, PipeReader) {
-        let (reader, writer) = pipe().unwrap();
-        let writer = writer.into_raw_fd();
-        (Arc::new(Output::new(c"kob", writer, writer)), reader)
-    }
-
-    fn vcpu() -> Arc<VcpuControl> {
-        Arc::new(VcpuControl::new(0, None))
-    }
-
-    fn read(reader: &mut PipeReader, len: usize) -> String {
-        let mut bytes = vec![0; len];
-        reader.read_exact(&mut bytes).unwrap();
-        String::from_utf8(bytes).unwrap()
-    }
-
-    #[test]
-    fn a_line_is_written_when_it_is_complete_and_a_message_does_not_overtake_it() {
-        let (output, mut reader) = to_pipe();
-        let vcpu = vcpu();
-        b"ab\nc".iter().for_each(|&byte| output.console_byte(byte, &vcpu));
-        assert_eq!(read(&mut reader, 3), "ab\n");
-        output.trace_line(format_args!("trace"), None);
-        output.message(format_args!("hello"), None);
-        output.console_byte(b'd', &vcpu);
-        output.finish().unwrap();
-        assert_eq!(read(&mut reader, 19), "trace\nckob: hello\nd");
-    }
-
-    #[test]
-    fn bytes_come_out_unchanged_and_a_long_line_comes_in_pieces() {
-        let (output, mut reader) = to_pipe();
-        let vcpu = vcpu();
-        (0..LINE).for_each(|_| output.console_byte(0xff, &vcpu));
-        let mut bytes = [0; LINE];
-        reader.read_exact(&mut bytes).unwrap();
-        assert!(bytes.iter().all(|&byte| byte == 0xff));
-    }
-
-    #[test]
-    fn a_reader_that_has_gone_is_told() {
-        signal::install(false);
-        let (output, reader) = to_pipe();
-        drop(reader);
-        output.console_byte(b'\n', &vcpu());
-        assert_eq!(output.failure(), Err(Errno(libc::EPIPE)));
-        assert_eq!(output.finish(), Err(Errno(libc::EPIPE)));
-    }
-
-    #[test]
-    fn a_vcpu_that_fills_the_queue_waits_until_it_is_written_or_the_vcpu_is_stopped() {
-        let (output, mut reader) = to_pipe();
-        output.attend(Arc::new(Event::new().unwrap()));
-        let start = |output: &Arc<Output>, vcpu: &Arc<VcpuControl>| {
-            let (output, vcpu) = (output.clone(), vcpu.clone());
-            thread::spawn(move || (0..2 * LIMIT).for_each(|_| output.serial_byte(b'x', &vcpu)))
-        };
-        let thread = start(&output, &vcpu());
-        let mut written = 0;
-        while written < 2 * LIMIT {
-            if let Some(pending) = output.pending() {
-                assert!(!pending.is_urgent);
-                output.write_some();
-                let mut bytes = [0; CHUNK];
-                written += reader.read(&mut bytes).unwrap();
-            }
-            assert!(output.queue.lock().bytes.len() <= LIMIT);
-        }
-        thread.join().unwrap();
-        let stopped = vcpu();
-        let thread = start(&output, &stopped);
-        while output.queue.lock().bytes.len() < LIMIT {
-            thread::yield_now();
-        }
-        stopped.request(crate::lifecycle::Request::Stop);
-        thread.join().unwrap();
-    }
-
-    #[test]
-    fn a_silent_output_says_nothing() {
-        let output = Output::silent();
-        output.console_byte(b'\n', &vcpu());
-        output.message(format_args!("x"), None);
-        assert_eq!((output.pending(), output.finish()), (None, Ok(())));
-    }
-}
+#[path = "output_tests.rs"]
+mod tests;

@@ -167,7 +167,7 @@ pub const GDT_LIMIT: u16 = size_of_val(&GDT) as u16 - 1;
 pub const BOOT_CS: u16 = 0x10;
 pub const BOOT_DS: u16 = 0x18;
 
-/// Reads a `struct setup_header` from a file for [`KernelFile`]'s users.
+/// What a [`KernelFile`] reads with: bytes at an offset of a file.
 pub fn read_from(file: &Fd) -> impl Fn(u64, &mut [u8]) -> bool + '_ {
     |offset, bytes| file.read_at(offset, bytes).is_ok_and(|count| count == bytes.len())
 }

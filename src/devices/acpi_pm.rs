@@ -52,7 +52,7 @@ impl Device for AcpiPm {
         let control = u16::from_le_bytes([registers[CONTROL], registers[CONTROL + 1]]);
         drop(registers);
         if control & SLP_EN != 0 && control >> SLP_TYP_SHIFT & SLP_TYP_MASK == SLEEP_OFF {
-            self.lifecycle.end(End::Off, Some(vcpu.number()));
+            self.lifecycle.end(End::PoweredOff, Some(vcpu.number()));
         }
     }
 }
@@ -81,7 +81,7 @@ mod tests {
         let (pm, lifecycle) = pm();
         pm.write(CONTROL as u64, &[1], &vcpu());
         pm.write(CONTROL as u64 + 1, &[0x34], &vcpu());
-        assert_eq!(lifecycle.how(), Some((End::Off, Some(0))));
+        assert_eq!(lifecycle.how(), Some((End::PoweredOff, Some(0))));
     }
 
     #[test]

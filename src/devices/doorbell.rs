@@ -34,7 +34,7 @@ pub struct Doorbell {
 }
 
 impl Doorbell {
-    fn ring(&self, value: u32, vcpu: &Arc<VcpuControl>) -> Result<(), kvm::Error> {
+    fn handle_value(&self, value: u32, vcpu: &Arc<VcpuControl>) -> Result<(), kvm::Error> {
         match value {
             RING_CLOSE => self.window.close()?,
             RING_OPEN => self.window.open()?,
@@ -87,7 +87,7 @@ impl Device for Doorbell {
         if offset != PORT && offset != ADDRESS {
             return;
         }
-        if let Err(error) = self.ring(number(data) as u32, vcpu) {
+        if let Err(error) = self.handle_value(number(data) as u32, vcpu) {
             self.lifecycle.end(End::Failed(error), Some(vcpu.number()));
         }
     }

@@ -1,5 +1,5 @@
 //! Devices, each in one file. To add one: write the file, give it a place in [`crate::layout`], and attach it to a bus in
-//! `machine/builder.rs`.
+//! `machine/device_map.rs`.
 
 pub mod acpi_pm;
 pub mod clock;
@@ -20,7 +20,7 @@ pub mod test_lines;
 pub mod test_memory;
 pub mod window;
 
-/// Answers a read with the bytes of a little-endian register from `offset` on, and with ones behind its end.
+/// ExitHandler a read with the bytes of a little-endian register from `offset` on, and with ones behind its end.
 fn read_register(register: u64, offset: u64, data: &mut [u8]) {
     let bytes = register.to_le_bytes();
     for (byte, at) in data.iter_mut().zip(offset..) {

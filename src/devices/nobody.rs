@@ -1,4 +1,4 @@
-//! Where no device answers, a PC's bus floats: reads give ones, writes are lost. The user is told once.
+//! Where no device answers, a PC's bus floats: reads give ones, writes are lost. The user is warned once.
 
 use crate::bus::Device;
 use crate::lifecycle::VcpuControl;
@@ -17,18 +17,18 @@ pub enum Space {
 pub struct Nobody {
     space: Space,
     output: Arc<Output>,
-    /// The user has been told, or is not to be told.
-    told: AtomicBool,
+    /// The user has been warned, or shall not be.
+    has_warned: AtomicBool,
 }
 
 impl Nobody {
     /// `quiet`: a kernel looks for much that is not there, and the user need not know.
     pub fn new(space: Space, output: Arc<Output>, quiet: bool) -> Nobody {
-        Nobody { space, output, told: AtomicBool::new(quiet) }
+        Nobody { space, output, has_warned: AtomicBool::new(quiet) }
     }
 
-    fn tell(&self, at: u64) {
-        if !self.told.swap(true, Relaxed) {
+    fn warn(&self, at: u64) {
+        if !self.has_warned.swap(true, Relaxed) {
             let what = match self.space {
                 Space::Ports => "no device at port",
                 Space::Addresses => "no RAM or device at address",
@@ -46,11 +46,11 @@ impl Device for Nobody {
 
     fn read(&self, at: u64, data: &mut [u8]) {
         data.fill(0xff);
-        self.tell(at);
+        self.warn(at);
     }
 
     fn write(&self, at: u64, _: &[u8], _: &Arc<VcpuControl>) {
-        self.tell(at);
+        self.warn(at);
     }
 }
 

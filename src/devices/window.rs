@@ -19,8 +19,8 @@ pub struct Window {
     memory: Arc<GuestMemory>,
     nobody: Arc<Nobody>,
     output: Arc<Output>,
-    /// The user has been told of a write to read-only memory, or is not to be told.
-    told: AtomicBool,
+    /// The user has been warned of a write to read-only memory, or shall not be.
+    has_warned: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -40,8 +40,8 @@ impl Window {
         output: Arc<Output>,
         quiet: bool,
     ) -> Window {
-        let (told, state) = (AtomicBool::new(quiet), Mutex::new(State::Closed));
-        Window { vm, memory, nobody, output, told, state }
+        let (has_warned, state) = (AtomicBool::new(quiet), Mutex::new(State::Closed));
+        Window { vm, memory, nobody, output, has_warned, state }
     }
 
     /// How much of RAM it shows.
@@ -67,14 +67,14 @@ impl Window {
         let size = Window::size(&self.memory);
         // KVM does not let a slot become read-only: it is deleted and made again.
         if *state != State::Closed {
-            self.vm.set_memory(WINDOW_SLOT, 0, WINDOW, region, 0)?;
+            self.vm.set_user_memory_region(WINDOW_SLOT, 0, WINDOW, region, 0)?;
         }
         *state = to;
         match to {
             State::Closed => Ok(()),
-            State::Open => self.vm.set_memory(WINDOW_SLOT, 0, WINDOW, region, size),
+            State::Open => self.vm.set_user_memory_region(WINDOW_SLOT, 0, WINDOW, region, size),
             State::ReadOnly => {
-                self.vm.set_memory(WINDOW_SLOT, KVM_MEM_READONLY, WINDOW, region, size)
+                self.vm.set_user_memory_region(WINDOW_SLOT, KVM_MEM_READONLY, WINDOW, region, size)
             }
         }
     }
@@ -94,7 +94,7 @@ impl Device for Window {
         if *self.state.lock() != State::ReadOnly {
             return self.nobody.write(address, data, vcpu);
         }
-        if !self.told.swap(true, Relaxed) {
+        if !self.has_warned.swap(true, Relaxed) {
             let text = format_args!(
                 "address {address:#x} is read-only memory (KVM_MEM_READONLY): the write is lost; said once"
             );

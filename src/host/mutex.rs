@@ -2,6 +2,7 @@
 
 use crate::host::clock;
 use core::cell::UnsafeCell;
+use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 use core::ops::{Deref, DerefMut};
 
@@ -28,7 +29,7 @@ impl<T> Mutex<T> {
         // SAFETY: it was initialized, and does not move while it is borrowed. Its errors are for uses that this type does
         // not allow.
         unsafe { libc::pthread_mutex_lock(self.raw.get()) };
-        Guard(self)
+        Guard(self, PhantomData)
     }
 
     /// Takes the value out.
@@ -43,8 +44,11 @@ impl<T: Default> Default for Mutex<T> {
     }
 }
 
-/// A mutex that is held.
-pub struct Guard<'a, T>(&'a Mutex<T>);
+/// A mutex that is held. It stays in the thread that has locked it, which alone may unlock it: the pointer keeps it there.
+pub struct Guard<'a, T>(&'a Mutex<T>, PhantomData<*mut ()>);
+
+// SAFETY: a shared guard gives `&T` alone.
+unsafe impl<T: Sync> Sync for Guard<'_, T> {}
 
 impl<T> Deref for Guard<'_, T> {
     type Target = T;

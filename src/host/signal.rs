@@ -192,16 +192,17 @@ fn block_handled() -> libc::sigset_t {
 /// Waits until one of the descriptors is ready, or for some nanoseconds (`None`: for ever), or until a handled signal
 /// comes. Does not wait where one has come already. For the main thread.
 pub fn wait(fds: &mut [libc::pollfd], nanoseconds: Option<u64>) {
-    poll(fds, nanoseconds, || stopping().is_some() || STATISTICS_WANTED.load(SeqCst));
+    // It fails only for descriptors that no process could have, or without memory: then there is nothing to wait for.
+    let _ = poll(fds, nanoseconds, || stopping().is_some() || STATISTICS_WANTED.load(SeqCst));
 }
 
 /// Waits until `fd` is ready for POLLIN or POLLOUT, or never will be. EINTR: a signal asks the program to stop, and `fd`
-/// is not ready.
+/// is not ready. Another error: it can't be waited for.
 pub fn wait_for(fd: c_int, events: c_short) -> Result<(), Errno> {
     loop {
         let mut fds = [libc::pollfd { fd, events, revents: 0 }];
         let asked_before = stopping().is_some();
-        poll(&mut fds, None, || stopping().is_some());
+        poll(&mut fds, None, || stopping().is_some())?;
         match fds[0].revents {
             0 if asked_before => return Err(Errno(libc::EINTR)),
             0 => {}
@@ -210,17 +211,26 @@ pub fn wait_for(fd: c_int, events: c_short) -> Result<(), Errno> {
     }
 }
 
-/// ppoll(2); does not wait where a signal has `come`.
-fn poll(fds: &mut [libc::pollfd], nanoseconds: Option<u64>, come: impl Fn() -> bool) {
+/// ppoll(2); does not wait where a signal has `come`. A signal that comes is no error.
+fn poll(
+    fds: &mut [libc::pollfd],
+    nanoseconds: Option<u64>,
+    come: impl Fn() -> bool,
+) -> Result<(), Errno> {
     let before = block_handled();
     let time = (if come() { Some(0) } else { nanoseconds }).map(clock::timespec);
     let limit = time.as_ref().map_or(null(), |time| &raw const *time);
     let count = fds.len() as libc::nfds_t;
     // SAFETY: the kernel writes which descriptors are ready, and reads the rest.
     let ready = unsafe { libc::ppoll(fds.as_mut_ptr(), count, limit, &raw const before) };
-    if ready < 0 {
-        // EINTR: none was looked at.
-        fds.iter_mut().for_each(|fd| fd.revents = 0);
-    }
+    let result = if ready < 0 { Err(Errno::last()) } else { Ok(()) };
     set_blocked(&before);
+    match result {
+        Ok(()) => Ok(()),
+        Err(errno) => {
+            // No descriptor was looked at.
+            fds.iter_mut().for_each(|fd| fd.revents = 0);
+            if errno.0 == libc::EINTR { Ok(()) } else { Err(errno) }
+        }
+    }
 }

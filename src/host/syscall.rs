@@ -1,6 +1,6 @@
 //! The one way to make a system call: a [`Call`] names it, so that an error and a trace can show it.
 //!
-//! Every call that builds, runs or examines the machine is made so. What the program does to wait, to tell the time
+//! Every call that builds, runs or examines the machine is made so, except those of threads. What the program does to wait, to tell the time
 //! and to print is not: a trace would trace itself.
 
 use crate::host::errno::Errno;

@@ -25,7 +25,7 @@ impl DirtyLogView {
     /// Shows what was written since the last call.
     pub fn show(&self, vcpu: Option<&Arc<VcpuControl>>) -> Result<(), kvm::Error> {
         for (slot, region) in [LOW_SLOT, HIGH_SLOT].into_iter().zip(self.memory.regions()) {
-            let log = self.vm.dirty_log(slot, region.size)?;
+            let log = self.vm.dirty_log(slot)?;
             let mut text = String::from("pages written:");
             for (first, end) in log.ranges() {
                 let from = region.gpa + first * PAGE_SIZE;
@@ -41,16 +41,17 @@ impl DirtyLogView {
 
 impl ExitObserver for DirtyLogView {
     fn exit(&mut self, exit: &mut ObservedExit) {
-        let rings = match exit::decode(exit.vcpu.page_mut()) {
+        let is_dirty = |data: &[u8]| number(data) as u32 == RING_DIRTY;
+        let count = match exit::decode(exit.vcpu.page_mut()) {
             Exit::Port { write: true, port: DOORBELL_PORT, size, data } => {
-                data.chunks(size).filter(|item| number(item) == u64::from(RING_DIRTY)).count()
+                data.chunks(size).filter(|item| is_dirty(item)).count()
             }
             Exit::Mmio { write: true, address: LESSON_DOORBELL, data } => {
-                usize::from(number(data) == u64::from(RING_DIRTY))
+                usize::from(is_dirty(data))
             }
             _ => 0,
         };
-        for _ in 0..rings {
+        for _ in 0..count {
             if let Err(error) = self.show(Some(exit.control)) {
                 let text = format!("{error}");
                 self.output.message(format_args!("{text}"), Some(exit.control));

@@ -45,12 +45,12 @@ impl GuestView<'_> {
 }
 
 /// Follows the page tables as the processor does (SDM volume 3, chapter 4), except that reserved bits and canonical
-/// addresses are not checked. Shows each entry to `see`. Returns the guest-physical address that a linear one comes to.
+/// addresses are not checked. Shows each entry to `show_entry`. Returns the guest-physical address that a linear one comes to.
 pub fn walk(
     memory: &GuestMemory,
     sregs: &kvm_sregs,
     linear: u64,
-    see: &mut dyn FnMut(Entry),
+    show_entry: &mut dyn FnMut(Entry),
 ) -> Option<u64> {
     let paging = Paging::of(sregs);
     // How many levels; whether an entry has 8 bytes; whether one of level 2 or 3 can be a page.
@@ -73,7 +73,7 @@ pub fn walk(
             true => memory.read_value::<u64>(gpa).ok(),
             false => memory.read_value::<u32>(gpa).ok().map(u64::from),
         };
-        see(Entry { level, gpa, value });
+        show_entry(Entry { level, gpa, value });
         let entry = value.filter(|entry| entry & PTE_P != 0)?;
         let is_page = match level {
             1 => true,

@@ -26,17 +26,17 @@ impl Stepper {
         let (regs, sregs) = (vcpu.regs()?, vcpu.sregs()?);
         let before = kvm_sync_regs { regs, sregs, ..Default::default() };
         let mut stepper = Stepper { before, address: 0, bytes: [0; 8], len: 0 };
-        stepper.look(vcpu, memory);
+        stepper.read_instruction(vcpu, memory);
         Ok(stepper)
     }
 
     /// Goes on to the next instruction, in the state that the last exit left.
     pub fn advance(&mut self, vcpu: &Vcpu, memory: &GuestMemory) {
         self.before = *vcpu.page().registers();
-        self.look(vcpu, memory);
+        self.read_instruction(vcpu, memory);
     }
 
-    fn look(&mut self, vcpu: &Vcpu, memory: &GuestMemory) {
+    fn read_instruction(&mut self, vcpu: &Vcpu, memory: &GuestMemory) {
         self.address = mode::instruction(&self.before.regs, &self.before.sregs);
         self.bytes = [0; 8];
         self.len = GuestView { vcpu, memory }.read_linear(self.address, &mut self.bytes);

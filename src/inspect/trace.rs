@@ -68,7 +68,7 @@ pub fn reason_name(reason: u32) -> &'static str {
     name(reason).unwrap_or("KVM_EXIT_(not in Linux 6.12)")
 }
 
-/// Shows each exit after it was answered: of which vCPU, if there are several, its number and name, where, its data, and
+/// Shows each exit, a write before it is answered and a read after that: of which vCPU, if there are several, its number and name, where, its data, and
 /// who answered.
 pub struct ExitTrace {
     pub output: Arc<Output>,

@@ -30,8 +30,8 @@ impl Cpuid {
         &self.entries[..self.header.nent as usize]
     }
 
-    /// Makes it that of processor `number` of `cpus`, as the board has them: one package, in which each processor is a core
-    /// with one thread, and APIC ids count from 0. `has_deadline`: the local APIC's timer can follow the TSC.
+    /// Sets the topology for vCPU `number` of `cpus`: one package, in which each vCPU is a core with one thread. Its
+    /// APIC id is its number. `has_deadline`: the local APIC's timer can follow the TSC.
     pub fn set_topology(&mut self, number: u32, cpus: u32, has_deadline: bool) {
         // How many bits of an APIC id tell the cores apart.
         let bits = u32::BITS - (cpus - 1).leading_zeros();

@@ -23,19 +23,20 @@ pub enum Exit<'a> {
     Step,
     /// The guest waits for an interrupt.
     Halt,
-    /// A signal. `KVM_RUN` fails with EINTR then, so that the page is not looked at; if it ever succeeds, the guest goes on.
-    Interrupted,
+    /// Nothing to do. The guest has lowered its task priority, where the local APIC is not in the kernel; or a signal came, for
+    /// which `KVM_RUN` fails with EINTR instead.
+    GoOn,
     /// The guest can't go on.
     Died(Death),
 }
 
 impl Exit<'_> {
     /// Whether the guest gets something back: then the exit is whole only when it has been answered.
-    pub fn is_question(&self) -> bool {
+    pub fn needs_reply(&self) -> bool {
         match self {
             Exit::Port { write, .. } | Exit::Mmio { write, .. } | Exit::Msr { write, .. } => !write,
             Exit::Hypercall(_) => true,
-            Exit::Step | Exit::Halt | Exit::Interrupted | Exit::Died(_) => false,
+            Exit::Step | Exit::Halt | Exit::GoOn | Exit::Died(_) => false,
         }
     }
 }
@@ -86,7 +87,7 @@ pub fn decode(page: &mut RunPage) -> Exit<'_> {
         KVM_EXIT_X86_WRMSR => return Exit::Msr { write: true, msr: page.msr_mut() },
         KVM_EXIT_DEBUG => return Exit::Step,
         KVM_EXIT_HLT => return Exit::Halt,
-        KVM_EXIT_INTR => return Exit::Interrupted,
+        KVM_EXIT_INTR | KVM_EXIT_SET_TPR => return Exit::GoOn,
         KVM_EXIT_SHUTDOWN => Death::Shutdown,
         KVM_EXIT_FAIL_ENTRY => Death::FailEntry,
         KVM_EXIT_INTERNAL_ERROR => match page.internal().suberror {
@@ -112,6 +113,8 @@ pub fn emulation_bytes(failure: &kvm_run_emulation_failure) -> &[u8] {
 mod tests {
     use super::*;
     use crate::kvm::run_page::fake::{self, page};
+    use crate::layout::PAGE_SIZE;
+    use crate::sys::irqchip::KVM_COALESCED_MMIO_PAGE_OFFSET;
     use crate::sys::run::*;
 
     fn io(direction: u8, size: u8, count: u32, data_offset: u64) -> kvm_run_exit {
@@ -154,7 +157,8 @@ mod tests {
     #[test]
     fn io_that_cannot_be_is_malformed() {
         let malformed = Exit::Died(Death::Malformed);
-        let end = fake::SIZE as u64;
+        // The coalesced ring begins there.
+        let end = KVM_COALESCED_MMIO_PAGE_OFFSET as u64 * PAGE_SIZE;
         for arm in [
             io(KVM_EXIT_IO_OUT, 0, 1, 4096),
             io(KVM_EXIT_IO_OUT, 3, 1, 4096),
@@ -203,7 +207,8 @@ mod tests {
     fn exits_without_data_are_told_apart() {
         for (reason, exit) in [
             (KVM_EXIT_HLT, Exit::Halt),
-            (KVM_EXIT_INTR, Exit::Interrupted),
+            (KVM_EXIT_INTR, Exit::GoOn),
+            (KVM_EXIT_SET_TPR, Exit::GoOn),
             (KVM_EXIT_DEBUG, Exit::Step),
         ] {
             assert_eq!(decode(&mut page(reason, nothing())), exit);
@@ -270,6 +275,7 @@ mod tests {
             KVM_EXIT_SHUTDOWN,
             KVM_EXIT_FAIL_ENTRY,
             KVM_EXIT_INTR,
+            KVM_EXIT_SET_TPR,
             KVM_EXIT_INTERNAL_ERROR,
             KVM_EXIT_DEBUG,
             KVM_EXIT_HYPERCALL,

@@ -17,7 +17,8 @@ impl InterruptLine {
         InterruptLine { vm, gsi, active: AtomicBool::new(false) }
     }
 
-    /// Sets the line's level, by `KVM_IRQ_LINE`, where it changes.
+    /// Sets the line's level, by `KVM_IRQ_LINE`, where it changes. The device holds its lock, so that one thread at a time
+    /// does this.
     pub fn set(&self, active: bool) {
         if self.active.swap(active, SeqCst) != active {
             // It fails only for a VM without interrupt controllers, where there is no such line.

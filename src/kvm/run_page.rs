@@ -111,16 +111,17 @@ impl RunPage {
         unsafe { (&raw const (*self.start()).exit_reason).read() }
     }
 
-    /// `len` bytes at `offset` from the start of `kvm_run`, where I/O data lies. `None` where that is not all inside the
-    /// mapping and behind `kvm_run` itself.
+    /// `len` bytes at `offset` from the start of `kvm_run`, where I/O data lies: after `kvm_run` itself and before the
+    /// coalesced ring. `None` for any other place.
     #[inline]
     pub fn data(&mut self, offset: u64, len: usize) -> Option<&mut [u8]> {
         let offset = usize::try_from(offset).ok()?;
-        if offset < size_of::<kvm_run>() || offset.checked_add(len)? > self.0.size() {
+        let end = self.0.size().min(KVM_COALESCED_MMIO_PAGE_OFFSET * PAGE_SIZE as usize);
+        if offset < size_of::<kvm_run>() || offset.checked_add(len)? > end {
             return None;
         }
-        // SAFETY: inside the mapping, and behind the structure, so that `immediate_exit` is not in it. The kernel touches
-        // it only in `KVM_RUN`, which needs `&mut` of the vCPU.
+        // SAFETY: inside the mapping, and neither in the structure with `immediate_exit` nor in the ring that other vCPUs
+        // fill. The kernel touches these bytes only in `KVM_RUN`, which needs `&mut` of the vCPU.
         Some(unsafe { core::slice::from_raw_parts_mut(self.start().cast::<u8>().add(offset), len) })
     }
 

@@ -17,17 +17,23 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::ffi::c_int;
 use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 /// A virtual machine.
 pub struct Vm {
     /// Dropped first: RAM stays mapped for as long as a vCPU could run.
     fd: Fd,
     memory: Option<Arc<GuestMemory>>,
+    /// The largest size that each slot has had, in bytes.
+    slot_sizes: [AtomicU64; SLOTS],
 }
+
+/// Slots have numbers below this.
+const SLOTS: usize = 3;
 
 impl Vm {
     pub(super) fn new(fd: Fd) -> Vm {
-        Vm { fd, memory: None }
+        Vm { fd, memory: None, slot_sizes: Default::default() }
     }
 
     /// Gives the VM the memory of which it will show parts to its guest.
@@ -66,7 +72,7 @@ impl Vm {
 
     /// `KVM_SET_USER_MEMORY_REGION`: shows the first `size` bytes of a region of RAM to the guest, from guest-physical
     /// address `gpa` on. Size 0 deletes the slot. `flags` are `KVM_MEM_*`. EEXIST: slots overlap.
-    pub fn set_memory(
+    pub fn set_user_memory_region(
         &self,
         slot: u32,
         flags: u32,
@@ -78,6 +84,7 @@ impl Vm {
         if size > region.size || !memory.regions().contains(region) {
             return Err(Error::SlotTooLarge);
         }
+        self.slot_sizes[slot as usize].fetch_max(size, SeqCst);
         let slot = kvm_userspace_memory_region {
             slot,
             flags,
@@ -99,8 +106,9 @@ impl Vm {
 
     /// `KVM_GET_DIRTY_LOG`: a bit for each 4 KiB of the slot that was written since the last call. ENOENT: the slot keeps no
     /// log.
-    pub fn dirty_log(&self, slot: u32, size: u64) -> Result<DirtyLog, Error> {
-        // The kernel fills whole words of 64 bits.
+    pub fn dirty_log(&self, slot: u32) -> Result<DirtyLog, Error> {
+        let size = self.slot_sizes[slot as usize].load(SeqCst);
+        // The kernel fills whole words of 64 bits, for as many pages as the slot has.
         let mut words = vec![0u64; (size / PAGE_SIZE).div_ceil(64) as usize];
         let dirty_bitmap = words.as_mut_ptr().expose_provenance() as u64;
         let log = kvm_dirty_log { slot, padding1: 0, dirty_bitmap };
@@ -127,7 +135,7 @@ impl Vm {
         self.set(ioctl::KVM_SET_GSI_ROUTING, routing, shown).map(drop)
     }
 
-    /// `KVM_IRQ_LINE`: sets the level of an interrupt line. What the level means was told to the interrupt controllers.
+    /// `KVM_IRQ_LINE`: sets the level of an interrupt line. The interrupt controllers decide whether the line is edge- or level-triggered.
     pub fn set_line(&self, gsi: u32, active: bool) -> Result<(), Error> {
         let line = kvm_irq_level { irq: gsi, level: active.into() };
         let shown = format_args!("GSI {gsi}, level {}", line.level);

@@ -1,4 +1,4 @@
-//! How a run goes on and ends. Devices, vCPU threads and the event loop share this.
+//! Whether the machine runs, and how its run ended. Devices, vCPU threads and the event loop share this.
 
 pub mod vcpu_control;
 
@@ -22,7 +22,7 @@ pub enum End {
     /// The guest asked for the end: [`crate::layout::RING_END`].
     Done,
     /// The guest switched its machine off.
-    Off,
+    PoweredOff,
     /// The guest reset its machine.
     Reset,
     /// The guest asked for this exit status: [`crate::layout::TEST_EXIT`].
@@ -30,7 +30,7 @@ pub enum End {
     /// A signal asked the program to stop.
     Signal(u8),
     /// The user pressed Ctrl-A X.
-    Left,
+    UserQuit,
     /// Nobody reads standard output any more.
     OutputClosed,
     /// Standard output can't be written.
@@ -82,9 +82,12 @@ mod tests {
         let attention = Arc::new(Event::new().unwrap());
         let lifecycle = Lifecycle::new(attention.clone());
         assert!(!lifecycle.has_ended());
-        lifecycle.end(End::Off, Some(1));
+        lifecycle.end(End::PoweredOff, Some(1));
         lifecycle.end(End::Reset, Some(0));
-        assert_eq!((lifecycle.has_ended(), lifecycle.how()), (true, Some((End::Off, Some(1)))));
+        assert_eq!(
+            (lifecycle.has_ended(), lifecycle.how()),
+            (true, Some((End::PoweredOff, Some(1))))
+        );
         assert_eq!(attention.take(), 2);
     }
 }

@@ -24,7 +24,7 @@ use crate::kvm::run_page::ImmediateExit;
 pub enum VcpuState {
     /// It runs the guest, or answers an exit.
     Running,
-    /// It waits to be told how to go on, with its exit answered.
+    /// It waits for the next request: between two entries of the guest, or in a device's wait. For a debugger to come.
     Paused,
     /// Its thread does not enter the guest any more.
     Stopped,
@@ -98,7 +98,7 @@ impl VcpuControl {
     }
 
     /// Waits until the vCPU does not run.
-    pub fn wait_until_still(&self) {
+    pub fn wait_until_not_running(&self) {
         let mut inner = self.inner.lock();
         while inner.state == VcpuState::Running {
             inner = self.changed.wait(inner);
@@ -108,7 +108,7 @@ impl VcpuControl {
     // ---- for the vCPU's thread
 
     /// Does what was requested, after `KVM_RUN` has returned EINTR: goes on, waits while it is to pause, or stops.
-    pub fn obey(&self) -> Result<(), Stopped> {
+    pub fn handle_request(&self) -> Result<(), Stopped> {
         let inner = self.inner.lock();
         // Requests are made under the lock: one that comes after this sets it again.
         self.set_immediate_exit(0);
@@ -189,14 +189,14 @@ mod tests {
         let counted = rounds.clone();
         // A guest that leaves again and again.
         let vcpu = thread::spawn(move || {
-            while other.obey().is_ok() {
+            while other.handle_request().is_ok() {
                 counted.fetch_add(1, SeqCst);
             }
             other.stopped();
         });
         for _ in 0..100 {
             control.request(Request::Pause);
-            control.wait_until_still();
+            control.wait_until_not_running();
             assert_eq!(control.state(), VcpuState::Paused);
             let before = rounds.load(SeqCst);
             control.request(Request::Run);
@@ -205,7 +205,7 @@ mod tests {
             }
         }
         control.request(Request::Stop);
-        control.wait_until_still();
+        control.wait_until_not_running();
         assert_eq!(control.state(), VcpuState::Stopped);
         vcpu.join().unwrap();
     }
@@ -216,7 +216,7 @@ mod tests {
         let other = control.clone();
         let vcpu = thread::spawn(move || other.sleep(u64::MAX));
         control.request(Request::Pause);
-        control.wait_until_still();
+        control.wait_until_not_running();
         control.request(Request::Stop);
         assert_eq!(vcpu.join().unwrap(), Err(Stopped));
     }

@@ -1,26 +1,9 @@
 //! From a configuration to a machine, in the order that KVM wants.
 
 use crate::boot::{Payload, firmware, mode};
-use crate::bus::Bus;
 use crate::config::{Config, Mode};
-use crate::devices::acpi_pm::AcpiPm;
-use crate::devices::clock::Clock;
-use crate::devices::console::Console;
-use crate::devices::counter::{self, Counter};
-use crate::devices::debug_exit::DebugExit;
-use crate::devices::doorbell::{self, Doorbell};
 use crate::devices::lesson_msr::LessonMsr;
-use crate::devices::log::{self, Log};
-use crate::devices::nobody::{Nobody, Space};
-use crate::devices::page_drop::PageDrop;
-use crate::devices::pci::NoPci;
-use crate::devices::reset::{self, Reset};
-use crate::devices::rtc::Rtc;
-use crate::devices::scratch::Scratch;
 use crate::devices::serial::Serial;
-use crate::devices::test_lines::TestLines;
-use crate::devices::test_memory::TestMemory;
-use crate::devices::window::Window;
 use crate::host::event::Event;
 use crate::host::mutex::Mutex;
 use crate::host::thread::run_concurrently;
@@ -39,7 +22,8 @@ use crate::layout::*;
 use crate::lifecycle::{Lifecycle, VcpuControl};
 use crate::machine::Error;
 use crate::machine::Machine;
-use crate::machine::exit_handler::Answers;
+use crate::machine::device_map::{Devices, attach};
+use crate::machine::exit_handler::ExitHandler;
 use crate::machine::vcpu_thread::VcpuRunner;
 use crate::memory::GuestMemory;
 use crate::output::Output;
@@ -64,9 +48,9 @@ pub fn build<'a>(
     let kvm = Kvm::open()?;
     kvm.api_version()?;
 
-    // 3. The VM; RAM; and what is to run in it. The VM comes first: to make one after RAM costs KVM a millisecond more. To
-    // read a kernel takes as long as to make a VM, for which KVM mostly waits, so that both are done at once. The VM is made
-    // by this thread, after which KVM names it.
+    // 3. The VM, then RAM and what is to run in it. Created after RAM, the VM would take 1 ms longer. KVM_CREATE_VM mostly
+    // waits, so a kernel's files are read at the same time, by another thread. This thread creates the VM, since KVM names
+    // the VM's directory in debugfs after the thread that does.
     let prepare = || prepare_memory(config, &payload);
     let (memory, vm) = if payload.is_kernel() && !config.instruments.trace_calls {
         run_concurrently(prepare, || kvm.create_vm())
@@ -89,7 +73,7 @@ pub fn build<'a>(
     // 5. RAM becomes the guest's.
     let flags = if config.instruments.dirty_log { KVM_MEM_LOG_DIRTY_PAGES } else { 0 };
     for (slot, region) in [LOW_SLOT, HIGH_SLOT].into_iter().zip(memory.regions()) {
-        vm.set_memory(slot, flags, region.gpa, region, region.size)?;
+        vm.set_user_memory_region(slot, flags, region.gpa, region, region.size)?;
     }
 
     // 6. The vCPUs. The first one starts in the state that the guest expects; the others wait until it starts them.
@@ -122,7 +106,7 @@ pub fn build<'a>(
         Arc::new(Serial::new(line, device_output.clone(), attention.clone()))
     });
     let (ports, addresses) = attach(config, &devices, serial.as_ref());
-    let answers = Arc::new(Answers {
+    let answers = Arc::new(ExitHandler {
         ports,
         addresses,
         msr: LessonMsr::default(),
@@ -300,109 +284,4 @@ pub fn try_vcpu(config: &Config, kvm: &Kvm, output: &Output) -> Result<(), kvm::
         enable_user_space_exits(&vm, &|_| ());
     }
     set_registers(config, None, &mut vcpu, output).map(drop)
-}
-
-/// The devices that others must reach: the doorbell is wired to them, and statistics count what they have saved.
-struct Devices {
-    vm: Arc<Vm>,
-    memory: Arc<GuestMemory>,
-    lifecycle: Arc<Lifecycle>,
-    output: Arc<Output>,
-    no_port: Arc<Nobody>,
-    no_address: Arc<Nobody>,
-    scratch: Arc<Scratch>,
-    counter: Arc<Counter>,
-    log: Arc<Log>,
-    window: Arc<Window>,
-}
-
-impl Devices {
-    /// `has_kernel`: it looks for much that is not there, of which nothing is said.
-    fn new(
-        has_kernel: bool,
-        vm: &Arc<Vm>,
-        memory: &Arc<GuestMemory>,
-        lifecycle: &Arc<Lifecycle>,
-        output: &Arc<Output>,
-    ) -> Devices {
-        let nobody = |space| Arc::new(Nobody::new(space, output.clone(), has_kernel));
-        let (no_port, no_address) = (nobody(Space::Ports), nobody(Space::Addresses));
-        let window = Arc::new(Window::new(
-            vm.clone(),
-            memory.clone(),
-            no_address.clone(),
-            output.clone(),
-            has_kernel,
-        ));
-        Devices {
-            vm: vm.clone(),
-            memory: memory.clone(),
-            lifecycle: lifecycle.clone(),
-            output: output.clone(),
-            no_port,
-            no_address,
-            scratch: Arc::new(Scratch::default()),
-            counter: Arc::new(Counter::new(vm.clone())),
-            log: Arc::new(Log::new(vm.clone())),
-            window,
-        }
-    }
-}
-
-/// Attaches all devices to the two buses.
-fn attach(config: &Config, devices: &Devices, serial: Option<&Arc<Serial>>) -> (Bus, Bus) {
-    let Devices { vm, memory, lifecycle, output, scratch, counter, log, window, .. } = devices;
-    let mut ports = Bus::new(devices.no_port.clone());
-    let mut addresses = Bus::new(devices.no_address.clone());
-
-    // What every machine has.
-    let console = Arc::new(Console::new(output.clone(), config.pause));
-    ports.attach(CONSOLE_PORT.into(), 1, console, 0);
-    ports.attach(TEST_EXIT.into(), 1, Arc::new(DebugExit(lifecycle.clone())), 0);
-    for port in [SCRATCH_PORT, SCRATCH_BYTES_PORT] {
-        ports.attach(port.into(), SCRATCH_PORTS.into(), scratch.clone(), 0);
-    }
-    addresses.attach(LESSON_SCRATCH, 8, scratch.clone(), 0);
-    addresses.attach(LESSON_TIME, 8, Arc::new(Clock), 0);
-    let doorbell = Arc::new(Doorbell {
-        vm: vm.clone(),
-        window: window.clone(),
-        counter: counter.clone(),
-        log: log.clone(),
-        scratch: scratch.clone(),
-        lifecycle: lifecycle.clone(),
-        output: output.clone(),
-        has_dirty_log: config.instruments.dirty_log,
-    });
-    ports.attach(DOORBELL_PORT.into(), 1, doorbell.clone(), doorbell::PORT);
-    addresses.attach(LESSON_DOORBELL, 8, doorbell, doorbell::ADDRESS);
-    ports.attach(COUNTER_PORT.into(), 1, counter.clone(), counter::COUNT);
-    addresses.attach(LESSON_COUNTER, 8, counter.clone(), counter::COUNT);
-    addresses.attach(LESSON_ACKNOWLEDGED, 8, counter.clone(), counter::ACKNOWLEDGED);
-    ports.attach(LOG_PORT.into(), 1, log.clone(), log::SUM);
-    addresses.attach(LESSON_LOGGED, 8, log.clone(), log::LOGGED);
-    addresses.attach(LESSON_SUM, 8, log.clone(), log::SUM);
-    addresses.attach(LESSON_LOG, LESSON_LOG_SIZE, log.clone(), log::LOG);
-    addresses.attach(WINDOW, Window::size(memory), window.clone(), 0);
-
-    // The board.
-    let Some(serial) = serial else { return (ports, addresses) };
-    ports.attach(SERIAL_PORT.into(), SERIAL_PORTS.into(), serial.clone(), 0);
-    ports.attach(RTC_PORT.into(), RTC_PORTS.into(), Arc::new(Rtc::default()), 0);
-    let pm = Arc::new(AcpiPm::new(lifecycle.clone()));
-    ports.attach(PM1_EVENT.into(), PM1_PORTS.into(), pm, 0);
-    let reset = Arc::new(Reset(lifecycle.clone()));
-    ports.attach(RESET_CONTROL.into(), 1, reset.clone(), reset::RESET_CONTROL);
-    ports.attach(SYSTEM_CONTROL.into(), 1, reset.clone(), reset::SYSTEM_CONTROL);
-    ports.attach(KEYBOARD_COMMAND.into(), 1, reset, reset::KEYBOARD_COMMAND);
-    // The reset register lies among PCI's ports.
-    let pci = Arc::new(NoPci);
-    ports.attach(PCI_CONFIG.into(), (RESET_CONTROL - PCI_CONFIG).into(), pci.clone(), 0);
-    let behind = RESET_CONTROL + 1;
-    ports.attach(behind.into(), (PCI_CONFIG_END - behind).into(), pci, 0);
-    ports.attach(TEST_DROP.into(), 1, Arc::new(PageDrop(memory.clone())), 0);
-    let lines = Arc::new(TestLines(vm.clone()));
-    ports.attach(TEST_LINES.into(), IO_APIC_LINES.into(), lines, 0);
-    addresses.attach(TEST_MEMORY, TEST_MEMORY_SIZE, Arc::new(TestMemory::default()), 0);
-    (ports, addresses)
 }

@@ -20,7 +20,7 @@ impl Machine<'_> {
             signal::restore_terminal_on_death();
             Terminal::take()
         });
-        self.output.attend(self.attention.clone());
+        self.output.attach_event_loop(self.attention.clone());
         let mut running = Vec::new();
         let mut started = Ok(());
         for runner in self.runners.drain(..) {
@@ -39,7 +39,7 @@ impl Machine<'_> {
             vcpu.kick(Request::Stop);
         }
         self.runners = running.into_iter().map(RunningVcpu::join).collect();
-        self.output.leave();
+        self.output.detach_event_loop();
         drop(terminal);
         started?;
         report::end(&self)
@@ -95,7 +95,7 @@ impl Machine<'_> {
                 self.attention.take();
             }
             if stdin && input.read() {
-                self.lifecycle.end(End::Left, None);
+                self.lifecycle.end(End::UserQuit, None);
             }
             if output {
                 self.output.write_some();

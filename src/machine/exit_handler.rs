@@ -9,7 +9,7 @@ use crate::lifecycle::{End, Lifecycle, VcpuControl};
 use alloc::sync::Arc;
 
 /// All that answers exits. The vCPU threads share it.
-pub struct Answers {
+pub struct ExitHandler {
     pub ports: Bus,
     pub addresses: Bus,
     pub msr: LessonMsr,
@@ -18,8 +18,8 @@ pub struct Answers {
     pub lifecycle: Arc<Lifecycle>,
 }
 
-impl Answers {
-    /// Answers an exit, in the run page where it is a read.
+impl ExitHandler {
+    /// ExitHandler an exit, in the run page where it is a read.
     #[inline]
     pub fn answer(&self, exit: Exit, vcpu: &Arc<VcpuControl>) {
         match exit {
@@ -42,10 +42,8 @@ impl Answers {
             }
             // Only KVM_HC_MAP_GPA_RANGE comes here, and 0 is its success: there is no private memory.
             Exit::Hypercall(call) => call.ret = 0,
-            Exit::Msr { write, msr } => {
-                self.msr.access(write, msr);
-            }
-            Exit::Step | Exit::Interrupted => {}
+            Exit::Msr { write, msr } => self.msr.access(write, msr),
+            Exit::Step | Exit::GoOn => {}
             Exit::Halt => self.lifecycle.end(End::Halted, Some(vcpu.number())),
             Exit::Died(death) => self.lifecycle.end(End::Died(death), Some(vcpu.number())),
         }
@@ -65,7 +63,7 @@ impl Answers {
             Exit::Hypercall(_) => "answered",
             Exit::Msr { msr, .. } if msr.index == LESSON_MSR => "the lessons' MSR",
             Exit::Msr { .. } => "#GP in the guest",
-            Exit::Step | Exit::Interrupted => "",
+            Exit::Step | Exit::GoOn => "",
             Exit::Halt | Exit::Died(_) => "the run ends",
         }
     }
@@ -103,14 +101,14 @@ mod tests {
         }
     }
 
-    fn answers(attach: impl FnOnce(&mut Bus, &Arc<Lifecycle>)) -> Answers {
+    fn answers(attach: impl FnOnce(&mut Bus, &Arc<Lifecycle>)) -> ExitHandler {
         let lifecycle = Arc::new(Lifecycle::new(Arc::new(Event::new().unwrap())));
         let nobody = |space| Arc::new(Nobody::new(space, Arc::new(Output::silent()), true));
         let mut ports = Bus::new(nobody(Space::Ports));
         attach(&mut ports, &lifecycle);
         let addresses = Bus::new(nobody(Space::Addresses));
         let log = Arc::new(Log::without_vm());
-        Answers { ports, addresses, msr: LessonMsr::default(), log, lifecycle }
+        ExitHandler { ports, addresses, msr: LessonMsr::default(), log, lifecycle }
     }
 
     #[test]
@@ -156,7 +154,7 @@ mod tests {
         for (exit, end) in [
             (Exit::Halt, Some(End::Halted)),
             (Exit::Died(Death::Shutdown), Some(End::Died(Death::Shutdown))),
-            (Exit::Interrupted, None),
+            (Exit::GoOn, None),
             (Exit::Step, None),
         ] {
             let answers = answers(|_, _| ());

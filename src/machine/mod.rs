@@ -13,6 +13,7 @@
 
 pub mod builder;
 pub mod check;
+pub mod device_map;
 pub mod event_loop;
 pub mod exit_handler;
 pub mod keys;
@@ -124,9 +125,13 @@ pub fn run(config: &Config, output: &Arc<Output>) -> Result<End, Error> {
         match end {
             End::Reset if config.on_reset == OnReset::Restart => {}
             End::Died(_) if config.instruments.replay => {
-                return match replay(config, output)? {
-                    stopped @ End::Signal(_) => Ok(stopped),
-                    _ => Ok(end),
+                return match replay(config, output) {
+                    Ok(stopped @ End::Signal(_)) => Ok(stopped),
+                    Ok(_) => Ok(end),
+                    Err(error) => {
+                        output.message(format_args!("{error}"), None);
+                        Ok(end)
+                    }
                 };
             }
             _ => return Ok(end),
@@ -185,7 +190,7 @@ pub const GUEST_DIED: i32 = 3;
 /// The exit status of a run that ended like this.
 pub fn status(end: End) -> i32 {
     match end {
-        End::Halted | End::Done | End::Off | End::Reset | End::Left => SUCCESS,
+        End::Halted | End::Done | End::PoweredOff | End::Reset | End::UserQuit => SUCCESS,
         End::Status(status) => status.into(),
         End::Died(_) => GUEST_DIED,
         End::Signal(signal) => 128 + i32::from(signal),

@@ -19,7 +19,7 @@ pub fn end(machine: &Machine) -> Result<End, Error> {
     let (end, number) = machine.lifecycle.how().expect("the event loop returns when it has ended");
     let end = match end {
         // Who leaves does not wait for a slow reader.
-        End::Left => {
+        End::UserQuit => {
             machine.output.finish_without_waiting();
             end
         }
@@ -37,11 +37,11 @@ pub fn end(machine: &Machine) -> Result<End, Error> {
         return Ok(end);
     }
     if let Some(dirty_log) = &machine.dirty_log {
-        dirty_log.show(None)?;
+        warn(machine, dirty_log.show(None));
     }
     statistics(machine);
     match end {
-        End::Halted => halted(machine, vcpu)?,
+        End::Halted => warn(machine, halted(machine, vcpu)),
         End::Reset => {
             let text = match machine.config.on_reset {
                 OnReset::Restart => "the guest reset the machine: it starts anew",
@@ -49,9 +49,9 @@ pub fn end(machine: &Machine) -> Result<End, Error> {
             };
             machine.output.message(format_args!("{text}"), None);
         }
-        End::Died(death) => died(machine, vcpu, Some(death))?,
+        End::Died(death) => warn(machine, died(machine, vcpu, Some(death))),
         End::Failed(kvm::Error::Ioctl(error)) if error.call == Name::Request(KVM_RUN) => {
-            died(machine, vcpu, None)?;
+            warn(machine, died(machine, vcpu, None));
         }
         _ => {}
     }
@@ -59,6 +59,13 @@ pub fn end(machine: &Machine) -> Result<End, Error> {
         End::Failed(error) => Err(error.into()),
         End::OutputFailed(errno) => Err(Error::Output(errno)),
         end => Ok(end),
+    }
+}
+
+/// What fails while the end is reported does not replace that end.
+fn warn(machine: &Machine, result: Result<(), kvm::Error>) {
+    if let Err(error) = result {
+        machine.output.message(format_args!("{error}"), None);
     }
 }
 

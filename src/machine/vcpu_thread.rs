@@ -10,7 +10,7 @@ use crate::kvm::exit::{self, Exit};
 use crate::kvm::{self, Vcpu};
 use crate::lifecycle::{End, Request, VcpuControl};
 use crate::machine::Error;
-use crate::machine::exit_handler::Answers;
+use crate::machine::exit_handler::ExitHandler;
 use crate::memory::GuestMemory;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -20,7 +20,7 @@ use alloc::vec::Vec;
 pub struct VcpuRunner {
     pub vcpu: Vcpu,
     pub control: Arc<VcpuControl>,
-    pub answers: Arc<Answers>,
+    pub answers: Arc<ExitHandler>,
     /// The instruments. A run without any pays for one branch at each exit.
     pub observers: Vec<Box<dyn ExitObserver>>,
     /// Under single-step.
@@ -42,7 +42,7 @@ impl VcpuRunner {
                 Err(kvm::Error::Ioctl(error))
                     if error.is(libc::EINTR) || error.is(libc::EAGAIN) =>
                 {
-                    if self.control.obey().is_err() {
+                    if self.control.handle_request().is_err() {
                         break;
                     }
                 }
@@ -75,8 +75,8 @@ impl VcpuRunner {
         let has_halted = self.has_stepped_over_hlt();
         let exit = exit::decode(self.vcpu.page_mut());
         let is_step = matches!(exit, Exit::Step);
-        let (is_question, answered_by) = (exit.is_question(), self.answers.name(&exit));
-        if is_question {
+        let (needs_reply, answered_by) = (exit.needs_reply(), self.answers.name(&exit));
+        if needs_reply {
             self.answers.answer(exit, &self.control);
         }
 
@@ -91,7 +91,7 @@ impl VcpuRunner {
             observer.exit(&mut observed);
         }
 
-        if !is_question {
+        if !needs_reply {
             let exit = exit::decode(self.vcpu.page_mut());
             let exit = if is_step && has_halted { Exit::Halt } else { exit };
             self.answers.answer(exit, &self.control);

@@ -1,0 +1,211 @@
+//! Command lines, good and bad.
+
+use super::*;
+use crate::layout::RAM_LIMIT;
+
+fn parsed(words: &[&'static CStr]) -> Result<Command, UsageError> {
+    parse(words.iter().copied())
+}
+
+fn config(words: &[&'static CStr]) -> Config {
+    match parsed(words) {
+        Ok(Command::Run(config)) => config,
+        other => panic!("{words:?}: {other:?}"),
+    }
+}
+
+fn wrong(words: &[&'static CStr]) -> String {
+    parsed(words).unwrap_err().to_string()
+}
+
+#[test]
+fn without_words_it_is_kob_2m() {
+    assert_eq!(config(&[]), Config::default());
+    let kob = Config::default();
+    assert_eq!((kob.memory, kob.base, kob.load, kob.entry), (16 << 20, 0, 0x1000, 0x1000));
+    assert_eq!(kob.backing, Backing::File(c"/mnt/HugePagefs/BiscuitOS_HugePage"));
+    assert_eq!(kob.guest, Guest::Image(c"/usr/bin/firmware/_BiscuitOS-VM.iso"));
+    assert_eq!((kob.pause, kob.mode), (6_000_000_000, Mode::Real));
+}
+
+#[test]
+fn instruments_are_asked_for_one_by_one() {
+    let none = Instruments::default();
+    let both = Instruments { trace_calls: true, trace_exits: true, ..none };
+    for (word, instruments) in [
+        (c"--trace", both),
+        (c"--trace=exits,calls", both),
+        (c"--trace=calls", Instruments { trace_calls: true, ..none }),
+        (c"--trace=exits", Instruments { trace_exits: true, ..none }),
+        (c"--step", Instruments { step: true, ..none }),
+        (c"--stats", Instruments { stats: true, ..none }),
+        (c"--dirty-log", Instruments { dirty_log: true, ..none }),
+        (c"--replay", Instruments { replay: true, ..none }),
+    ] {
+        assert_eq!(config(&[word]).instruments, instruments, "{word:?}");
+    }
+    assert_eq!(config(&[c"--trace", c"image"]).guest, Guest::Image(c"image"));
+    assert!(matches!(parsed(&[c"--check", c"x"]), Ok(Command::Check(_))));
+}
+
+#[test]
+fn modes_registers_and_backings() {
+    for (name, mode) in [
+        (c"real", Mode::Real),
+        (c"protected", Mode::Protected),
+        (c"long", Mode::Long),
+        (c"user", Mode::User),
+    ] {
+        assert_eq!(config(&[c"--mode", name]).mode, mode);
+    }
+    let set = config(&[c"--set", c"rax=1", c"--set=cs.type=0x3"]).set;
+    let settings = [Setting::new("rax", 1).unwrap(), Setting::new("cs.type", 3).unwrap()];
+    assert_eq!(set, settings);
+    for text in [c"rax", c"=1", c"", c"rbx.base=1", c"cs=1", c"cs.type=16", c"\xff=1"] {
+        assert!(wrong(&[c"--set", text]).contains("not a register"));
+    }
+    assert!(wrong(&[c"--set", c"rax="]).contains("not a number"));
+    for (name, backing) in [
+        (c"anon", Backing::Anonymous),
+        (c"thp", Backing::Transparent),
+        (c"memfd", Backing::Memfd),
+        (c"/x=y", Backing::File(c"/x=y")),
+        (c"", Backing::File(c"")),
+    ] {
+        assert_eq!(config(&[c"--backing", name]).backing, backing);
+    }
+}
+
+#[test]
+fn a_value_may_follow_or_be_attached() {
+    for words in [&[c"-m", c"2M"][..], &[c"-m2M"], &[c"--memory", c"2M"], &[c"--memory=2M"]] {
+        assert_eq!(config(words).memory, 2 << 20, "{words:?}");
+    }
+    assert_eq!(config(&[c"-b=x"]).backing, Backing::File(c"=x"));
+}
+
+#[test]
+fn a_kernel_has_defaults_of_its_own() {
+    let kernel = config(&[c"--kernel", c"k", c"--initrd", c"a", c"--initrd=b"]);
+    assert_eq!((kernel.memory, kernel.pause), (256 << 20, 0));
+    assert_eq!(kernel.initrds, [c"a", c"b"]);
+    let kernel = config(&[c"--pause", c"1", c"-m", c"64M", c"--kernel", c"k"]);
+    assert_eq!((kernel.memory, kernel.pause), (64 << 20, 1_000_000_000));
+}
+
+#[test]
+fn entry_is_where_the_image_went_unless_said() {
+    assert_eq!(config(&[c"--load", c"0x2000"]).entry, 0x2000);
+    assert_eq!(config(&[c"--entry", c"0x2000"]).load, 0x1000);
+    assert_eq!(config(&[c"--entry", c"0x2000", c"--load", c"64K"]).entry, 0x2000);
+}
+
+#[test]
+fn options_end_at_two_dashes_and_the_last_of_two_counts() {
+    assert_eq!(config(&[c"--", c"-m"]).guest, Guest::Image(c"-m"));
+    assert_eq!(config(&[c"-"]).guest, Guest::Image(c"-"));
+    assert_eq!(config(&[c"a", c"-m", c"2M", c"-m", c"4M"]).memory, 4 << 20);
+}
+
+#[test]
+fn numbers() {
+    for (text, value) in [
+        (&b"0"[..], 0),
+        (b"4096", 4096),
+        (b"0x1000", 0x1000),
+        (b"0XfF", 255),
+        (b"16k", 16 << 10),
+        (b"0x10M", 16 << 20),
+        (b"3G", 3 << 30),
+        (b"18446744073709551615", u64::MAX),
+    ] {
+        assert_eq!(number(text), Ok(value));
+    }
+    for text in
+        ["", "x", "0x", "M", "1MM", "1 ", " 1", "-1", "+1", "1.5M", "0b1", "1T"].map(str::as_bytes)
+    {
+        assert_eq!(number(text), Err(Reason::NotANumber), "{text:?}");
+    }
+    for text in [&b"18446744073709551616"[..], b"0x10000000000000000", b"17179869184G"] {
+        assert_eq!(number(text), Err(Reason::TooLarge), "{text:?}");
+    }
+    assert_eq!(number(b"99999999999999999999x"), Err(Reason::NotANumber));
+}
+
+#[test]
+fn pauses() {
+    for (text, nanoseconds) in [
+        (&b"0"[..], 0),
+        (b"6", 6_000_000_000),
+        (b"0.25", 250_000_000),
+        (b".5", 500_000_000),
+        (b"1.", 1_000_000_000),
+        (b"0.0000000019", 1),
+    ] {
+        assert_eq!(seconds(text), Ok(nanoseconds));
+    }
+    for text in ["", ".", "-1", "1e3", "1.2.3", "0x1", "inf", "1s", "1.0000000000x"] {
+        assert_eq!(seconds(text.as_bytes()), Err(Reason::NotANumber), "{text}");
+    }
+    assert_eq!(seconds(b"99999999999"), Err(Reason::TooLarge));
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    for (words, message) in [
+        (&[c"-m"][..], "--memory: needs a value"),
+        (&[c"--paws"], "--paws: no such option"),
+        (&[c"-x"], "-x: no such option"),
+        (&[c"- "], "- : no such option"),
+        (&[c"-="], "-=: no such option"),
+        (&[c"--="], "--=: no such option"),
+        (&[c"--mem=2M"], "--mem=2M: no such option"),
+        (&[c"-hx"], "--help: takes no value"),
+        (&[c"--help=x"], "--help: takes no value"),
+        (&[c"--step=1"], "--step: takes no value"),
+        (&[c"a", c"b"], "b: a second image"),
+        (&[c"--kernel", c"a", c"b"], "b: a second image"),
+        (&[c"--kernel="], "--kernel: needs a value"),
+        (&[c"-m", c"0"], "--memory 0: must not be 0"),
+        (&[c"--cpus", c"0"], "--cpus 0: must not be 0"),
+        (&[c"--cpus", c"5000"], "--cpus 5000: at most 4096"),
+        (&[c"--base=x"], "--base x: not a number"),
+        (&[c"--pause="], "--pause : not a number"),
+        (&[c"--trace=x"], "--trace x: not one of calls, exits"),
+        (&[c"--trace=calls,"], "--trace calls,: not one of calls, exits"),
+        (&[c"--mode", c"vm86"], "--mode vm86: not one of real, protected"),
+        (&[c"--reset", c"x"], "--reset x: not one of end, restart"),
+        (&[c"--append", c"x"], "--append: without --kernel"),
+        (&[c"--initrd", c"x"], "--initrd: without --kernel"),
+        (&[c"--kernel", c"k", c"--base", c"4K"], "--base 0x1000: must be 0 for a kernel"),
+        (&[c"--base", c"0x1234"], "--base 0x1234: not a multiple of 4 KiB"),
+        (&[c"-m", c"5000"], "--memory 5000 bytes: not a multiple of 4 KiB"),
+        (&[c"--base", c"0xfffffffffffff000"], "RAM must end at 0xfffbc000 or below"),
+        (&[c"--load", c"16M"], "--load 0x1000000: outside RAM, which is 0x0 to 0xffffff"),
+        (&[c"--entry", c"16M"], "--entry 0x1000000: outside RAM"),
+        (&[c"--base", c"0x2000"], "--load 0x1000: outside RAM, which is 0x2000 to 0x1001fff"),
+    ] {
+        assert!(wrong(words).contains(message), "{words:?}: {}", wrong(words));
+    }
+}
+
+#[test]
+fn ram_may_go_on_behind_the_hole_or_end_where_kvm_s_own_pages_begin() {
+    assert_eq!(config(&[c"-m", c"5G"]).high_size(), 2 << 30);
+    let base = c"0xff000000";
+    let words = [c"--base", base, c"--load", base, c"-m"];
+    let most = config(&[&words[..], &[c"0xfbc000"]].concat());
+    assert_eq!(most.low_end(), RAM_LIMIT);
+    assert!(wrong(&[&words[..], &[c"0xfbd000"]].concat()).contains("RAM must end"));
+    assert!(wrong(&[c"-m", c"8388608G"]).contains("RAM must end"));
+}
+
+#[test]
+fn help_and_version() {
+    for word in [c"-h", c"--help"] {
+        assert_eq!(parsed(&[word]), Ok(Command::Help));
+    }
+    for word in [c"-V", c"--version"] {
+        assert_eq!(parsed(&[word]), Ok(Command::Version));
+    }
+}

@@ -1,0 +1,132 @@
+//! Which devices a machine has, and where they are on its two buses.
+
+use crate::bus::Bus;
+use crate::config::Config;
+use crate::devices::acpi_pm::AcpiPm;
+use crate::devices::clock::Clock;
+use crate::devices::console::Console;
+use crate::devices::counter::{self, Counter};
+use crate::devices::debug_exit::DebugExit;
+use crate::devices::doorbell::{self, Doorbell};
+use crate::devices::log::{self, Log};
+use crate::devices::nobody::{Nobody, Space};
+use crate::devices::page_drop::PageDrop;
+use crate::devices::pci::NoPci;
+use crate::devices::reset::{self, Reset};
+use crate::devices::rtc::Rtc;
+use crate::devices::scratch::Scratch;
+use crate::devices::serial::Serial;
+use crate::devices::test_lines::TestLines;
+use crate::devices::test_memory::TestMemory;
+use crate::devices::window::Window;
+use crate::kvm::Vm;
+use crate::layout::*;
+use crate::lifecycle::Lifecycle;
+use crate::memory::GuestMemory;
+use crate::output::Output;
+use alloc::sync::Arc;
+
+/// The devices that others must reach: the doorbell is wired to them, and statistics count what they have saved.
+pub struct Devices {
+    vm: Arc<Vm>,
+    memory: Arc<GuestMemory>,
+    lifecycle: Arc<Lifecycle>,
+    output: Arc<Output>,
+    no_port: Arc<Nobody>,
+    no_address: Arc<Nobody>,
+    scratch: Arc<Scratch>,
+    pub counter: Arc<Counter>,
+    pub log: Arc<Log>,
+    window: Arc<Window>,
+}
+
+impl Devices {
+    /// `has_kernel`: a kernel probes for many absent devices; there is no warning about them.
+    pub fn new(
+        has_kernel: bool,
+        vm: &Arc<Vm>,
+        memory: &Arc<GuestMemory>,
+        lifecycle: &Arc<Lifecycle>,
+        output: &Arc<Output>,
+    ) -> Devices {
+        let nobody = |space| Arc::new(Nobody::new(space, output.clone(), has_kernel));
+        let (no_port, no_address) = (nobody(Space::Ports), nobody(Space::Addresses));
+        let window = Arc::new(Window::new(
+            vm.clone(),
+            memory.clone(),
+            no_address.clone(),
+            output.clone(),
+            has_kernel,
+        ));
+        Devices {
+            vm: vm.clone(),
+            memory: memory.clone(),
+            lifecycle: lifecycle.clone(),
+            output: output.clone(),
+            no_port,
+            no_address,
+            scratch: Arc::new(Scratch::default()),
+            counter: Arc::new(Counter::new(vm.clone())),
+            log: Arc::new(Log::new(vm.clone())),
+            window,
+        }
+    }
+}
+
+/// Attaches all devices to the two buses.
+pub fn attach(config: &Config, devices: &Devices, serial: Option<&Arc<Serial>>) -> (Bus, Bus) {
+    let Devices { vm, memory, lifecycle, output, scratch, counter, log, window, .. } = devices;
+    let mut ports = Bus::new(devices.no_port.clone());
+    let mut addresses = Bus::new(devices.no_address.clone());
+
+    // What every machine has.
+    let console = Arc::new(Console::new(output.clone(), config.pause));
+    ports.attach(CONSOLE_PORT.into(), 1, console, 0);
+    ports.attach(TEST_EXIT.into(), 1, Arc::new(DebugExit(lifecycle.clone())), 0);
+    for port in [SCRATCH_PORT, SCRATCH_BYTES_PORT] {
+        ports.attach(port.into(), SCRATCH_PORTS.into(), scratch.clone(), 0);
+    }
+    addresses.attach(LESSON_SCRATCH, 8, scratch.clone(), 0);
+    addresses.attach(LESSON_TIME, 8, Arc::new(Clock), 0);
+    let doorbell = Arc::new(Doorbell {
+        vm: vm.clone(),
+        window: window.clone(),
+        counter: counter.clone(),
+        log: log.clone(),
+        scratch: scratch.clone(),
+        lifecycle: lifecycle.clone(),
+        output: output.clone(),
+        has_dirty_log: config.instruments.dirty_log,
+    });
+    ports.attach(DOORBELL_PORT.into(), 1, doorbell.clone(), doorbell::PORT);
+    addresses.attach(LESSON_DOORBELL, 8, doorbell, doorbell::ADDRESS);
+    ports.attach(COUNTER_PORT.into(), 1, counter.clone(), counter::COUNT);
+    addresses.attach(LESSON_COUNTER, 8, counter.clone(), counter::COUNT);
+    addresses.attach(LESSON_ACKNOWLEDGED, 8, counter.clone(), counter::ACKNOWLEDGED);
+    ports.attach(LOG_PORT.into(), 1, log.clone(), log::SUM);
+    addresses.attach(LESSON_LOGGED, 8, log.clone(), log::LOGGED);
+    addresses.attach(LESSON_SUM, 8, log.clone(), log::SUM);
+    addresses.attach(LESSON_LOG, LESSON_LOG_SIZE, log.clone(), log::LOG);
+    addresses.attach(WINDOW, Window::size(memory), window.clone(), 0);
+
+    // The board.
+    let Some(serial) = serial else { return (ports, addresses) };
+    ports.attach(SERIAL_PORT.into(), SERIAL_PORTS.into(), serial.clone(), 0);
+    ports.attach(RTC_PORT.into(), RTC_PORTS.into(), Arc::new(Rtc::default()), 0);
+    let pm = Arc::new(AcpiPm::new(lifecycle.clone()));
+    ports.attach(PM1_EVENT.into(), PM1_PORTS.into(), pm, 0);
+    let reset = Arc::new(Reset(lifecycle.clone()));
+    ports.attach(RESET_CONTROL.into(), 1, reset.clone(), reset::RESET_CONTROL);
+    ports.attach(SYSTEM_CONTROL.into(), 1, reset.clone(), reset::SYSTEM_CONTROL);
+    ports.attach(KEYBOARD_COMMAND.into(), 1, reset, reset::KEYBOARD_COMMAND);
+    // The reset register lies among PCI's ports.
+    let pci = Arc::new(NoPci);
+    ports.attach(PCI_CONFIG.into(), (RESET_CONTROL - PCI_CONFIG).into(), pci.clone(), 0);
+    let behind = RESET_CONTROL + 1;
+    ports.attach(behind.into(), (PCI_CONFIG_END - behind).into(), pci, 0);
+    ports.attach(TEST_DROP.into(), 1, Arc::new(PageDrop(memory.clone())), 0);
+    let lines = Arc::new(TestLines(vm.clone()));
+    ports.attach(TEST_LINES.into(), IO_APIC_LINES.into(), lines, 0);
+    addresses.attach(TEST_MEMORY, TEST_MEMORY_SIZE, Arc::new(TestMemory::default()), 0);
+    (ports, addresses)
+}
