@@ -13,7 +13,7 @@
 //! - [`config`]: what the machine shall be
 //! - [`memory`]: guest RAM
 //! - [`kvm`]: the three kinds of KVM descriptor, and what an exit says
-//! - [`lifecycle`]: how a run goes on and ends; a vCPU's states, and the kick
+//! - [`lifecycle`]: whether the machine runs and how its run ended; a vCPU's states, and the kick
 //! - [`output`]: standard output and standard error
 //! - [`bus`]: which device answers which port or address
 //! - [`devices`]: the devices, one file each

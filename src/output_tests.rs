@@ -83,6 +83,30 @@ fn a_vcpu_that_fills_the_queue_waits_until_it_is_written_or_the_vcpu_is_stopped(
 }
 
 #[test]
+fn a_trace_of_calls_holds_a_vcpu_at_its_next_exit_while_nobody_reads() {
+    let (output, mut reader) = to_pipe();
+    output.attach_event_loop(Arc::new(Event::new().unwrap()));
+    while output.queue.lock().bytes.len() < LIMIT {
+        output.trace_line(format_args!("a call"), None);
+    }
+    let thread = {
+        let output = output.clone();
+        thread::spawn(move || output.wait_for_room(&vcpu()))
+    };
+    while output.queue.lock().waiting.is_empty() {
+        thread::yield_now();
+    }
+    while !thread.is_finished() {
+        if output.pending().is_some() {
+            output.write_some();
+            let mut bytes = [0; CHUNK];
+            assert!(reader.read(&mut bytes).unwrap() > 0);
+        }
+    }
+    assert!(output.queue.lock().bytes.len() < LIMIT);
+}
+
+#[test]
 fn a_silent_output_says_nothing() {
     let output = Output::silent();
     output.console_byte(b'\n', &vcpu());

@@ -68,6 +68,14 @@ fn the_version_is_the_package_s() {
     }
 }
 
+/// poll(2) refuses then, and does not wait.
+#[test]
+fn where_no_descriptor_can_be_waited_for_it_ends() {
+    let command = format!("ulimit -n 0; exec '{PROGRAM}' --version");
+    let output = Command::new("timeout").args(["20", "sh", "-c", &command]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+}
+
 #[test]
 fn help_that_cannot_be_written_is_an_error() {
     let full = fs::File::options().write(true).open("/dev/full").unwrap();

@@ -106,7 +106,7 @@ pub fn build<'a>(
         Arc::new(Serial::new(line, device_output.clone(), attention.clone()))
     });
     let (ports, addresses) = attach(config, &devices, serial.as_ref());
-    let answers = Arc::new(ExitHandler {
+    let handler = Arc::new(ExitHandler {
         ports,
         addresses,
         msr: LessonMsr::default(),
@@ -163,7 +163,7 @@ pub fn build<'a>(
         runners.push(VcpuRunner {
             vcpu,
             control,
-            answers: answers.clone(),
+            handler: handler.clone(),
             observers,
             stepper,
             replay: replay.clone(),
@@ -181,7 +181,6 @@ pub fn build<'a>(
         lifecycle,
         attention,
         output: output.clone(),
-
         statistics,
         dirty_log,
         replay,

@@ -1,4 +1,4 @@
-//! What each exit is answered with.
+//! The one switch over all exits: who answers each of them.
 
 use crate::bus::Bus;
 use crate::devices::lesson_msr::LessonMsr;
@@ -8,7 +8,7 @@ use crate::layout::LESSON_MSR;
 use crate::lifecycle::{End, Lifecycle, VcpuControl};
 use alloc::sync::Arc;
 
-/// All that answers exits. The vCPU threads share it.
+/// Everything that handles an exit. The vCPU threads share it.
 pub struct ExitHandler {
     pub ports: Bus,
     pub addresses: Bus,
@@ -21,7 +21,7 @@ pub struct ExitHandler {
 impl ExitHandler {
     /// ExitHandler an exit, in the run page where it is a read.
     #[inline]
-    pub fn answer(&self, exit: Exit, vcpu: &Arc<VcpuControl>) {
+    pub fn handle(&self, exit: Exit, vcpu: &Arc<VcpuControl>) {
         match exit {
             Exit::Port { write, port, size, data } => {
                 let (device, offset) = self.ports.find(port.into());
@@ -101,7 +101,7 @@ mod tests {
         }
     }
 
-    fn answers(attach: impl FnOnce(&mut Bus, &Arc<Lifecycle>)) -> ExitHandler {
+    fn handler(attach: impl FnOnce(&mut Bus, &Arc<Lifecycle>)) -> ExitHandler {
         let lifecycle = Arc::new(Lifecycle::new(Arc::new(Event::new().unwrap())));
         let nobody = |space| Arc::new(Nobody::new(space, Arc::new(Output::silent()), true));
         let mut ports = Bus::new(nobody(Space::Ports));
@@ -114,38 +114,38 @@ mod tests {
     #[test]
     fn each_item_of_a_string_takes_effect_in_order() {
         let recorder = Arc::new(Recorder::default());
-        let answers = answers(|ports, _| ports.attach(0x20, 1, recorder.clone(), 0));
+        let handler = handler(|ports, _| ports.attach(0x20, 1, recorder.clone(), 0));
         let data = &mut [1, 0, 3, 0, 2, 0];
-        answers.answer(Exit::Port { write: true, port: 0x20, size: 2, data }, &vcpu());
+        handler.handle(Exit::Port { write: true, port: 0x20, size: 2, data }, &vcpu());
         assert_eq!(*recorder.0.lock(), [[1, 0], [3, 0], [2, 0]]);
         let data = &mut [0; 6];
-        answers.answer(Exit::Port { write: false, port: 0x20, size: 2, data }, &vcpu());
+        handler.handle(Exit::Port { write: false, port: 0x20, size: 2, data }, &vcpu());
         assert_eq!(data, &[1, 1, 2, 2, 3, 3]);
     }
 
     #[test]
     fn the_first_item_that_ends_the_run_counts() {
-        let answers = answers(|ports, lifecycle| {
+        let handler = handler(|ports, lifecycle| {
             ports.attach(0xf4, 1, Arc::new(DebugExit(lifecycle.clone())), 0);
         });
         let exit = Exit::Port { write: true, port: 0xf4, size: 1, data: &mut [1, 2] };
-        assert_eq!(answers.name(&exit), "the run ends");
-        answers.answer(exit, &vcpu());
-        assert_eq!(answers.lifecycle.how(), Some((End::Status(3), Some(0))));
+        assert_eq!(handler.name(&exit), "the run ends");
+        handler.handle(exit, &vcpu());
+        assert_eq!(handler.lifecycle.how(), Some((End::Status(3), Some(0))));
     }
 
     #[test]
     fn where_no_device_is_reads_give_ones() {
-        let answers = answers(|ports, _| {
+        let handler = handler(|ports, _| {
             ports.attach(0xe0, 4, Arc::new(Scratch::default()), 0);
         });
         let data = &mut [0; 4];
-        answers.answer(Exit::Port { write: false, port: 0x80, size: 4, data }, &vcpu());
+        handler.handle(Exit::Port { write: false, port: 0x80, size: 4, data }, &vcpu());
         assert_eq!(data, &[0xff; 4]);
         let data = &mut [0; 8];
         let exit = Exit::Mmio { write: false, address: 0xd000_0000, data };
-        assert_eq!(answers.name(&exit), "nobody: ones, or lost");
-        answers.answer(exit, &vcpu());
+        assert_eq!(handler.name(&exit), "nobody: ones, or lost");
+        handler.handle(exit, &vcpu());
         assert_eq!(data, &[0xff; 8]);
     }
 
@@ -157,12 +157,12 @@ mod tests {
             (Exit::GoOn, None),
             (Exit::Step, None),
         ] {
-            let answers = answers(|_, _| ());
-            answers.answer(exit, &vcpu());
-            assert_eq!(answers.lifecycle.how().map(|(end, _)| end), end);
+            let handler = handler(|_, _| ());
+            handler.handle(exit, &vcpu());
+            assert_eq!(handler.lifecycle.how().map(|(end, _)| end), end);
         }
         let mut call = kvm_run_hypercall { nr: 12, args: [0; 6], ret: 9, flags: 0 };
-        answers(|_, _| ()).answer(Exit::Hypercall(&mut call), &vcpu());
+        handler(|_, _| ()).handle(Exit::Hypercall(&mut call), &vcpu());
         assert_eq!(call.ret, 0);
     }
 }

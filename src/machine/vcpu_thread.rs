@@ -20,7 +20,7 @@ use alloc::vec::Vec;
 pub struct VcpuRunner {
     pub vcpu: Vcpu,
     pub control: Arc<VcpuControl>,
-    pub answers: Arc<ExitHandler>,
+    pub handler: Arc<ExitHandler>,
     /// The instruments. A run without any pays for one branch at each exit.
     pub observers: Vec<Box<dyn ExitObserver>>,
     /// Under single-step.
@@ -48,10 +48,10 @@ impl VcpuRunner {
                 }
                 Err(error) => {
                     let number = Some(self.vcpu.number());
-                    self.answers.lifecycle.end(End::Failed(error), number);
+                    self.handler.lifecycle.end(End::Failed(error), number);
                 }
             }
-            if self.answers.lifecycle.has_ended() {
+            if self.handler.lifecycle.has_ended() {
                 break;
             }
         }
@@ -60,9 +60,9 @@ impl VcpuRunner {
 
     #[inline]
     fn handle_exit(&mut self) {
-        self.answers.log.collect(self.vcpu.page_mut());
+        self.handler.log.collect(self.vcpu.page_mut());
         if self.observers.is_empty() && self.stepper.is_none() {
-            self.answers.answer(exit::decode(self.vcpu.page_mut()), &self.control);
+            self.handler.handle(exit::decode(self.vcpu.page_mut()), &self.control);
         } else {
             self.handle_observed_exit();
         }
@@ -75,9 +75,9 @@ impl VcpuRunner {
         let has_halted = self.has_stepped_over_hlt();
         let exit = exit::decode(self.vcpu.page_mut());
         let is_step = matches!(exit, Exit::Step);
-        let (needs_reply, answered_by) = (exit.needs_reply(), self.answers.name(&exit));
+        let (needs_reply, answered_by) = (exit.needs_reply(), self.handler.name(&exit));
         if needs_reply {
-            self.answers.answer(exit, &self.control);
+            self.handler.handle(exit, &self.control);
         }
 
         let mut observed = ObservedExit {
@@ -94,7 +94,7 @@ impl VcpuRunner {
         if !needs_reply {
             let exit = exit::decode(self.vcpu.page_mut());
             let exit = if is_step && has_halted { Exit::Halt } else { exit };
-            self.answers.answer(exit, &self.control);
+            self.handler.handle(exit, &self.control);
         }
         if let Some(stepper) = self.stepper.as_mut().filter(|_| is_step) {
             stepper.advance(&self.vcpu, &self.memory);
