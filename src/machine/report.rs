@@ -41,7 +41,7 @@ pub fn end(machine: &Machine) -> Result<End, Error> {
     }
     statistics(machine);
     match end {
-        End::Halted => warn(machine, halted(machine, vcpu)),
+        End::Halted => halted(machine, vcpu)?,
         End::Reset => {
             let text = match machine.config.on_reset {
                 OnReset::Restart => "the guest reset the machine: it starts anew",
@@ -62,7 +62,7 @@ pub fn end(machine: &Machine) -> Result<End, Error> {
     }
 }
 
-/// What fails while the end is reported does not replace that end.
+/// What fails while a death is reported does not replace it.
 fn warn(machine: &Machine, result: Result<(), kvm::Error>) {
     if let Err(error) = result {
         machine.output.message(format_args!("{error}"), None);
