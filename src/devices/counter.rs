@@ -92,6 +92,7 @@ impl Counter {
         is_level: bool,
         message: Option<kvm_irq_routing_msi>,
     ) -> Result<(), kvm::Error> {
+        // Held over all calls: no other vCPU changes the wiring between two of them. KVM waits in them for a moment (SRCU).
         let mut state = self.state.lock();
         let before = state.raises.replace(gsi);
         let events = events(&mut state)?;

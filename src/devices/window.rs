@@ -62,6 +62,8 @@ impl Window {
     }
 
     fn change(&self, to: State) -> Result<(), kvm::Error> {
+        // Held over both calls: two vCPUs must not change the slot at once. KVM waits in them for those who use its slots
+        // (SRCU). That takes a moment: a vCPU whose guest runs does not use them.
         let mut state = self.state.lock();
         let region = &self.memory.regions()[0];
         let size = Window::size(&self.memory);
