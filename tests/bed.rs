@@ -105,6 +105,7 @@ fn lay_over(directory: &Path, kernel: &str) {
     for script in ["cases.sh", "transcript.sh"] {
         fs::copy(format!("tests/bed/{script}"), directory.join("root").join(script)).unwrap();
     }
+    assemble("tests/bed/pause.S", &directory.join("root/pause.elf"));
     fs::create_dir(directory.join("boot")).unwrap();
     fs::write(directory.join("boot/vmlinux"), vmlinux(kernel)).unwrap();
     fs::create_dir(directory.join("root/golden")).unwrap();
@@ -114,6 +115,19 @@ fn lay_over(directory: &Path, kernel: &str) {
     }
     let passwd = "root::0:0::/root:/bin/sh\nnobody::65534:65534::/:/bin/sh\n";
     fs::write(directory.join("etc/passwd"), passwd).unwrap();
+}
+
+/// A Multiboot kernel that only a case runs.
+fn assemble(source: &str, elf: &Path) {
+    let object = elf.with_extension("o");
+    let run = |tool: &str, arguments: &[&str], input: &Path, output: &Path| {
+        let mut command = Command::new(tool);
+        command.args(arguments).arg("-o").arg(output).arg(input);
+        assert!(command.status().expect(tool).success(), "{tool} {source}");
+    };
+    run("as", &["--32", "-I", "guest/kernel"], Path::new(source), &object);
+    run("ld", &["-m", "elf_i386", "-z", "noexecstack", "-Ttext", "0x400000"], &object, elf);
+    fs::remove_file(object).unwrap();
 }
 
 /// The ELF file in the image's kernel: `Documentation/arch/x86/boot.rst`, `payload_offset`. It is packed by one of these, and its

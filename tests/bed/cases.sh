@@ -120,6 +120,10 @@ a_pause_follows_each_newline() {
 	ended 143
 	[ $took -ge 120 ] && [ $took -le 300 ] || { echo "took $took hundredths"; false; }
 }
+a_pause_stops_one_vcpu_and_the_other_goes_on() {
+	p 17 --pause 100 --cpus 2 --kernel /root/pause.elf
+	prints '\n'
+}
 port_io_in_every_size_and_strings() {
 	p 0 --pause 0 $F/strings.bin
 	prints 'bw4 outsb ff ffff ffffffff insw\n'

@@ -1,0 +1,28 @@
+# The boot processor ends a line at port 0x10 and is in the pause. Meanwhile the other one makes 20000 exits, and ends the run
+# with status 17.
+
+	.include "kernel.inc"
+	.set	APIC, 0xfee00000
+	kernel
+	put_trampoline
+	movl	$0x1ff, APIC + 0xf0
+	movl	$0xc4500, APIC + 0x300	# INIT and start-up, to all others
+	movl	$0xc4608, APIC + 0x300
+1:	pause
+	cmpl	$0, up
+	je	1b
+	mov	$'\n', %al
+	out	%al, $0x10
+	kernel_end
+	.text
+	trampoline third
+third:	mov	$16, %ax
+	mov	%ax, %ds
+	mov	$20000, %ecx
+	movl	$1, up
+2:	out	%al, $0xe0
+	loop	2b
+	mov	$8, %al			# 8 << 1 | 1
+	out	%al, $EXIT
+	.bss
+up:	.long	0
