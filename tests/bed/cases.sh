@@ -121,7 +121,7 @@ a_pause_follows_each_newline() {
 	[ $took -ge 120 ] && [ $took -le 300 ] || { echo "took $took hundredths"; false; }
 }
 a_pause_stops_one_vcpu_and_the_other_goes_on() {
-	p 17 --pause 100 --cpus 2 --kernel /root/pause.elf
+	p 17 --backing anon --pause 100 --cpus 2 --kernel /root/pause.elf
 	prints '\n'
 }
 port_io_in_every_size_and_strings() {
