@@ -75,15 +75,15 @@ impl fmt::Display for UsageError {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match *self {
             UsageError::UnknownOption(word) => {
-                write!(f, "{}: no such option", Text(word.to_bytes()))
+                write!(f, "{}: no such option", Text::from(word))
             }
             UsageError::NoValue(option) => write!(f, "{option}: needs a value"),
             UsageError::UnwantedValue(option) => write!(f, "{option}: takes no value"),
             UsageError::SecondImage(word) => {
-                write!(f, "{}: a second image", Text(word.to_bytes()))
+                write!(f, "{}: a second image", Text::from(word))
             }
             UsageError::BadValue { option, value, reason } => {
-                write!(f, "{option} {}: ", Text(value.to_bytes()))?;
+                write!(f, "{option} {}: ", Text::from(value))?;
                 match reason {
                     Reason::NotANumber => {
                         f.write_str("not a number such as 4096, 0x1000, 16M, or for --pause 0.25")
@@ -424,8 +424,8 @@ pub struct Help<'a>(pub Text<'a>);
 
 impl fmt::Display for Help<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let image = Text(DEFAULT_IMAGE.to_bytes());
-        let backing = Text(DEFAULT_BACKING.to_bytes());
+        let image = Text::from(DEFAULT_IMAGE);
+        let backing = Text::from(DEFAULT_BACKING);
         write!(
             f,
             "\

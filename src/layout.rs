@@ -51,6 +51,8 @@ pub const HIGH: u64 = 1 << 32;
 pub const LOW_SLOT: u32 = 0;
 pub const WINDOW_SLOT: u32 = 1;
 pub const HIGH_SLOT: u32 = 2;
+/// Slots have numbers below this.
+pub const SLOTS: usize = 3;
 
 /// Where an image is loaded and the vCPU starts. The images are linked for this address. Page 0 stays free for the
 /// interrupt vectors of real mode (SDM volume 3, "8086 Emulation").

@@ -102,7 +102,7 @@ impl Output {
 
     /// The program's name.
     pub fn program(&self) -> Text<'static> {
-        Text(self.program.to_bytes())
+        Text::from(self.program)
     }
 
     // ---- what is said
@@ -133,10 +133,10 @@ impl Output {
 
     /// A message to the user: the program's name, the text, and a newline. What the guest said before comes first.
     pub fn message(&self, text: fmt::Arguments, vcpu: Option<&Arc<VcpuControl>>) {
-        let text = format!("{}: {text}\n", self.program());
         if self.is_silent {
             return;
         }
+        let text = format!("{}: {text}\n", self.program());
         let mut queue = self.queue.lock();
         queue.release_line();
         queue.add(Stream::Error, text.as_bytes());

@@ -1,5 +1,6 @@
 //! How sizes, names, bits and bytes are shown.
 
+use core::ffi::CStr;
 use core::fmt;
 
 /// A number of bytes, in the largest unit that divides it: `16 MiB`, `83 bytes`.
@@ -22,6 +23,12 @@ impl fmt::Display for Bytes {
 /// and what is not UTF-8 as U+FFFD.
 #[derive(Clone, Copy)]
 pub struct Text<'a>(pub &'a [u8]);
+
+impl<'a> From<&'a CStr> for Text<'a> {
+    fn from(string: &'a CStr) -> Text<'a> {
+        Text(string.to_bytes())
+    }
+}
 
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {

@@ -127,10 +127,9 @@ impl From<AccessError> for Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let name = |path: &'static CStr| Text(path.to_bytes());
         match *self {
             Error::Open { path, error } => {
-                write!(f, "open {}: {}", name(path), error.errno)?;
+                write!(f, "open {}: {}", Text::from(path), error.errno)?;
                 f.write_str(match error.errno.0 {
                     libc::ENOENT => ": no such file\n  `make install` brings the lessons' images",
                     libc::EACCES | libc::EPERM => ": you may not read it\n  chmod +r",
@@ -138,24 +137,24 @@ impl fmt::Display for Error {
                 })
             }
             Error::Call { path, error } => {
-                write!(f, "{} {}: {}", error.call, name(path), error.errno)
+                write!(f, "{} {}: {}", error.call, Text::from(path), error.errno)
             }
             Error::Directory { path } => {
-                write!(f, "{}: a directory\n  Name a file in it", name(path))
+                write!(f, "{}: a directory\n  Name a file in it", Text::from(path))
             }
-            Error::NotRegular { path } => write!(f, "{}: not a regular file", name(path)),
-            Error::Empty { path } => write!(f, "{}: the file is empty", name(path)),
+            Error::NotRegular { path } => write!(f, "{}: not a regular file", Text::from(path)),
+            Error::Empty { path } => write!(f, "{}: the file is empty", Text::from(path)),
             Error::TooLarge { path, room } => write!(
                 f,
                 "{}: too large, RAM has {} there\n  \
                  Raise --memory or lower --load; a --mode keeps the last 28 KiB",
-                name(path),
+                Text::from(path),
                 Bytes(room)
             ),
             Error::Short { path } => {
-                write!(f, "{}: it has become shorter since it was checked", name(path))
+                write!(f, "{}: it has become shorter since it was checked", Text::from(path))
             }
-            Error::Refused { path, refusal } => write!(f, "{}: {refusal}", name(path)),
+            Error::Refused { path, refusal } => write!(f, "{}: {refusal}", Text::from(path)),
             Error::Memory(error) => error.fmt(f),
         }
     }

@@ -15,7 +15,7 @@ pub struct Fd(c_int);
 impl Fd {
     /// open(2), close-on-exec. `mode` counts where `flags` has O_CREAT.
     pub fn open(path: &CStr, flags: c_int, mode: libc::mode_t) -> Result<Fd, CallError> {
-        let shown = Text(path.to_bytes());
+        let shown = Text::from(path);
         // SAFETY: `path` ends in a zero byte.
         let fd = unsafe { libc::open(path.as_ptr(), flags | libc::O_CLOEXEC, mode) };
         let fd = Call::new("open", format_args!("\"{shown}\"")).returned(fd as isize)?;
@@ -24,7 +24,7 @@ impl Fd {
 
     /// memfd_create(2): a file without a name. `flags` are `MFD_*`.
     pub fn memfd(name: &CStr, flags: u32) -> Result<Fd, CallError> {
-        let shown = Text(name.to_bytes());
+        let shown = Text::from(name);
         // SAFETY: `name` ends in a zero byte.
         let fd = unsafe { libc::memfd_create(name.as_ptr(), flags | libc::MFD_CLOEXEC) };
         let fd = Call::new("memfd_create", format_args!("\"{shown}\"")).returned(fd as isize)?;
@@ -186,8 +186,7 @@ impl Drop for Fd {
 pub fn remove(path: &CStr) {
     // SAFETY: `path` ends in a zero byte.
     let result = unsafe { libc::unlink(path.as_ptr()) };
-    let _ = Call::new("unlink", format_args!("\"{}\"", Text(path.to_bytes())))
-        .returned(result as isize);
+    let _ = Call::new("unlink", format_args!("\"{}\"", Text::from(path))).returned(result as isize);
 }
 
 /// Whether the descriptor is a terminal.

@@ -1,6 +1,7 @@
 //! Threads: those of the C library, which gives each a stack with guard pages.
 
 use crate::host::errno::Errno;
+use crate::host::mutex::Mutex;
 use crate::host::signal;
 use crate::host::syscall::{CallError, Name};
 use alloc::boxed::Box;
@@ -8,8 +9,6 @@ use alloc::sync::Arc;
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
 use core::ptr::{null, null_mut};
-
-use crate::host::mutex::Mutex;
 
 /// A thread that returns a `T`. It takes no signals but [`signal::KICK`].
 pub struct Thread<T> {
@@ -31,13 +30,6 @@ impl<T: Send + 'static> Thread<T> {
     pub fn spawn(work: impl FnOnce() -> T + Send + 'static) -> Result<Thread<T>, CallError> {
         // SAFETY: the closure owns what it uses.
         unsafe { Thread::spawn_unchecked(work) }
-    }
-
-    /// Waits until the thread has ended, and takes what it returned.
-    pub fn join(self) -> T {
-        // SAFETY: joined once, here.
-        unsafe { libc::pthread_join(self.id, null_mut()) };
-        self.result.lock().take().expect("a thread leaves its result")
     }
 }
 
@@ -73,6 +65,13 @@ impl<T: Send> Thread<T> {
         Ok(Thread { id: unsafe { id.assume_init() }, result })
     }
 
+    /// Waits until the thread has ended, and takes what it returned.
+    pub fn join(self) -> T {
+        // SAFETY: joined once, here.
+        unsafe { libc::pthread_join(self.id, null_mut()) };
+        self.result.lock().take().expect("a thread leaves its result")
+    }
+
     /// Sends [`signal::KICK`].
     pub fn kick(&self) {
         // SAFETY: the thread was not joined, so that its id is valid.
@@ -92,11 +91,7 @@ pub fn run_concurrently<A: Send, B>(
     let thread = unsafe { Thread::spawn_unchecked(work) };
     let here = here();
     let done = match thread {
-        Ok(thread) => {
-            // SAFETY: joined once, here.
-            unsafe { libc::pthread_join(thread.id, null_mut()) };
-            thread.result.lock().take().flatten()
-        }
+        Ok(thread) => thread.join(),
         Err(_) => work(),
     };
     (done.expect("the work was done once"), here)

@@ -121,8 +121,7 @@ impl Statistics {
     fn show_verdict(&self, f: &mut fmt::Formatter, [small, large, giant]: Pages) -> fmt::Result {
         let (ram, size) = (self.memory.ram(), self.memory.size());
         write!(f, "\n  {} of RAM", Bytes(size))?;
-        // Of transparent huge pages nobody knows how many there are.
-        if let Some(page) = ram.page_size.filter(|_| ram.backing != Backing::Transparent) {
+        if let Some(page) = ram.page_size {
             write!(f, " in {} pages of {}", size / page, Bytes(page))?;
         }
         f.write_str(match (ram.backing, ram.page_size) {

@@ -4,7 +4,7 @@ use crate::host::event::Event;
 use crate::host::fd::Fd;
 use crate::kvm::Error;
 use crate::kvm::routing::Routing;
-use crate::layout::PAGE_SIZE;
+use crate::layout::{PAGE_SIZE, SLOTS};
 use crate::memory::GuestMemory;
 use crate::memory::guest_memory::Region;
 use crate::show::{Bits, Bytes};
@@ -27,9 +27,6 @@ pub struct Vm {
     /// The largest size that each slot has had, in bytes.
     slot_sizes: [AtomicU64; SLOTS],
 }
-
-/// Slots have numbers below this.
-const SLOTS: usize = 3;
 
 impl Vm {
     pub(super) fn new(fd: Fd) -> Vm {

@@ -214,7 +214,7 @@ pub fn fail(output: &Output, error: Error) -> i32 {
 
 /// The name of what is run, for messages.
 pub fn payload_name(config: &Config) -> Text<'static> {
-    Text(config.path().to_bytes())
+    Text::from(config.path())
 }
 
 #[cfg(test)]

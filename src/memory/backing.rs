@@ -16,8 +16,8 @@ const MIB_2: u64 = 2 << 20;
 pub struct Ram {
     pub mapping: Mapping,
     pub backing: Backing,
-    /// The size of the pages that the host backs it with, in bytes; `None` where only a device knows. Transparent huge
-    /// pages are 4 KiB here: whether the host makes larger ones of them is up to it.
+    /// The size of the pages that the host backs it with, in bytes. `None` where the host does not tell: it makes transparent
+    /// huge pages where it can, and a device maps as it likes.
     pub page_size: Option<u64>,
     /// Closed and perhaps undone last.
     file: Option<RamFile>,
@@ -78,7 +78,7 @@ impl Ram {
 
     /// Whether it is all zeros before the guest runs. A device has contents of its own.
     pub fn starts_as_zeros(&self) -> bool {
-        self.page_size.is_some()
+        !matches!((self.backing, self.page_size), (Backing::File(_), None))
     }
 }
 
@@ -98,7 +98,7 @@ fn transparent(size: u64) -> Result<Ram, Error> {
     let mapping = Mapping::aligned(size as usize, MIB_2 as usize)
         .map_err(|error| Error::Call { backing, error })?;
     mapping.advise(libc::MADV_HUGEPAGE);
-    Ok(Ram { mapping, backing, page_size: Some(PAGE_SIZE), file: None })
+    Ok(Ram { mapping, backing, page_size: None, file: None })
 }
 
 /// memfd_create(2) with MFD_HUGETLB, since Linux 4.14: a file on the kernel's own hugetlbfs.

@@ -131,37 +131,46 @@ impl GuestMemory {
 
     /// Copies from RAM.
     pub fn read(&self, gpa: u64, bytes: &mut [u8]) -> Result<(), AccessError> {
-        let from = self.at(self.find(gpa, bytes.len() as u64)?);
-        // SAFETY: `find` has checked that it is inside the mapping; `bytes` is ours.
-        unsafe { guarded::copy(bytes.as_mut_ptr(), from, bytes.len()) }
-            .map_err(|_| AccessError::Unavailable { gpa })
+        // SAFETY: the slice has room for as many bytes.
+        unsafe { self.copy_out(gpa, bytes.as_mut_ptr(), bytes.len()) }
     }
 
     /// Copies to RAM.
     pub fn write(&self, gpa: u64, bytes: &[u8]) -> Result<(), AccessError> {
-        let to = self.at(self.find(gpa, bytes.len() as u64)?);
-        // SAFETY: `find` has checked that it is inside the mapping, to which no Rust reference exists.
-        unsafe { guarded::copy(to, bytes.as_ptr(), bytes.len()) }
-            .map_err(|_| AccessError::Unavailable { gpa })
+        // SAFETY: the slice has as many bytes.
+        unsafe { self.copy_in(gpa, bytes.as_ptr(), bytes.len()) }
     }
 
     /// Reads a value, little-endian as all x86.
     pub fn read_value<T: Plain>(&self, gpa: u64) -> Result<T, AccessError> {
         let mut value = MaybeUninit::<T>::uninit();
-        let from = self.at(self.find(gpa, size_of::<T>() as u64)?);
-        // SAFETY: as in `read`; the value has room for as many bytes.
-        unsafe { guarded::copy(value.as_mut_ptr().cast(), from, size_of::<T>()) }
-            .map_err(|_| AccessError::Unavailable { gpa })?;
+        // SAFETY: the value has room for as many bytes.
+        unsafe { self.copy_out(gpa, value.as_mut_ptr().cast(), size_of::<T>()) }?;
         // SAFETY: all its bytes were written, and any bytes are such a value.
         Ok(unsafe { value.assume_init() })
     }
 
     /// Writes a value.
     pub fn write_value<T: Plain>(&self, gpa: u64, value: &T) -> Result<(), AccessError> {
-        let to = self.at(self.find(gpa, size_of::<T>() as u64)?);
-        // SAFETY: as in `write`; a `Plain` value has no gaps, so that all its bytes may be read.
-        unsafe { guarded::copy(to, (&raw const *value).cast(), size_of::<T>()) }
-            .map_err(|_| AccessError::Unavailable { gpa })
+        // SAFETY: a `Plain` value has no gaps, so that all its bytes may be read.
+        unsafe { self.copy_in(gpa, (&raw const *value).cast(), size_of::<T>()) }
+    }
+
+    /// # Safety
+    /// `len` bytes at `to` may be written.
+    unsafe fn copy_out(&self, gpa: u64, to: *mut u8, len: usize) -> Result<(), AccessError> {
+        let from = self.at(self.find(gpa, len as u64)?);
+        // SAFETY: `find` has checked that it is inside the mapping; the rest is the caller's promise.
+        unsafe { guarded::copy(to, from, len) }.map_err(|_| AccessError::Unavailable { gpa })
+    }
+
+    /// # Safety
+    /// `len` bytes at `from` may be read.
+    unsafe fn copy_in(&self, gpa: u64, from: *const u8, len: usize) -> Result<(), AccessError> {
+        let to = self.at(self.find(gpa, len as u64)?);
+        // SAFETY: `find` has checked that it is inside the mapping, to which no Rust reference exists; the rest is the
+        // caller's promise.
+        unsafe { guarded::copy(to, from, len) }.map_err(|_| AccessError::Unavailable { gpa })
     }
 
     /// Makes sure that `len` bytes are zeros before the guest runs. They are so already, and are left alone, but on a
@@ -171,7 +180,7 @@ impl GuestMemory {
         if self.ram.starts_as_zeros() {
             return Ok(());
         }
-        // SAFETY: as in `write`.
+        // SAFETY: as in `copy_in`.
         unsafe { guarded::zero(to, len as usize) }.map_err(|_| AccessError::Unavailable { gpa })
     }
 

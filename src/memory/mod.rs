@@ -50,7 +50,7 @@ pub struct BackingName(pub Backing);
 impl fmt::Display for BackingName {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self.0 {
-            Backing::File(path) => Text(path.to_bytes()).fmt(f),
+            Backing::File(path) => Text::from(path).fmt(f),
             Backing::Anonymous | Backing::Transparent => f.write_str("anonymous memory"),
             Backing::Memfd => f.write_str("a memfd"),
         }
@@ -66,10 +66,9 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let name = |path: &'static CStr| Text(path.to_bytes());
         match *self {
             Error::Open { path, error } => {
-                write!(f, "open {}: {}", name(path), error.errno)?;
+                write!(f, "open {}: {}", Text::from(path), error.errno)?;
                 f.write_str(match error.errno.0 {
                     libc::ENOENT => {
                         ": no such directory\n  As root: mkdir -p /mnt/HugePagefs && \
@@ -84,18 +83,18 @@ impl fmt::Display for Error {
                 })
             }
             Error::Kind { path } => {
-                write!(f, "{}: neither a file nor a character device", name(path))
+                write!(f, "{}: neither a file nor a character device", Text::from(path))
             }
             Error::NotHugetlbfs { path } => write!(
                 f,
                 "{}: not on hugetlbfs, so that its pages would be of 4 KiB\n  \
                  As root: mount -t hugetlbfs none /mnt/HugePagefs; or say --backing anon",
-                name(path)
+                Text::from(path)
             ),
             Error::Locked { path, error } => write!(
                 f,
                 "flock {}: {}: another VM has it\n  End that VM, or name another --backing",
-                name(path),
+                Text::from(path),
                 error.errno
             ),
             Error::Size { backing, memory, page_size } => write!(

@@ -107,11 +107,12 @@ pub fn stack(regs: &kvm_regs, sregs: &kvm_sregs) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::x86::{EFER_LMA, EFER_LME};
 
-    fn long(sregs: &mut kvm_sregs) {
+    /// Turns 64-bit mode on.
+    pub fn long(sregs: &mut kvm_sregs) {
         sregs.cr0 |= CR0_PG;
         sregs.cr4 = CR4_PAE;
         sregs.efer = EFER_LME | EFER_LMA;

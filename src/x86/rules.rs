@@ -138,6 +138,7 @@ pub const RULES: [Rule; 18] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::x86::mode::tests::long;
 
     /// Breaks one thing of a good state, and tells which rules say so.
     fn broken_by(change: fn(&mut kvm_regs, &mut kvm_sregs)) -> Vec<&'static str> {
@@ -150,13 +151,6 @@ mod tests {
         sregs.cr0 = CR0_PE | CR0_ET;
         change(&mut regs, &mut sregs);
         broken(&regs, &sregs).map(|rule| rule.text).collect()
-    }
-
-    fn long(sregs: &mut kvm_sregs) {
-        sregs.cr0 |= CR0_PG;
-        sregs.cr4 = CR4_PAE;
-        sregs.efer = EFER_LME | EFER_LMA;
-        sregs.cs.l = 1;
     }
 
     #[test]

@@ -523,41 +523,33 @@ a_limit_of_a_cgroup_is_found() {
 	finds 'TOO LOW  cgroup /low: 2 MiB pages up to 4 MiB'
 	finds 'It would not start.'
 }
-a_limit_of_the_hugetlb_cgroup_is_told() {
-	mkdir cgroup
-	soon mount -t cgroup -o hugetlb none cgroup 2> /dev/null || skip 'this kernel has no hugetlb cgroup of version 1'
-	mkdir cgroup/none
-	echo 0 > cgroup/none/hugetlb.2MB.limit_in_bytes
-	sh -c "echo \$\$ > cgroup/none/cgroup.procs; exec $P" > out 2> err && status=0 || status=$?
-	rmdir cgroup/none
-	umount cgroup
-	is $status 1
-	says 'the host has no page for guest-physical address 0x1000'
-}
-a_page_that_the_host_refuses_the_guest_is_told_with_the_state() {
+# under_limit BYTES ARGUMENT...: the program where a cgroup limits its pages of 2 MiB. It fails.
+under_limit() {
+	limit=$1
+	shift
 	mkdir cgroup
 	soon mount -t cgroup -o hugetlb none cgroup 2> /dev/null || skip 'this kernel has no hugetlb cgroup of version 1'
 	mkdir cgroup/one
-	# The page of the image, and none for what the guest touches then.
-	echo 2M > cgroup/one/hugetlb.2MB.limit_in_bytes
-	sh -c "echo \$\$ > cgroup/one/cgroup.procs; exec $P --pause 0 $F/touch.bin" > out 2> err && status=0 || status=$?
+	echo "$limit" > cgroup/one/hugetlb.2MB.limit_in_bytes
+	sh -c 'echo $$ > cgroup/one/cgroup.procs; exec "$@"' sh "$P" "$@" > out 2> err && status=0 || status=$?
 	rmdir cgroup/one
 	umount cgroup
 	is $status 1
+}
+a_limit_of_the_hugetlb_cgroup_is_told() {
+	under_limit 0
+	says 'the host has no page for guest-physical address 0x1000'
+}
+a_page_that_the_host_refuses_the_guest_is_told_with_the_state() {
+	# The page of the image, and none for what the guest touches then.
+	under_limit 2M --pause 0 $F/touch.bin
 	says 'KVM_RUN failed'
 	says 'mode: 32-bit protected mode'
 	says 'KVM_RUN /dev/kvm: EFAULT (14): the host has no page for what the guest touched'
 }
 a_page_for_tables_that_the_host_refuses_is_told() {
-	mkdir cgroup
-	soon mount -t cgroup -o hugetlb none cgroup 2> /dev/null || skip 'this kernel has no hugetlb cgroup of version 1'
-	mkdir cgroup/one
 	# The page of the image, and none for the tables, which the program writes itself.
-	echo 2M > cgroup/one/hugetlb.2MB.limit_in_bytes
-	sh -c "echo \$\$ > cgroup/one/cgroup.procs; exec $P --mode long $F/touch.bin" > out 2> err && status=0 || status=$?
-	rmdir cgroup/one
-	umount cgroup
-	is $status 1
+	under_limit 2M --mode long $F/touch.bin
 	says 'the host has no page for guest-physical address 0xff9000'
 }
 a_second_vm_on_the_same_file_is_refused() {
@@ -1178,7 +1170,7 @@ transcript() {
 
 for case in $(sed -n 's/^\([a-z0-9_]*\)() .*/\1/p' "$0" | sed -n '/^the_line_comes/,/^prepare$/p'); do
 	case $case in
-	prepare | pages | stops | a_vm_is_there | asleep | told | first | check | finds | b | k | huge | boot | seen) continue ;;
+	prepare | pages | stops | a_vm_is_there | asleep | told | first | check | finds | b | k | huge | under_limit | boot | seen) continue ;;
 	esac
 	attempt $case $case
 done
