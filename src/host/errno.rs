@@ -16,7 +16,7 @@ impl Errno {
 
     /// The C name; "error" for a number that has none here.
     pub fn name(self) -> &'static str {
-        NAMES.iter().find(|(number, _)| *number == self.0).map_or("error", |(_, name)| *name)
+        name(self.0)
     }
 }
 
@@ -28,14 +28,21 @@ impl fmt::Display for Errno {
 }
 
 macro_rules! names {
-    ($($name:ident)*) => { &[$((libc::$name, stringify!($name))),*] };
+    ($($name:ident)*) => {
+        fn name(number: c_int) -> &'static str {
+            match number {
+                $(libc::$name => stringify!($name),)*
+                _ => "error",
+            }
+        }
+    };
 }
 
-const NAMES: &[(c_int, &str)] = names! {
+names! {
     EPERM ENOENT ESRCH EINTR EIO ENXIO E2BIG ENOEXEC EBADF ECHILD EAGAIN ENOMEM EACCES EFAULT ENOTBLK EBUSY EEXIST
     EXDEV ENODEV ENOTDIR EISDIR EINVAL ENFILE EMFILE ENOTTY ETXTBSY EFBIG ENOSPC ESPIPE EROFS EMLINK EPIPE EDOM
     ERANGE EDEADLK ENAMETOOLONG ENOLCK ENOSYS ENOTEMPTY ELOOP EOVERFLOW EOPNOTSUPP ETIMEDOUT EHWPOISON
-};
+}
 
 #[cfg(test)]
 mod tests {

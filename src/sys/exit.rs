@@ -9,6 +9,14 @@ macro_rules! reasons {
 
         /// Every reason above with its number, in order from 0 without a gap.
         pub const REASONS: &[(&str, u32)] = &[$((stringify!($name), $name)),*];
+
+        /// The C name of an exit reason; `None` for a number that Linux 6.12 does not have.
+        pub fn name(reason: u32) -> Option<&'static str> {
+            match reason {
+                $($name => Some(stringify!($name)),)*
+                _ => None,
+            }
+        }
     };
 }
 
@@ -95,11 +103,6 @@ reasons! {
     /// KVM could not provide a page that the guest touched; only with guest_memfd on x86. Linux 6.8,
     /// `KVM_CAP_MEMORY_FAULT_INFO`.
     KVM_EXIT_MEMORY_FAULT = 39;
-}
-
-/// The C name of an exit reason; `None` for a number that Linux 6.12 does not have.
-pub fn name(reason: u32) -> Option<&'static str> {
-    REASONS.get(reason as usize).map(|(name, _)| *name)
 }
 
 /// [`KVM_EXIT_INTERNAL_ERROR`]'s suberrors. KVM's emulator has no such instruction.

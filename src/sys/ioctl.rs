@@ -39,12 +39,15 @@ macro_rules! requests {
 
         /// Every request above.
         pub const REQUESTS: &[(&str, u32)] = &[$((stringify!($name), $name)),*];
-    };
-}
 
-/// The name of a request.
-pub fn name(request: u32) -> Option<&'static str> {
-    REQUESTS.iter().find(|(_, number)| *number == request).map(|(name, _)| *name)
+        /// The name of a request.
+        pub fn name(request: u32) -> Option<&'static str> {
+            match request {
+                $($name => Some(stringify!($name)),)*
+                _ => None,
+            }
+        }
+    };
 }
 
 // Where this program has no use for a structure, its size stands as a number and its name in the
