@@ -1,8 +1,8 @@
 //! The command line.
 
 use crate::config::*;
-use crate::layout::{HIGH, PAGE_SIZE};
-use crate::show::{Bytes, Text};
+use crate::layout::{HIGH, MAX_VCPUS, PAGE_SIZE};
+use crate::show::{OptionSize, Text};
 use crate::x86::registers::Setting;
 use core::ffi::CStr;
 use core::fmt;
@@ -18,14 +18,13 @@ pub enum Command {
     Version,
 }
 
-/// The most vCPUs that any kernel allows; what this one allows, KVM says.
-const MAX_CPUS: u64 = 4096;
-
 /// What is wrong with a command line.
 #[derive(Clone, Debug, PartialEq)]
 pub enum UsageError {
     /// A word that begins with a dash and is no option.
     UnknownOption(&'static CStr),
+    /// The beginning of both of these options, at least.
+    Ambiguous(&'static CStr, [&'static str; 2]),
     NoValue(&'static str),
     /// The option takes no value and has one: `--help=x`.
     UnwantedValue(&'static str),
@@ -38,6 +37,11 @@ pub enum UsageError {
     },
     /// Not a multiple of 4 KiB.
     OddSize(u64),
+    /// RAM ends where the image goes, or before.
+    TooLittleRam {
+        memory: u64,
+        needed: u64,
+    },
     OddBase(u64),
     /// RAM ends above the limit.
     RamTooHigh {
@@ -56,16 +60,21 @@ pub enum UsageError {
     NoKernel(&'static str),
     /// `--base` with a kernel.
     MovedKernel(u64),
+    /// An option that a kernel's file decides.
+    NotForKernel(&'static str),
+    /// `--json` without anything that it could show.
+    NothingAsJson,
 }
 
 /// What is wrong with an option's value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Reason {
     NotANumber,
+    NotSeconds,
     Zero,
     TooLarge,
-    /// More than this.
-    TooMany(u64),
+    /// More than [`MAX_VCPUS`].
+    TooManyVcpus,
     /// Not one of these.
     NotOneOf(&'static str),
     NoSuchRegister,
@@ -77,20 +86,27 @@ impl fmt::Display for UsageError {
             UsageError::UnknownOption(word) => {
                 write!(f, "{}: no such option", Text::from(word))
             }
+            UsageError::Ambiguous(word, [one, other]) => {
+                write!(f, "{}: could be {one} or {other}", Text::from(word))
+            }
             UsageError::NoValue(option) => write!(f, "{option}: needs a value"),
             UsageError::UnwantedValue(option) => write!(f, "{option}: takes no value"),
             UsageError::SecondImage(word) => {
-                write!(f, "{}: a second image", Text::from(word))
+                write!(f, "{}: a second guest; one IMAGE or one --kernel can run", Text::from(word))
             }
             UsageError::BadValue { option, value, reason } => {
                 write!(f, "{option} {}: ", Text::from(value))?;
                 match reason {
-                    Reason::NotANumber => {
-                        f.write_str("not a number such as 4096, 0x1000, 16M, or for --pause 0.25")
-                    }
+                    Reason::NotANumber => f.write_str("not a number such as 4096, 0x1000 or 16M"),
+                    Reason::NotSeconds => f.write_str("not a number of seconds such as 6 or 0.25"),
                     Reason::Zero => f.write_str("must not be 0"),
                     Reason::TooLarge => f.write_str("more than 64 bits hold"),
-                    Reason::TooMany(most) => write!(f, "at most {most}"),
+                    Reason::TooManyVcpus => {
+                        write!(
+                            f,
+                            "at most {MAX_VCPUS}: an APIC id has 8 bits, and 255 means all of them"
+                        )
+                    }
                     Reason::NotOneOf(these) => write!(f, "not one of {these}"),
                     Reason::NoSuchRegister => {
                         f.write_str("not a register and a value that fits, such as cs.type=3")
@@ -98,21 +114,36 @@ impl fmt::Display for UsageError {
                 }
             }
             UsageError::OddSize(size) => {
-                write!(f, "--memory {}: not a multiple of 4 KiB", Bytes(size))
+                write!(f, "--memory {}: not a multiple of 4 KiB", OptionSize(size))?;
+                match size {
+                    // kvmtool and QEMU take a number of MiB.
+                    1..4096 => write!(f, "\n  For {size} MiB: --memory {size}M"),
+                    _ => Ok(()),
+                }
             }
+            UsageError::TooLittleRam { memory, needed } => write!(
+                f,
+                "--memory {}: too little for an image; needs at least {}",
+                OptionSize(memory),
+                OptionSize(needed)
+            ),
             UsageError::OddBase(base) => write!(f, "--base {base:#x}: not a multiple of 4 KiB"),
             UsageError::RamTooHigh { memory, base, limit } => write!(
                 f,
                 "--memory {}, --base {base:#x}: RAM must end at {limit:#x} or below",
-                Bytes(memory)
+                OptionSize(memory)
             ),
             UsageError::OutsideRam { option, address, first, last } => {
                 write!(f, "{option} {address:#x}: outside RAM, which is {first:#x} to {last:#x}")
             }
-            UsageError::NoKernel(option) => write!(f, "{option}: without --kernel"),
+            UsageError::NoKernel(option) => write!(f, "{option}: only with --kernel"),
             UsageError::MovedKernel(base) => {
-                write!(f, "--base {base:#x}: must be 0 for a kernel")
+                write!(f, "--base {base:#x}: not with --kernel, whose RAM starts at 0")
             }
+            UsageError::NotForKernel(option) => {
+                write!(f, "{option}: not with --kernel, whose file decides this")
+            }
+            UsageError::NothingAsJson => f.write_str("--json: only with --stats or --check"),
         }
     }
 }
@@ -135,8 +166,10 @@ enum Opt {
     Reset,
     Irqchip,
     Trace,
+    TraceFile,
     Step,
     Stats,
+    Json,
     DirtyLog,
     Replay,
     Check,
@@ -152,7 +185,7 @@ enum Takes {
     Nothing,
 }
 
-const OPTIONS: [(Opt, &str, Option<u8>, Takes); 22] = [
+const OPTIONS: [(Opt, &str, Option<u8>, Takes); 25] = [
     (Opt::Memory, "--memory", Some(b'm'), Takes::Value),
     (Opt::Backing, "--backing", Some(b'b'), Takes::Value),
     (Opt::Base, "--base", None, Takes::Value),
@@ -161,15 +194,19 @@ const OPTIONS: [(Opt, &str, Option<u8>, Takes); 22] = [
     (Opt::Mode, "--mode", None, Takes::Value),
     (Opt::Set, "--set", None, Takes::Value),
     (Opt::Pause, "--pause", None, Takes::Value),
-    (Opt::Kernel, "--kernel", None, Takes::Value),
-    (Opt::Initrd, "--initrd", None, Takes::Value),
+    (Opt::Kernel, "--kernel", Some(b'k'), Takes::Value),
+    (Opt::Initrd, "--initrd", Some(b'i'), Takes::Value),
     (Opt::Append, "--append", None, Takes::Value),
-    (Opt::Cpus, "--cpus", None, Takes::Value),
+    // kvmtool's name for it.
+    (Opt::Append, "--params", Some(b'p'), Takes::Value),
+    (Opt::Cpus, "--cpus", Some(b'c'), Takes::Value),
     (Opt::Reset, "--reset", None, Takes::Value),
     (Opt::Irqchip, "--irqchip", None, Takes::Nothing),
     (Opt::Trace, "--trace", None, Takes::PerhapsValue),
+    (Opt::TraceFile, "--trace-file", None, Takes::Value),
     (Opt::Step, "--step", None, Takes::Nothing),
     (Opt::Stats, "--stats", None, Takes::Nothing),
+    (Opt::Json, "--json", None, Takes::Nothing),
     (Opt::DirtyLog, "--dirty-log", None, Takes::Nothing),
     (Opt::Replay, "--replay", None, Takes::Nothing),
     (Opt::Check, "--check", None, Takes::Nothing),
@@ -177,11 +214,15 @@ const OPTIONS: [(Opt, &str, Option<u8>, Takes); 22] = [
     (Opt::Version, "--version", Some(b'V'), Takes::Nothing),
 ];
 
+/// What users of QEMU type, and the option that it is here. Its value follows.
+const QEMU_WORDS: [(&str, &str); 4] =
+    [("-kernel", "--kernel"), ("-initrd", "--initrd"), ("-append", "--append"), ("-smp", "--cpus")];
+
 /// Reads the words behind the program's name.
 pub fn parse(mut words: impl Iterator<Item = &'static CStr>) -> Result<Command, UsageError> {
     let mut config = Config::default();
     let mut guest = None;
-    let (mut entry, mut memory, mut pause) = (None, None, None);
+    let (mut load, mut entry, mut mode, mut memory, mut pause) = (None, None, None, None, None);
     let mut is_check = false;
     let mut only_operands = false;
     while let Some(word) = words.next() {
@@ -194,8 +235,7 @@ pub fn parse(mut words: impl Iterator<Item = &'static CStr>) -> Result<Command, 
             only_operands = true;
             continue;
         }
-        let (option, name, takes, attached) =
-            find_option(word).ok_or(UsageError::UnknownOption(word))?;
+        let Found { option, name, takes, attached } = find_option(word)?;
         let value = match (takes, attached) {
             (Takes::Value, Some(value)) | (Takes::PerhapsValue, Some(value)) => value,
             (Takes::Value, None) => words.next().ok_or(UsageError::NoValue(name))?,
@@ -210,22 +250,24 @@ pub fn parse(mut words: impl Iterator<Item = &'static CStr>) -> Result<Command, 
         };
         match option {
             Opt::Memory => memory = Some(not_zero()?),
+            Opt::Backing | Opt::Kernel | Opt::Initrd | Opt::TraceFile if value.is_empty() => {
+                return Err(UsageError::NoValue(name));
+            }
             Opt::Backing => config.backing = backing(value),
             Opt::Base => config.base = as_number()?,
-            Opt::Load => config.load = as_number()?,
+            Opt::Load => load = Some(as_number()?),
             Opt::Entry => entry = Some(as_number()?),
             Opt::Mode => {
                 let these = Reason::NotOneOf("real, protected, long, user");
-                config.mode = mode(value).ok_or(bad(these))?;
+                mode = Some(find_mode(value).ok_or(bad(these))?);
             }
             Opt::Set => config.set.push(setting(value).map_err(bad)?),
             Opt::Pause => pause = Some(seconds(value.to_bytes()).map_err(bad)?),
-            Opt::Kernel | Opt::Initrd if value.is_empty() => return Err(UsageError::NoValue(name)),
             Opt::Kernel => set_guest(&mut guest, Guest::Kernel(value), value)?,
             Opt::Initrd => config.initrds.push(value),
             Opt::Append => config.command_line = Some(value),
             Opt::Cpus => match not_zero()? {
-                number if number > MAX_CPUS => return Err(bad(Reason::TooMany(MAX_CPUS))),
+                number if number > MAX_VCPUS.into() => return Err(bad(Reason::TooManyVcpus)),
                 number => config.cpus = number as u32,
             },
             Opt::Reset => {
@@ -237,8 +279,10 @@ pub fn parse(mut words: impl Iterator<Item = &'static CStr>) -> Result<Command, 
             }
             Opt::Irqchip => config.irqchip = true,
             Opt::Trace => trace(&mut config.instruments, attached).map_err(bad)?,
+            Opt::TraceFile => config.instruments.trace_file = Some(value),
             Opt::Step => config.instruments.step = true,
             Opt::Stats => config.instruments.stats = true,
+            Opt::Json => config.instruments.json = true,
             Opt::DirtyLog => config.instruments.dirty_log = true,
             Opt::Replay => config.instruments.replay = true,
             Opt::Check => is_check = true,
@@ -247,12 +291,29 @@ pub fn parse(mut words: impl Iterator<Item = &'static CStr>) -> Result<Command, 
         }
     }
     config.guest = guest.unwrap_or(config.guest);
+    config.load = load.unwrap_or(config.load);
     config.entry = entry.unwrap_or(config.load);
+    config.mode = mode.unwrap_or(config.mode);
     config.memory = memory.unwrap_or(Config::default_memory(config.guest));
-    // A kernel does not pause after its lines, as a lesson does.
     let is_kernel = matches!(config.guest, Guest::Kernel(_));
+    if is_kernel {
+        let given =
+            [("--load", load.is_some()), ("--entry", entry.is_some()), ("--mode", mode.is_some())];
+        if let Some((option, _)) = given.into_iter().find(|(_, is_given)| *is_given) {
+            return Err(UsageError::NotForKernel(option));
+        }
+    }
+    // A kernel does not pause after its lines, as a lesson does.
     config.pause = pause.unwrap_or(if is_kernel { 0 } else { config.pause });
-    check(&config)?;
+    let instruments = &mut config.instruments;
+    if instruments.json && !instruments.stats && !is_check {
+        return Err(UsageError::NothingAsJson);
+    }
+    // A file for a trace means that one is wanted.
+    if instruments.trace_file.is_some() && !instruments.shows_trace() {
+        (instruments.trace_calls, instruments.trace_exits) = (true, true);
+    }
+    check(&config, load.is_some())?;
     Ok(if is_check { Command::Check(config) } else { Command::Run(config) })
 }
 
@@ -263,22 +324,60 @@ fn set_guest(guest: &mut Option<Guest>, new: Guest, word: &'static CStr) -> Resu
     }
 }
 
-/// Splits `--name`, `--name=value`, `-n` and `-nvalue`.
-fn find_option(word: &'static CStr) -> Option<(Opt, &'static str, Takes, Option<&'static CStr>)> {
+/// An option as it stands on the command line.
+struct Found {
+    option: Opt,
+    name: &'static str,
+    takes: Takes,
+    /// The value in the same word.
+    attached: Option<&'static CStr>,
+}
+
+/// Finds `--name`, `--name=value`, or the beginning of a name that fits no other; `-n`, `-nvalue`; and QEMU's words.
+fn find_option(word: &'static CStr) -> Result<Found, UsageError> {
     let bytes = word.to_bytes();
-    let is_long = bytes.get(1) == Some(&b'-');
-    let name_len = match is_long {
-        true => bytes.iter().position(|&byte| byte == b'=').unwrap_or(bytes.len()),
-        false => 2,
+    let found = |(option, name, _, takes): (Opt, &'static str, Option<u8>, Takes), attached| {
+        Ok(Found { option, name, takes, attached })
     };
-    let is = |&(_, long, short, _): &(Opt, &str, Option<u8>, Takes)| match is_long {
-        true => long.as_bytes() == &bytes[..name_len],
-        false => short == Some(bytes[1]),
-    };
-    let (option, name, _, takes) = OPTIONS.into_iter().find(is)?;
-    let attached = bytes.len() > name_len;
-    let value = attached.then(|| tail(word, name_len + usize::from(is_long)));
-    Some((option, name, takes, value))
+    if let Some((_, name)) = QEMU_WORDS.into_iter().find(|(qemu, _)| qemu.as_bytes() == bytes) {
+        let option = OPTIONS.into_iter().find(|(_, long, ..)| *long == name);
+        return found(option.expect("the table names options"), None);
+    }
+    if bytes.get(1) != Some(&b'-') {
+        let is = |letter: u8| OPTIONS.into_iter().find(|(_, _, short, _)| *short == Some(letter));
+        let option = is(bytes[1]).ok_or(UsageError::UnknownOption(word))?;
+        let attached = (bytes.len() > 2).then(|| tail(word, 2));
+        return match (option.3, attached) {
+            // `-hV`: letters that take no value may stand together. The first one counts.
+            (Takes::Nothing, Some(rest)) => {
+                let takes_nothing =
+                    |&letter: &u8| is(letter).is_some_and(|other| other.3 == Takes::Nothing);
+                if rest.to_bytes().iter().all(takes_nothing) {
+                    found(option, None)
+                } else {
+                    Err(UsageError::UnknownOption(word))
+                }
+            }
+            (_, attached) => found(option, attached),
+        };
+    }
+    let name_len = bytes.iter().position(|&byte| byte == b'=').unwrap_or(bytes.len());
+    let attached = (bytes.len() > name_len).then(|| tail(word, name_len + 1));
+    let name = &bytes[..name_len];
+    if let Some(option) = OPTIONS.into_iter().find(|(_, long, ..)| long.as_bytes() == name) {
+        return found(option, attached);
+    }
+    if name.len() <= 2 {
+        return Err(UsageError::UnknownOption(word));
+    }
+    let mut fitting = OPTIONS.into_iter().filter(|(_, long, ..)| long.as_bytes().starts_with(name));
+    match (fitting.next(), fitting.next()) {
+        (Some(option), None) => found(option, attached),
+        (Some((_, one, ..)), Some((_, other, ..))) => {
+            Err(UsageError::Ambiguous(word, [one, other]))
+        }
+        (None, _) => Err(UsageError::UnknownOption(word)),
+    }
 }
 
 /// A C string without its first `skip` bytes, of which it has as many.
@@ -296,7 +395,7 @@ fn backing(value: &'static CStr) -> Backing {
     }
 }
 
-fn mode(value: &CStr) -> Option<Mode> {
+fn find_mode(value: &CStr) -> Option<Mode> {
     match value.to_bytes() {
         b"real" => Some(Mode::Real),
         b"protected" => Some(Mode::Protected),
@@ -326,8 +425,8 @@ fn trace(instruments: &mut Instruments, value: Option<&CStr>) -> Result<(), Reas
     Ok(())
 }
 
-/// Checks that it all fits together.
-fn check(config: &Config) -> Result<(), UsageError> {
+/// Checks that it all fits together. `has_load`: the user has said where the image goes.
+fn check(config: &Config, has_load: bool) -> Result<(), UsageError> {
     let &Config { memory, base, load, entry, guest, .. } = config;
     if !base.is_multiple_of(PAGE_SIZE) {
         return Err(UsageError::OddBase(base));
@@ -352,6 +451,13 @@ fn check(config: &Config) -> Result<(), UsageError> {
     // What does not fit below the hole lies above 4 GiB.
     if config.high_size() > ADDRESS_LIMIT - HIGH {
         return Err(UsageError::RamTooHigh { memory, base, limit: ADDRESS_LIMIT });
+    }
+    if let Guest::Kernel(_) = guest {
+        return Ok(());
+    }
+    if !has_load && load >= base && load >= config.low_end() {
+        let needed = (load + 1 - base).next_multiple_of(PAGE_SIZE);
+        return Err(UsageError::TooLittleRam { memory, needed });
     }
     for (option, address) in [("--load", load), ("--entry", entry)] {
         if address < base || address >= config.low_end() {
@@ -404,13 +510,17 @@ fn seconds(text: &[u8]) -> Result<u64, Reason> {
         None => (text, &[][..]),
     };
     if before.is_empty() && behind.is_empty() {
-        return Err(Reason::NotANumber);
+        return Err(Reason::NotSeconds);
     }
+    let in_seconds =
+        |reason| if reason == Reason::NotANumber { Reason::NotSeconds } else { reason };
     // Without digits on one side of the point, that side is 0.
-    let part = |digits: &[u8]| if digits.is_empty() { Ok(0) } else { whole(digits, 10) };
+    let part = |digits: &[u8]| {
+        if digits.is_empty() { Ok(0) } else { whole(digits, 10).map_err(in_seconds) }
+    };
     let counted = &behind[..behind.len().min(9)];
     if behind.iter().any(|byte| !byte.is_ascii_digit()) {
-        return Err(Reason::NotANumber);
+        return Err(Reason::NotSeconds);
     }
     let nanoseconds = part(counted)? * 10u64.pow(9 - counted.len() as u32);
     part(before)?
@@ -429,45 +539,70 @@ impl fmt::Display for Help<'_> {
         write!(
             f,
             "\
-Usage: {} [OPTIONS] [IMAGE]
-Runs IMAGE (default {image}) in a KVM virtual machine:
-one vCPU, RAM in huge pages, port 0x10 on standard output. Or a kernel, its
-serial port on this terminal; Ctrl-A X leaves.
+Usage: {0} [OPTIONS] [IMAGE]
+
+Runs IMAGE, a file of raw code, in a KVM virtual machine with one vCPU and RAM in
+huge pages. What the guest writes to port 0x10 goes to standard output.
+IMAGE is {image} by default.
+Runs a kernel instead with --kernel; then the guest's serial port is this
+terminal, Ctrl-A X leaves, and Ctrl-A ? lists the keys.
 
 The machine:
-  -m, --memory SIZE    RAM, default 16M; a multiple of the backing's page size
-  -b, --backing WHAT   a file on hugetlbfs (default {backing}),
-                       a character device (/dev/BiscuitOS), or one of
-                       `memfd` 2 MiB pages without a mount
-                       `thp`   anonymous memory in transparent huge pages
-                       `anon`  anonymous memory in 4 KiB pages
-      --base GPA       where the slot starts (default 0)
-      --load GPA       where IMAGE goes (default 0x1000)
-      --entry GPA      the first instruction (default: where IMAGE went)
-      --mode MODE      the vCPU starts in real (default), protected, long or user mode
-      --set REG=VALUE  and with this register: rax=1, cs.type=3
-      --pause SECONDS  the pause after a newline (default 6)
-A kernel (--memory is 256M then, --pause 0):
-      --kernel FILE    a bzImage, a vmlinux, Multiboot; else as IMAGE
-      --initrd FILE    for Linux, or a Multiboot module
-      --append STRING  its command line (Linux: console=ttyS0)
-      --cpus N         vCPUs
-      --reset=restart  a reset starts it anew
-      --irqchip        IMAGE has a kernel's board too
-What it does, on standard error:
-      --trace[=calls,exits]  each call, each exit
-      --step           each instruction
-      --stats          exits and KVM's statistics, at the end and on SIGUSR1
-      --dirty-log      the pages written
-      --replay         how a guest died, step by step
+  -m, --memory SIZE      RAM: default 16M, or 256M for a kernel
+  -b, --backing WHAT     where RAM comes from:
+                           FILE    on hugetlbfs, or a character device; default
+                                   {backing}
+                           memfd   2 MiB pages without a mount
+                           thp     transparent huge pages
+                           anon    4 KiB pages
+      --base GPA         the guest-physical address where RAM starts: default 0
+      --pause SECONDS    the pause after each line on port 0x10: default 6, or 0
+                         for a kernel
+      --set REG=VALUE    set a register before the start: rax=1, cs.type=3
+  -c, --cpus N           vCPUs, 1 to {MAX_VCPUS}; with 2 or more, IMAGE gets --irqchip
+      --irqchip          give IMAGE interrupt controllers, timers, a serial port
+      --reset WHAT       what a reset by the guest does: end (default) or restart
+An image:
+      --load GPA         where IMAGE is loaded: default 0x1000
+      --entry GPA        its first instruction: default where it is loaded
+      --mode MODE        how the vCPU starts: real (default), protected, long, user
+A kernel:
+  -k, --kernel FILE      a Linux bzImage or vmlinux, or a Multiboot kernel
+  -i, --initrd FILE      Linux' initrd, or a Multiboot module; may be repeated
+  -p, --append STRING    its command line; Linux has console=ttyS0 without it
+Instruments, on standard error:
+      --trace[=WHAT]     each system call and each exit; WHAT is calls, exits, or
+                         calls,exits
+      --trace-file FILE  write the trace to FILE
+      --step             each instruction
+      --stats            exits, KVM's statistics, and which pages KVM maps, at the
+                         end and when SIGUSR1 comes
+      --dirty-log        which pages the guest has written
+      --replay           if the guest dies, run it again and show its last
+                         instructions
 Instead of running:
-      --check          what this host has, and whether it would start
-  -h, --help   -V, --version
+      --check            tell whether this machine would start here, and why not
+  -h, --help             show this
+  -V, --version          show the version
+With --stats or --check:
+      --json             one JSON object, for tools
 
-SIZE, GPA, VALUE: decimal, or hexadecimal with 0x; K, M, G: KiB, MiB, GiB.
-Exit status: 0 the guest halted, switched off or reset; 1 the host or the program
-failed; 2 the command line; 3 the guest died; 128+N signal N;
-(V << 1) | 1 the guest wrote V to port 0xf4.
+SIZE, GPA and VALUE are decimal, or hexadecimal with 0x; K, M and G mean KiB, MiB
+and GiB. The beginning of a long option will do. -kernel, -initrd, -append, -smp
+and --params work as in QEMU and kvmtool.
+
+Exit status:
+  0         the guest halted, switched off or reset
+  1         the host or this program failed
+  2         the command line is wrong
+  3         the guest died, or nothing can wake it
+  128+N     signal N
+  2*V+1     the guest wrote V to port 0xf4; this is also said in words
+
+Examples:
+  {0}                                        the first lesson
+  {0} --stats --backing memfd --pause 0 touch.bin
+  {0} -k bzImage -i initrd -c 2 -m 512M      Linux on two vCPUs
 ",
             self.0
         )

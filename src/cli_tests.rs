@@ -70,7 +70,6 @@ fn modes_registers_and_backings() {
         (c"thp", Backing::Transparent),
         (c"memfd", Backing::Memfd),
         (c"/x=y", Backing::File(c"/x=y")),
-        (c"", Backing::File(c"")),
     ] {
         assert_eq!(config(&[c"--backing", name]).backing, backing);
     }
@@ -82,6 +81,40 @@ fn a_value_may_follow_or_be_attached() {
         assert_eq!(config(words).memory, 2 << 20, "{words:?}");
     }
     assert_eq!(config(&[c"-b=x"]).backing, Backing::File(c"=x"));
+}
+
+#[test]
+fn what_users_of_qemu_and_kvmtool_type_is_understood() {
+    let kernel =
+        config(&[c"--kernel", c"k", c"--initrd", c"i", c"--append", c"a b", c"--cpus", c"2"]);
+    for words in [
+        &[c"-k", c"k", c"-i", c"i", c"-p", c"a b", c"-c", c"2"][..],
+        &[c"-kk", c"-ii", c"-pa b", c"-c2"],
+        &[c"-kernel", c"k", c"-initrd", c"i", c"-append", c"a b", c"-smp", c"2"],
+        &[c"--kernel=k", c"--init=i", c"--params", c"a b", c"--cp", c"2"],
+    ] {
+        assert_eq!(config(words), kernel, "{words:?}");
+    }
+    assert_eq!(parsed(&[c"-hV"]), Ok(Command::Help));
+    assert_eq!(parsed(&[c"-Vh"]), Ok(Command::Version));
+    assert_eq!(config(&[c"--mem=2M"]).memory, 2 << 20);
+    assert!(config(&[c"--trace"]).instruments.trace_exits, "the whole name of one option");
+}
+
+#[test]
+fn a_file_for_a_trace_asks_for_one() {
+    let none = Instruments::default();
+    let file = Some(c"t");
+    for (words, instruments) in [
+        (
+            &[c"--trace-file", c"t"][..],
+            Instruments { trace_calls: true, trace_exits: true, ..none },
+        ),
+        (&[c"--trace-file=t", c"--trace=calls"], Instruments { trace_calls: true, ..none }),
+        (&[c"--step", c"--trace-file=t"], Instruments { step: true, ..none }),
+    ] {
+        assert_eq!(config(words).instruments, Instruments { trace_file: file, ..instruments });
+    }
 }
 
 #[test]
@@ -145,7 +178,7 @@ fn pauses() {
         assert_eq!(seconds(text), Ok(nanoseconds));
     }
     for text in ["", ".", "-1", "1e3", "1.2.3", "0x1", "inf", "1s", "1.0000000000x"] {
-        assert_eq!(seconds(text.as_bytes()), Err(Reason::NotANumber), "{text}");
+        assert_eq!(seconds(text.as_bytes()), Err(Reason::NotSeconds), "{text}");
     }
     assert_eq!(seconds(b"99999999999"), Err(Reason::TooLarge));
 }
@@ -159,27 +192,36 @@ fn what_is_wrong_is_named() {
         (&[c"- "], "- : no such option"),
         (&[c"-="], "-=: no such option"),
         (&[c"--="], "--=: no such option"),
-        (&[c"--mem=2M"], "--mem=2M: no such option"),
-        (&[c"-hx"], "--help: takes no value"),
+        (&[c"--memo=2"], "--memory 2: not a multiple of 4 KiB"),
+        (&[c"--re=end"], "--re=end: could be --reset or --replay"),
+        (&[c"-hx"], "-hx: no such option"),
+        (&[c"-hm"], "-hm: no such option"),
         (&[c"--help=x"], "--help: takes no value"),
         (&[c"--step=1"], "--step: takes no value"),
-        (&[c"a", c"b"], "b: a second image"),
-        (&[c"--kernel", c"a", c"b"], "b: a second image"),
+        (&[c"a", c"b"], "b: a second guest"),
+        (&[c"--kernel", c"a", c"b"], "b: a second guest"),
         (&[c"--kernel="], "--kernel: needs a value"),
+        (&[c"--backing="], "--backing: needs a value"),
+        (&[c"--json"], "--json: only with --stats or --check"),
+        (&[c"--kernel", c"k", c"--load", c"2M"], "--load: not with --kernel"),
+        (&[c"--entry", c"2M", c"--kernel", c"k"], "--entry: not with --kernel"),
+        (&[c"-k", c"k", c"--mode=real"], "--mode: not with --kernel"),
         (&[c"-m", c"0"], "--memory 0: must not be 0"),
         (&[c"--cpus", c"0"], "--cpus 0: must not be 0"),
-        (&[c"--cpus", c"5000"], "--cpus 5000: at most 4096"),
+        (&[c"--cpus", c"256"], "--cpus 256: at most 255"),
         (&[c"--base=x"], "--base x: not a number"),
-        (&[c"--pause="], "--pause : not a number"),
+        (&[c"--pause="], "--pause : not a number of seconds"),
         (&[c"--trace=x"], "--trace x: not one of calls, exits"),
         (&[c"--trace=calls,"], "--trace calls,: not one of calls, exits"),
         (&[c"--mode", c"vm86"], "--mode vm86: not one of real, protected"),
         (&[c"--reset", c"x"], "--reset x: not one of end, restart"),
-        (&[c"--append", c"x"], "--append: without --kernel"),
-        (&[c"--initrd", c"x"], "--initrd: without --kernel"),
-        (&[c"--kernel", c"k", c"--base", c"4K"], "--base 0x1000: must be 0 for a kernel"),
+        (&[c"--append", c"x"], "--append: only with --kernel"),
+        (&[c"--initrd", c"x"], "--initrd: only with --kernel"),
+        (&[c"--kernel", c"k", c"--base", c"4K"], "--base 0x1000: not with --kernel"),
         (&[c"--base", c"0x1234"], "--base 0x1234: not a multiple of 4 KiB"),
-        (&[c"-m", c"5000"], "--memory 5000 bytes: not a multiple of 4 KiB"),
+        (&[c"-m", c"5000"], "--memory 5000: not a multiple of 4 KiB"),
+        (&[c"-m", c"256"], "For 256 MiB: --memory 256M"),
+        (&[c"-m", c"4K"], "--memory 4K: too little for an image; needs at least 8K"),
         (&[c"--base", c"0xfffffffffffff000"], "RAM must end at 0xfffbc000 or below"),
         (&[c"--load", c"16M"], "--load 0x1000000: outside RAM, which is 0x0 to 0xffffff"),
         (&[c"--entry", c"16M"], "--entry 0x1000000: outside RAM"),

@@ -35,7 +35,7 @@ pub struct Config {
     pub command_line: Option<&'static CStr>,
     /// Linux' initrds, or Multiboot's modules.
     pub initrds: Vec<&'static CStr>,
-    /// vCPUs, at least 1.
+    /// vCPUs, 1 to [`crate::layout::MAX_VCPUS`].
     pub cpus: u32,
     /// Interrupt controllers and a PC's devices for an image too.
     pub irqchip: bool,
@@ -49,7 +49,7 @@ pub struct Config {
 pub enum Guest {
     /// A file whose bytes are code.
     Image(&'static CStr),
-    /// A file in a kernel's format; without one it is an image.
+    /// A file in a kernel's format.
     Kernel(&'static CStr),
 }
 
@@ -102,14 +102,25 @@ pub struct Instruments {
     pub trace_calls: bool,
     /// Each exit.
     pub trace_exits: bool,
+    /// The file that the trace goes to; `None` for standard error.
+    pub trace_file: Option<&'static CStr>,
     /// Each instruction.
     pub step: bool,
     /// Counts of exits, and KVM's statistics.
     pub stats: bool,
+    /// Statistics, or the findings of a check, are one JSON object.
+    pub json: bool,
     /// The pages that were written.
     pub dirty_log: bool,
     /// Where the guest dies, its last instructions.
     pub replay: bool,
+}
+
+impl Instruments {
+    /// Whether there are lines of a trace.
+    pub fn shows_trace(&self) -> bool {
+        self.trace_calls || self.trace_exits || self.step
+    }
 }
 
 impl Default for Config {
@@ -186,11 +197,6 @@ impl Config {
     /// The guest-physical address behind the room for an image: the mode's tables begin there.
     pub fn image_end(&self) -> u64 {
         self.low_end().saturating_sub(self.mode.tables_size())
-    }
-
-    /// How many bytes an image may have.
-    pub fn image_room(&self) -> u64 {
-        self.image_end().saturating_sub(self.load)
     }
 }
 

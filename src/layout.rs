@@ -209,6 +209,10 @@ pub const ACPI_SIZE: u64 = 128 << 10;
 
 // ---- the board
 
+/// The most vCPUs. A vCPU's number is its APIC id, which has 8 bits in xAPIC mode, and 255 is the broadcast. More would need
+/// x2APIC ids everywhere: `KVM_CAP_X2APIC_API`, x2APIC entries in the MADT.
+pub const MAX_VCPUS: u32 = 255;
+
 /// The local APICs, each at the same address for its own vCPU: SDM volume 3, 11.4.1.
 pub const LOCAL_APIC: u64 = 0xfee0_0000;
 /// The I/O APIC.
@@ -236,7 +240,7 @@ pub const SLEEP_OFF: u16 = 5;
 /// ACPI's interrupt. Nothing here raises it.
 pub const ACPI_LINE: u16 = 9;
 
-/// PCI's configuration mechanism, address and data. There is no PCI bus behind it.
+/// PCI's configuration mechanism, address and data. On the bus behind it, the host bridge is alone.
 pub const PCI_CONFIG: u16 = 0xcf8;
 pub const PCI_CONFIG_END: u16 = PCI_CONFIG + 8;
 /// A PC chipset's reset register; here it is ACPI's too.

@@ -8,12 +8,15 @@
 extern crate alloc;
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::ffi::{CStr, c_char, c_int};
 use kob_2m::cli::{self, Command, Help};
+use kob_2m::config::Config;
+use kob_2m::host::fd::{self, Fd};
 use kob_2m::host::heap::Malloc;
-use kob_2m::host::{fd, signal};
+use kob_2m::host::{signal, thread};
 use kob_2m::inspect::trace;
-use kob_2m::machine::{self, Error, check, status};
+use kob_2m::machine::{self, Error, check};
 use kob_2m::output::Output;
 
 // Rust's standard library, which is not there, would ask for the C library.
@@ -32,15 +35,18 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
     // SAFETY: the caller's promise.
     let words = unsafe { core::slice::from_raw_parts(argv, argc.max(0) as usize) };
     // SAFETY: the caller's promise.
-    let mut words = words.iter().map(|&word| unsafe { CStr::from_ptr(word) });
+    let words = words.iter().map(|&word| unsafe { CStr::from_ptr(word) }).collect();
+    thread::with_enough_stack(|| run(words))
+}
+
+/// Not inlined, since `main` must do with very little stack.
+#[inline(never)]
+fn run(words: Vec<&'static CStr>) -> c_int {
+    let mut words = words.into_iter();
     let program = words.next().map(file_name).filter(|name| !name.is_empty());
     let program = program.unwrap_or(c"BiscuitOS_app");
     fd::reserve_standard_descriptors();
     let output = Output::new(program, libc::STDOUT_FILENO, libc::STDERR_FILENO);
-    run(words, &Arc::new(output))
-}
-
-fn run(words: impl Iterator<Item = &'static CStr>, output: &Arc<Output>) -> c_int {
     let command = match cli::parse(words) {
         Ok(command) => command,
         Err(error) => {
@@ -55,27 +61,43 @@ fn run(words: impl Iterator<Item = &'static CStr>, output: &Arc<Output>) -> c_in
             output.answer(format_args!(concat!("KOB-2M ", env!("CARGO_PKG_VERSION"), "\n")))
         }
         Command::Check(config) => {
-            return match check::check(&config, output) {
+            return match check::check(&config, &output) {
                 Ok(true) => machine::SUCCESS,
                 Ok(false) => machine::FAILED,
-                Err(error) => machine::fail(output, error),
+                Err(error) => machine::fail(&output, error),
             };
         }
-        Command::Run(config) => {
-            trace::start_clock();
-            if config.instruments.trace_calls {
-                trace::trace_calls(output.clone());
-            }
-            signal::install(config.instruments.stats);
-            return match machine::run(&config, output) {
-                Ok(end) => status(end),
-                Err(error) => machine::fail(output, error),
-            };
-        }
+        Command::Run(config) => return run_machine(&config, output),
     };
     match answered {
         Ok(()) => machine::SUCCESS,
-        Err(errno) => machine::fail(output, Error::Output(errno)),
+        Err(errno) => machine::fail(&output, Error::Output(errno)),
+    }
+}
+
+/// Runs a machine, with its trace.
+fn run_machine(config: &Config, mut output: Output) -> c_int {
+    if let Some(path) = config.instruments.trace_file {
+        match Fd::open(path, libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC, 0o666) {
+            Ok(file) => output.set_trace_file(file),
+            Err(error) => return machine::fail(&output, Error::TraceFile { path, error }),
+        }
+    }
+    let output = Arc::new(output);
+    trace::start_clock();
+    if config.instruments.trace_calls {
+        trace::trace_calls(output.clone());
+    }
+    let status = match signal::install().map_err(Error::Host) {
+        Ok(()) => match machine::run(config, &output) {
+            Ok(end) => machine::status(end),
+            Err(error) => machine::fail(&output, error),
+        },
+        Err(error) => machine::fail(&output, error),
+    };
+    match output.trace_failure() {
+        Some(errno) if status == machine::SUCCESS => machine::fail(&output, Error::Trace(errno)),
+        _ => status,
     }
 }
 

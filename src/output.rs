@@ -33,6 +33,8 @@ const CHUNK: usize = 4096;
 enum Stream {
     Standard,
     Error,
+    /// A trace: standard error, or the file of `--trace-file`.
+    Trace,
 }
 
 /// Standard output and standard error.
@@ -41,6 +43,7 @@ pub struct Output {
     program: &'static CStr,
     standard: c_int,
     error: c_int,
+    trace_file: Option<Fd>,
     /// Everything is thrown away.
     is_silent: bool,
     queue: Mutex<Queue>,
@@ -60,6 +63,8 @@ struct Queue {
     terminals: [Option<Fd>; 2],
     /// Why standard output can't be written.
     failed: Option<Errno>,
+    /// Why the trace can't be written.
+    trace_failed: Option<Errno>,
     /// While the event loop writes the queue: the eventfd that wakes it, and whether it was signalled since the last
     /// [`Output::pending`].
     event_loop: Option<Arc<Event>>,
@@ -88,11 +93,18 @@ impl Output {
             on_terminal: false,
             terminals: [None, None],
             failed: None,
+            trace_failed: None,
             event_loop: None,
             was_woken: false,
             waiting: Vec::new(),
         };
-        Output { program, standard, error, is_silent: false, queue: Mutex::new(queue) }
+        let (trace_file, queue) = (None, Mutex::new(queue));
+        Output { program, standard, error, trace_file, is_silent: false, queue }
+    }
+
+    /// Traces go to this file, not to standard error.
+    pub fn set_trace_file(&mut self, file: Fd) {
+        self.trace_file = Some(file);
     }
 
     /// One that throws everything away, for a guest that runs a second time.
@@ -145,11 +157,20 @@ impl Output {
 
     /// A line of a trace. It may come in the middle of a guest's line.
     pub fn trace_line(&self, text: fmt::Arguments, vcpu: Option<&Arc<VcpuControl>>) {
+        self.line(Stream::Trace, text, vcpu);
+    }
+
+    /// A line for tools on standard error, without the program's name.
+    pub fn data_line(&self, text: fmt::Arguments) {
+        self.line(Stream::Error, text, None);
+    }
+
+    fn line(&self, stream: Stream, text: fmt::Arguments, vcpu: Option<&Arc<VcpuControl>>) {
         let mut line = String::new();
         // A String takes all that fits into memory.
         let _ = writeln!(line, "{text}");
         let mut queue = self.queue.lock();
-        queue.add(Stream::Error, line.as_bytes());
+        queue.add(stream, line.as_bytes());
         self.added(queue, true, vcpu);
     }
 
@@ -239,11 +260,12 @@ impl Output {
     }
 
     fn target(&self, queue: &Queue, stream: Stream) -> c_int {
-        let (terminal, fd) = match stream {
-            Stream::Standard => (&queue.terminals[0], self.standard),
-            Stream::Error => (&queue.terminals[1], self.error),
+        let (other, fd) = match (stream, &self.trace_file) {
+            (Stream::Standard, _) => (queue.terminals[0].as_ref(), self.standard),
+            (Stream::Trace, Some(file)) => (Some(file), self.error),
+            (Stream::Error | Stream::Trace, _) => (queue.terminals[1].as_ref(), self.error),
         };
-        terminal.as_ref().map_or(fd, Fd::raw)
+        other.map_or(fd, Fd::raw)
     }
 
     /// Writes a part of what waits, to a descriptor that is ready.
@@ -264,9 +286,11 @@ impl Output {
             Ok(written) => queue.remove(written),
             Err(Errno(libc::EAGAIN | libc::EINTR)) => return,
             Err(errno) => {
-                // Nobody could be told that standard error can't be written.
-                if stream == Stream::Standard {
-                    queue.failed.get_or_insert(errno);
+                match stream {
+                    Stream::Standard => _ = queue.failed.get_or_insert(errno),
+                    Stream::Trace => _ = queue.trace_failed.get_or_insert(errno),
+                    // Nobody could be told.
+                    Stream::Error => {}
                 }
                 queue.remove(size);
             }
@@ -295,17 +319,22 @@ impl Output {
         self.flush()
     }
 
-    /// Likewise, but only as far as the readers take it at once; the rest is lost.
+    /// Likewise, but only what the readers take at once; the rest is lost.
     pub fn finish_without_waiting(&self) {
         self.queue.lock().release_line();
         while let Some(pending) = self.pending() {
             let mut fds = [libc::pollfd { fd: pending.fd, events: libc::POLLOUT, revents: 0 }];
             signal::wait(&mut fds, Some(0));
             match fds[0].revents {
-                0 => self.queue.lock().clear(),
+                0 => self.queue.lock().remove_piece(),
                 _ => self.write_some(),
             }
         }
+    }
+
+    /// Why a part of the trace could not be written, if that is so.
+    pub fn trace_failure(&self) -> Option<Errno> {
+        self.queue.lock().trace_failed
     }
 
     /// Why standard output could not be written, if it could not.
@@ -336,10 +365,11 @@ impl Queue {
         }
     }
 
-    /// Forgets what waits.
-    fn clear(&mut self) {
-        self.bytes.clear();
-        self.pieces.clear();
+    /// Forgets the first piece.
+    fn remove_piece(&mut self) {
+        if let Some(&(_, size)) = self.pieces.front() {
+            self.remove(size);
+        }
     }
 
     /// Takes bytes of the first piece away.

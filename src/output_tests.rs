@@ -46,12 +46,26 @@ fn bytes_come_out_unchanged_and_a_long_line_comes_in_pieces() {
 
 #[test]
 fn a_reader_that_has_gone_is_told() {
-    signal::install(false);
+    signal::install().unwrap();
     let (output, reader) = to_pipe();
     drop(reader);
     output.console_byte(b'\n', &vcpu());
     assert_eq!(output.failure(), Err(Errno(libc::EPIPE)));
     assert_eq!(output.finish(), Err(Errno(libc::EPIPE)));
+}
+
+#[test]
+fn a_trace_that_can_t_be_written_is_remembered() {
+    let mut output = Output::new(c"kob", -1, -1);
+    let (mut reader, writer) = pipe().unwrap();
+    // SAFETY: the pipe is this test's, and given up here.
+    output.set_trace_file(unsafe { Fd::from_raw(writer.into_raw_fd()) });
+    output.trace_line(format_args!("a line"), None);
+    assert_eq!((read(&mut reader, 7).as_str(), output.trace_failure()), ("a line\n", None));
+    // SAFETY: nobody has such a descriptor, and closing it fails.
+    output.set_trace_file(unsafe { Fd::from_raw(1_000_000) });
+    output.trace_line(format_args!("lost"), None);
+    assert_eq!(output.trace_failure(), Some(Errno(libc::EBADF)));
 }
 
 #[test]

@@ -19,6 +19,42 @@ impl fmt::Display for Bytes {
     }
 }
 
+/// A number of bytes for people: exact below 1 KiB, otherwise with one decimal.
+#[derive(Clone, Copy)]
+pub struct Amount(pub u64);
+
+impl fmt::Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Amount(bytes) = *self;
+        for (shift, unit) in [(30, "GiB"), (20, "MiB"), (10, "KiB")] {
+            if bytes >> shift != 0 {
+                let tenths = ((bytes >> (shift - 7)) * 10) >> 7;
+                return match tenths % 10 {
+                    0 => write!(f, "{} {unit}", tenths / 10),
+                    tenth => write!(f, "{}.{tenth} {unit}", tenths / 10),
+                };
+            }
+        }
+        write!(f, "{bytes} bytes")
+    }
+}
+
+/// A number of bytes as an option takes it, in the largest unit that divides it: `68M`.
+#[derive(Clone, Copy)]
+pub struct OptionSize(pub u64);
+
+impl fmt::Display for OptionSize {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let OptionSize(bytes) = *self;
+        for (shift, unit) in [(30, "G"), (20, "M"), (10, "K")] {
+            if bytes != 0 && bytes.trailing_zeros() >= shift {
+                return write!(f, "{}{unit}", bytes >> shift);
+            }
+        }
+        write!(f, "{bytes}")
+    }
+}
+
 /// Text from outside, such as a file's name: control characters are shown as `?`, so that they can't change the terminal,
 /// and what is not UTF-8 as U+FFFD.
 #[derive(Clone, Copy)]

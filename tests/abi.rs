@@ -290,6 +290,7 @@ fn facts() -> Facts {
     same!(facts, kvm_cpuid2 { nent, padding });
     same!(facts, kvm_stats_desc { flags, exponent, size, offset, bucket_size });
     same!(facts, kvm_irq_routing { nr, flags });
+    same!(facts, kvm_mp_state { mp_state });
     same!(facts, kvm_msrs { nmsrs, pad });
     same!(facts, kvm_coalesced_mmio_ring { first, last });
     facts.offset(

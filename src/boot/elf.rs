@@ -36,10 +36,14 @@ pub fn read(file: &KernelFile) -> Result<Elf, Refusal> {
     let is_64_bit = match (field(4, 2), machine) {
         (0x0101, EM_386) => false,
         (0x0102, EM_X86_64) => true,
-        _ => return Err(Refusal::NotOurs { machine }),
+        (kind, _) => {
+            let (is_64_bit, is_big_endian) = (kind & 0xff == 2, kind >> 8 == 2);
+            let machine = if is_big_endian { machine.swap_bytes() >> 48 } else { machine };
+            return Err(Refusal::NotOurs { machine, is_64_bit, is_big_endian });
+        }
     };
     if !matches!(field(16, 2), ET_EXEC | ET_DYN) {
-        return Err(Refusal::NotOurs { machine });
+        return Err(Refusal::NotAProgram);
     }
     // e_entry and e_phoff have the size of a word; e_phentsize and e_phnum lie behind other fields.
     let word = if is_64_bit { 8 } else { 4 };

@@ -1,7 +1,6 @@
 //! What firmware would leave in a processor of the board.
 
 use crate::kvm::{self, Vcpu};
-use crate::sys::irqchip::kvm_msr_entry;
 
 // The local APIC's registers: SDM volume 3, 11.5.1.
 const LVT_LINT0: usize = 0x350;
@@ -28,10 +27,10 @@ pub fn set_up(vcpu: &Vcpu) -> Result<(), kvm::Error> {
         }
         vcpu.set_lapic(&lapic)?;
     }
-    let msr = |index, data| kvm_msr_entry { index, reserved: 0, data };
+    // Its other bits say what this processor has.
+    let misc_enable = vcpu.msr(MSR_IA32_MISC_ENABLE)? | FAST_STRING;
     vcpu.set_msrs([
-        msr(MSR_IA32_MISC_ENABLE, FAST_STRING),
-        msr(MSR_MTRR_DEF_TYPE, MTRR_ENABLE | WRITE_BACK),
-    ])?;
-    Ok(())
+        (MSR_IA32_MISC_ENABLE, misc_enable),
+        (MSR_MTRR_DEF_TYPE, MTRR_ENABLE | WRITE_BACK),
+    ])
 }

@@ -7,8 +7,8 @@ use crate::boot::plan::{KernelFile, Plan, Refusal};
 use crate::boot::{linux, multiboot};
 use crate::layout::TABLES;
 
-/// Plans a kernel, for a machine whose low RAM ends at `ram_end`; `None` where the file has no format that is known.
-pub fn plan(file: &KernelFile, ram_end: u64) -> Result<Option<Plan>, Refusal> {
+/// Plans a kernel, for a machine whose low RAM ends at `ram_end`.
+pub fn plan(file: &KernelFile, ram_end: u64) -> Result<Plan, Refusal> {
     let initrd_limit = ram_end.saturating_sub(TABLES);
     let is_elf = file.bytes(0) == Some(*b"\x7fELF");
     let plan = if let Some(plan) = linux::plan(file)? {
@@ -18,10 +18,10 @@ pub fn plan(file: &KernelFile, ram_end: u64) -> Result<Option<Plan>, Refusal> {
     } else if is_elf {
         linux::plan_elf(file)?
     } else {
-        return Ok(None);
+        return Err(Refusal::UnknownFormat);
     };
     let initrd_limit = initrd_limit.min(plan.initrd_limit);
-    Plan { initrd_limit, ..plan }.check(file.size, ram_end.saturating_sub(TABLES)).map(Some)
+    Plan { initrd_limit, ..plan }.check(file.size, ram_end.saturating_sub(TABLES))
 }
 
 #[cfg(test)]

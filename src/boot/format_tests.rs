@@ -11,12 +11,12 @@ use crate::show::number as number_of;
 mod obey;
 use obey::{RAM, obey, read};
 
-fn plan_of(file: &[u8], ram: u64) -> Result<Option<Plan>, Refusal> {
+fn plan_of(file: &[u8], ram: u64) -> Result<Plan, Refusal> {
     plan(&KernelFile { size: file.len() as u64, read: &read(file) }, ram)
 }
 
 fn good(file: &[u8]) -> Plan {
-    plan_of(file, RAM).unwrap().unwrap()
+    plan_of(file, RAM).unwrap()
 }
 
 fn put(bytes: &mut [u8], at: usize, value: u64, size: usize) {
@@ -94,8 +94,10 @@ fn a_bzimage_goes_where_it_wants_or_is_refused() {
     let piece = Piece { from: 2560, size: 4096, to: 16 << 20, room: 4 << 20 };
     assert_eq!((plan.pieces, plan.end, plan.command_line), (vec![piece], 20 << 20, 2047));
     // Its decompressor would move it there from lower.
-    let too_few = (20 << 20) - ((8 << 20) - TABLES);
-    assert_eq!(plan_of(&bzimage(), 8 << 20), Err(Refusal::TooLarge { missing: too_few }));
+    let refused = Refusal::TooLarge { ram_end: (20 << 20) + TABLES };
+    assert_eq!(plan_of(&bzimage(), 8 << 20), Err(refused));
+    assert_eq!(refused.to_string(), "it needs at least --memory 22M");
+    assert!(plan_of(&bzimage(), 22 << 20).is_ok());
 }
 
 #[test]
@@ -113,7 +115,7 @@ fn each_thing_that_is_wrong_with_a_bzimage_is_told() {
         put(&mut file, at, value, size);
         assert_eq!(plan_of(&file, RAM), Err(refused), "{at:#x}");
     }
-    for (length, missing) in [(2560, 4096), (1024, 5632), (6656 - 16, 16)] {
+    for (length, missing) in [(2560, 4096), (1024, 5632), (6656 - 16, 16), (0x210, 1)] {
         assert_eq!(plan_of(&bzimage()[..length], RAM), Err(Refusal::Truncated { missing }));
     }
     let mut file = bzimage();
@@ -148,11 +150,8 @@ fn each_thing_that_is_wrong_with_an_elf_file_is_told() {
         (vec![[0x1000, entry, u64::MAX, 0]], Refusal::Truncated { missing: u64::MAX - 0x3000 }),
         (vec![[0x1000, 0x1000, 0x1000, 0x1000]], Refusal::Place { gpa: 0x1000 }),
         (vec![[0x1000, 0x9_f000, 0x1000, 0x1000]], Refusal::Place { gpa: 0x9_f000 }),
-        (vec![[0x1000, RAM, 0x1000, 0x1000]], Refusal::TooLarge { missing: 0x1000 + TABLES }),
-        (
-            vec![[0x1000, entry, 0x1000, u64::MAX]],
-            Refusal::TooLarge { missing: u64::MAX - RAM + TABLES },
-        ),
+        (vec![[0x1000, RAM, 0x1000, 0x1000]], Refusal::TooLarge { ram_end: RAM + 0x1000 + TABLES }),
+        (vec![[0x1000, entry, 0x1000, u64::MAX]], Refusal::TooLarge { ram_end: u64::MAX }),
         (vec![good, [0x1000, entry + 0xfff, 1, 1]], Refusal::Overlap { gpa: entry + 0xfff }),
         (vec![[0x1000, entry + 1, 0x1000, 0x1000]], Refusal::Entry { gpa: entry }),
         (vec![good; 17], Refusal::Segments { count: 17 }),
@@ -165,10 +164,21 @@ fn each_thing_that_is_wrong_with_an_elf_file_is_told() {
     assert_eq!(plan_of(&narrow, RAM), Err(Refusal::Narrow), "without Multiboot's header");
     let mut arm = elf(true, entry, &[good]);
     put(&mut arm, 18, 183, 2);
-    assert_eq!(plan_of(&arm, RAM), Err(Refusal::NotOurs { machine: 183 }));
+    let refused = Refusal::NotOurs { machine: 183, is_64_bit: true, is_big_endian: false };
+    assert_eq!(plan_of(&arm, RAM), Err(refused));
+    assert!(refused.to_string().starts_with("an ELF file of 64 bits for AArch64"), "{refused}");
+    let mut mixed = elf(true, entry, &[good]);
+    put(&mut mixed, 4, 0x0101, 2);
+    let refused = Refusal::NotOurs { machine: 62, is_64_bit: false, is_big_endian: false };
+    assert_eq!(plan_of(&mixed, RAM), Err(refused), "x32");
+    let mut s390 = elf(true, entry, &[good]);
+    put(&mut s390, 4, 0x0202, 2);
+    put(&mut s390, 18, 0x1600, 2);
+    let refused = Refusal::NotOurs { machine: 22, is_64_bit: true, is_big_endian: true };
+    assert_eq!(plan_of(&s390, RAM), Err(refused));
     let mut object = elf(true, entry, &[good]);
     put(&mut object, 16, 1, 2);
-    assert_eq!(plan_of(&object, RAM), Err(Refusal::NotOurs { machine: 62 }));
+    assert_eq!(plan_of(&object, RAM), Err(Refusal::NotAProgram));
     assert_eq!(plan_of(b"\x7fELF", RAM), Err(Refusal::Truncated { missing: 60 }));
     let mut far = elf(true, entry, &[good]);
     put(&mut far, 32, u64::MAX - 8, 8);
@@ -197,6 +207,8 @@ fn each_thing_that_is_wrong_with_a_multiboot_header_is_told() {
     let mut file = vec![0; 0x1000];
     multiboot_header(&mut file, 0, 8, &[]);
     assert_eq!(plan_of(&file, RAM), Err(Refusal::UnknownFlags { flags: 8 }));
+    multiboot_header(&mut file, 0, 7, &[]);
+    assert_eq!(plan_of(&file, RAM), Err(Refusal::Video));
     for addresses in [
         [0x10_0000, 0x10_0001, 0, 0, 0x10_0000],
         [0x10_0021, 0x10_0000, 0, 0, 0x10_0000],
@@ -210,16 +222,16 @@ fn each_thing_that_is_wrong_with_a_multiboot_header_is_told() {
     assert_eq!(plan_of(&file, RAM), Err(Refusal::Truncated { missing: 0x1020 }));
     // A sum that is wrong is no header, and behind 8 KiB nobody looks.
     put(&mut file, 0x28, 0, 4);
-    assert_eq!(plan_of(&file, RAM), Ok(None));
+    assert_eq!(plan_of(&file, RAM), Err(Refusal::UnknownFormat));
     let mut file = vec![0; 0x3000];
     multiboot_header(&mut file, 0x2000, 0, &[]);
-    assert_eq!(plan_of(&file, RAM), Ok(None));
+    assert_eq!(plan_of(&file, RAM), Err(Refusal::UnknownFormat));
 }
 
 #[test]
-fn what_is_no_kernel_is_flat() {
+fn what_is_no_kernel_is_refused() {
     for file in [&b""[..], b"x", &[0x90; 8192]] {
-        assert_eq!(plan_of(file, RAM), Ok(None));
+        assert_eq!(plan_of(file, RAM), Err(Refusal::UnknownFormat));
     }
 }
 
@@ -230,11 +242,13 @@ fn an_initrd_goes_high_and_modules_behind_the_kernel() {
     assert_eq!(linux.next(5001), 5004);
     let room = RAM - TABLES - (20 << 20);
     assert_eq!(linux.place(room), Ok(20 << 20));
-    assert_eq!(linux.place(room + 1), Err(Refusal::Initrd { missing: 1 }));
-    assert_eq!(linux.place(u64::MAX), Err(Refusal::Initrd { missing: u64::MAX - room }));
+    assert_eq!(linux.place(room + 1), Err(Refusal::Initrd { ram_end: RAM + 1 }));
+    assert!(matches!(linux.place(u64::MAX), Err(Refusal::InitrdLimit { .. })));
     let mut old = bzimage();
     put(&mut old, 0x22c, (64 << 20) - 1, 4);
     assert_eq!(good(&old).place(4096), Ok((64 << 20) - 4096));
+    let limit = Refusal::InitrdLimit { limit: 64 << 20 };
+    assert_eq!(good(&old).place(60 << 20), Err(limit), "more RAM would not help");
 
     let mut file = elf(false, 0x40_0000, &[[0x1000, 0x40_0000, 0x1000, 0x1801]]);
     multiboot_header(&mut file, 0x1000, 0, &[]);
@@ -307,7 +321,7 @@ fn no_file_however_broken_leads_outside_of_itself_or_of_ram() {
         if random(4) == 0 {
             file.truncate(random(file.len() as u64) as usize);
         }
-        planned += u32::from(matches!(plan_of(&file, RAM), Ok(Some(_))));
+        planned += u32::from(plan_of(&file, RAM).is_ok());
         obey(&file);
     }
     assert!(

@@ -9,21 +9,34 @@ use core::ffi::CStr;
 pub struct Image {
     path: &'static CStr,
     file: Fd,
+    room: ImageRoom,
+}
+
+/// What errors call the image: the operand of the command line.
+pub const IMAGE_OPERAND: &str = "IMAGE";
+
+/// Where an image may lie: from the guest-physical address where it is loaded, to the one before which it must end.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ImageRoom {
+    pub load: u64,
+    pub end: u64,
 }
 
 impl Image {
-    /// Opens an image. Refuses a directory, an empty file, and one of more than `room` bytes. The size of a pipe or a
-    /// device shows only when it is read.
-    pub fn open(path: &'static CStr, room: u64) -> Result<Image, Error> {
+    /// Opens an image. Refuses a directory, an empty file, and one that is too large. The size of a pipe or a device shows
+    /// only when it is read.
+    pub fn open(path: &'static CStr, room: ImageRoom) -> Result<Image, Error> {
         // O_NONBLOCK: to open a pipe that nobody writes to would wait. `load` waits.
         let file = Fd::open(path, libc::O_RDONLY | libc::O_NONBLOCK, 0)
-            .map_err(|error| Error::Open { path, error })?;
+            .map_err(|error| Error::Open { path, option: IMAGE_OPERAND, error })?;
         let stat = file.stat().map_err(|error| Error::Call { path, error })?;
         match stat.st_mode & libc::S_IFMT {
             libc::S_IFDIR => Err(Error::Directory { path }),
             libc::S_IFREG if stat.st_size == 0 => Err(Error::Empty { path }),
-            libc::S_IFREG if stat.st_size as u64 > room => Err(Error::TooLarge { path, room }),
-            _ => Ok(Image { path, file }),
+            libc::S_IFREG if stat.st_size as u64 > room.end.saturating_sub(room.load) => {
+                Err(Error::TooLarge { path, size: Some(stat.st_size as u64), room })
+            }
+            _ => Ok(Image { path, file, room }),
         }
     }
 
@@ -34,14 +47,15 @@ impl Image {
             .is_ok_and(|stat| stat.st_mode & libc::S_IFMT == libc::S_IFREG)
     }
 
-    /// Reads all of it to `gpa`. It must end at `end` or before.
-    pub fn load(&self, memory: &GuestMemory, gpa: u64, end: u64) -> Result<(), Error> {
-        let path = self.path;
-        let mut at = gpa;
+    /// Reads all of it into RAM.
+    pub fn load(&self, memory: &GuestMemory) -> Result<(), Error> {
+        let &Image { path, room, .. } = self;
+        let ImageRoom { load, end } = room;
+        let mut at = load;
         while at < end {
             let read = memory.read_stream(&self.file, at, end - at);
             match read.map_err(|error| Error::read(path, error))? {
-                0 if at == gpa => return Err(Error::Empty { path }),
+                0 if at == load => return Err(Error::Empty { path }),
                 0 => return Ok(()),
                 count => at += count,
             }
@@ -49,7 +63,7 @@ impl Image {
         // There is no more room. That is right only if the image ends here too.
         match self.file.read(&mut [0]) {
             Ok(0) => Ok(()),
-            Ok(_) => Err(Error::TooLarge { path, room: end.saturating_sub(gpa) }),
+            Ok(_) => Err(Error::TooLarge { path, size: None, room }),
             Err(error) => Err(Error::Call { path, error }),
         }
     }

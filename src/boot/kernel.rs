@@ -33,27 +33,27 @@ struct Initrd {
     size: u64,
 }
 
-/// Opens a file that is to be read from any place in it; returns its size too.
-fn open(path: &'static CStr) -> Result<(Fd, u64), Error> {
+/// Opens an option's file, which is to be read from any place in it; returns its size too.
+fn open(path: &'static CStr, option: &'static str) -> Result<(Fd, u64), Error> {
     let file = Fd::open(path, libc::O_RDONLY | libc::O_NONBLOCK, 0)
-        .map_err(|error| Error::Open { path, error })?;
+        .map_err(|error| Error::Open { path, option, error })?;
     let stat = file.stat().map_err(|error| Error::Call { path, error })?;
     match stat.st_mode & libc::S_IFMT {
         libc::S_IFREG => Ok((file, stat.st_size as u64)),
         libc::S_IFDIR => Err(Error::Directory { path }),
-        _ => Err(Error::NotRegular { path }),
+        _ => Err(Error::NotRegular { path, option }),
     }
 }
 
 impl Kernel {
-    /// Opens and checks a kernel and its initrds; `None` where the file has no kernel's format.
-    pub fn open(path: &'static CStr, config: &Config) -> Result<Option<Kernel>, Error> {
+    /// Opens and checks a kernel and its initrds.
+    pub fn open(path: &'static CStr, config: &Config) -> Result<Kernel, Error> {
         let refused = |refusal: Refusal| Error::Refused { path, refusal };
-        let (file, size) = open(path)?;
+        let (file, size) = open(path, "--kernel")?;
         let read = linux::read_from(&file);
         let planned = format::plan(&KernelFile { size, read: &read }, config.low_end());
         drop(read);
-        let Some(plan) = planned.map_err(refused)? else { return Ok(None) };
+        let plan = planned.map_err(refused)?;
 
         let line = command_line(config, plan.protocol);
         let excess = (line.len() as u64).saturating_sub(plan.command_line);
@@ -65,7 +65,7 @@ impl Kernel {
         let mut total = 0;
         for &path in &config.initrds {
             let gpa = plan.next(total);
-            let (file, size) = open(path)?;
+            let (file, size) = open(path, "--initrd")?;
             total = gpa.saturating_add(size);
             initrds.push(Initrd { path, file, gpa, size });
         }
@@ -82,7 +82,7 @@ impl Kernel {
             Protocol::Linux => None,
             Protocol::Multiboot => Some(InfoPage::new(path, line, &modules, ram).map_err(refused)?),
         };
-        Ok(Some(Kernel { path, file, size, plan, initrds, initrd_range, info }))
+        Ok(Kernel { path, file, size, plan, initrds, initrd_range, info })
     }
 
     /// Loads the kernel and its initrds, and writes what the protocol tells the kernel, ACPI's tables, and the tables of the

@@ -29,7 +29,7 @@ const UNDEFINED_LOADER: u8 = 0xff;
 /// The longest command line for which there is room, without its zero.
 const LONGEST_LINE: u64 = MULTIBOOT_INFO - COMMAND_LINE - 1;
 
-/// The header of a bzImage.
+/// The header of a bzImage. A file that ends within it has none.
 fn header(file: &KernelFile) -> Option<setup_header> {
     let bytes = file.bytes::<{ size_of::<setup_header>() }>(SETUP_HEADER_OFFSET as u64)?;
     // SAFETY: any bytes are a `setup_header`, which has this size and no alignment.
@@ -39,7 +39,17 @@ fn header(file: &KernelFile) -> Option<setup_header> {
 
 /// Plans a bzImage; `None` where the file is none.
 pub fn plan(file: &KernelFile) -> Result<Option<Plan>, Refusal> {
-    let Some(header) = header(file) else { return Ok(None) };
+    let Some(header) = header(file) else {
+        // HdrS is there, but not all that belongs to it.
+        return match file
+            .bytes(SETUP_HEADER_OFFSET as u64 + offset_of!(setup_header, header) as u64)
+        {
+            Some(bytes) if u32::from_le_bytes(bytes) == HEADER_MAGIC => {
+                Err(Refusal::Truncated { missing: 1 })
+            }
+            _ => Ok(None),
+        };
+    };
     if header.version < OLDEST {
         return Err(Refusal::OldLinux { version: header.version.into() });
     }
@@ -68,6 +78,7 @@ pub fn plan(file: &KernelFile) -> Result<Option<Plan>, Refusal> {
         pieces: vec![Piece { from, size, to, room }],
         end: 0,
         initrd_limit: u64::from(header.initrd_addr_max) + 1,
+        initrd_max: u64::from(header.initrd_addr_max) + 1,
         command_line: match header.cmdline_size {
             // An older kernel says nothing, and means this.
             0 => 255,
@@ -89,6 +100,7 @@ pub fn plan_elf(file: &KernelFile) -> Result<Plan, Refusal> {
         pieces: elf.pieces,
         end: 0,
         initrd_limit: u64::MAX,
+        initrd_max: u64::MAX,
         command_line: LONGEST_LINE,
         has_header: false,
     })

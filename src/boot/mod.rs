@@ -17,11 +17,11 @@ use crate::config::{Config, Guest};
 use crate::host::syscall::CallError;
 use crate::memory::GuestMemory;
 use crate::memory::guest_memory::{AccessError, ReadError};
-use crate::show::{Bytes, Text};
+use crate::show::{Amount, Text};
 use crate::sys::regs::{kvm_regs, kvm_sregs};
 use core::ffi::CStr;
 use core::fmt;
-use image::Image;
+use image::{IMAGE_OPERAND, Image, ImageRoom};
 use kernel::Kernel;
 use plan::Refusal;
 
@@ -34,12 +34,13 @@ pub enum Payload {
 impl Payload {
     /// Opens what the configuration names.
     pub fn open(config: &Config) -> Result<Payload, Error> {
-        if let Guest::Kernel(path) = config.guest
-            && let Some(kernel) = Kernel::open(path, config)?
-        {
-            return Ok(Payload::Kernel(kernel));
+        match config.guest {
+            Guest::Image(path) => {
+                let room = ImageRoom { load: config.load, end: config.image_end() };
+                Image::open(path, room).map(Payload::Image)
+            }
+            Guest::Kernel(path) => Kernel::open(path, config).map(Payload::Kernel),
         }
-        Image::open(config.path(), config.image_room()).map(Payload::Image)
     }
 
     /// Whether it is a kernel in a known format.
@@ -51,7 +52,7 @@ impl Payload {
     pub fn load(&self, config: &Config, memory: &GuestMemory) -> Result<(), Error> {
         match self {
             Payload::Image(image) => {
-                image.load(memory, config.load, config.image_end())?;
+                image.load(memory)?;
                 mode::write_tables(config.mode, memory, config.low_end())
             }
             Payload::Kernel(kernel) => kernel.load(config, memory),
@@ -72,8 +73,10 @@ impl Payload {
 /// Why nothing can be started.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Error {
+    /// `option` is `--kernel`, `--initrd`, or [`IMAGE_OPERAND`].
     Open {
         path: &'static CStr,
+        option: &'static str,
         error: CallError,
     },
     /// A call on the open file failed.
@@ -88,14 +91,16 @@ pub enum Error {
     /// A kernel or initrd that is not a regular file.
     NotRegular {
         path: &'static CStr,
+        option: &'static str,
     },
     Empty {
         path: &'static CStr,
     },
-    /// An image for which RAM has only so many bytes.
+    /// An image, and how large it is, if that is known.
     TooLarge {
         path: &'static CStr,
-        room: u64,
+        size: Option<u64>,
+        room: ImageRoom,
     },
     /// The file ended earlier than it did when it was checked.
     Short {
@@ -128,13 +133,21 @@ impl From<AccessError> for Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match *self {
-            Error::Open { path, error } => {
+            Error::Open { path, option, error } => {
                 write!(f, "open {}: {}", Text::from(path), error.errno)?;
-                f.write_str(match error.errno.0 {
-                    libc::ENOENT => ": no such file\n  `make install` brings the lessons' images",
-                    libc::EACCES | libc::EPERM => ": you may not read it\n  chmod +r",
-                    _ => "",
-                })
+                match error.errno.0 {
+                    libc::ENOENT if option == IMAGE_OPERAND => {
+                        f.write_str(": no such file\n  `make install` installs the lessons' images")
+                    }
+                    libc::ENOENT | libc::ENOTDIR => {
+                        write!(f, ": no such file\n  Check the path of {option}")
+                    }
+                    libc::EACCES | libc::EPERM => {
+                        write!(f, ": you may not read it\n  chmod a+r {}", Text::from(path))
+                    }
+                    libc::EMFILE => f.write_str(": too many open files\n  Raise ulimit -n"),
+                    _ => Ok(()),
+                }
             }
             Error::Call { path, error } => {
                 write!(f, "{} {}: {}", error.call, Text::from(path), error.errno)
@@ -142,15 +155,20 @@ impl fmt::Display for Error {
             Error::Directory { path } => {
                 write!(f, "{}: a directory\n  Name a file in it", Text::from(path))
             }
-            Error::NotRegular { path } => write!(f, "{}: not a regular file", Text::from(path)),
+            Error::NotRegular { path, option } => {
+                write!(f, "{}: not a regular file, which {option} needs", Text::from(path))
+            }
             Error::Empty { path } => write!(f, "{}: the file is empty", Text::from(path)),
-            Error::TooLarge { path, room } => write!(
-                f,
-                "{}: too large, RAM has {} there\n  \
-                 Raise --memory or lower --load; a --mode keeps the last 28 KiB",
-                Text::from(path),
-                Bytes(room)
-            ),
+            Error::TooLarge { path, size, room: ImageRoom { load, end } } => {
+                write!(f, "{}: ", Text::from(path))?;
+                match size {
+                    Some(size) => write!(f, "{} are too many", Amount(size))?,
+                    None => f.write_str("there is too much of it")?,
+                }
+                let room = Amount(end.saturating_sub(load));
+                write!(f, ": from {load:#x} on, RAM has room for {room}")?;
+                f.write_str("\n  Raise --memory or lower --load; a --mode keeps the last 28 KiB")
+            }
             Error::Short { path } => {
                 write!(f, "{}: it has become shorter since it was checked", Text::from(path))
             }

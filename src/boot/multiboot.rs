@@ -16,14 +16,17 @@ use core::ffi::CStr;
 // SAFETY: made of integers without gaps.
 unsafe impl Plain for multiboot_info {}
 
-/// Requirements that this loader knows. It tells nothing of a screen.
-const KNOWN: u32 = MULTIBOOT_PAGE_ALIGN | MULTIBOOT_MEMORY_INFO | MULTIBOOT_VIDEO_MODE;
+/// Requirements that this loader meets.
+const KNOWN: u32 = MULTIBOOT_PAGE_ALIGN | MULTIBOOT_MEMORY_INFO;
 /// The flags that are requirements.
 const REQUIREMENTS: u32 = 0xffff;
 
 /// Plans a Multiboot kernel; `None` where the file is none.
 pub fn plan(file: &KernelFile) -> Result<Option<Plan>, Refusal> {
     let Some((at, header)) = find(file) else { return Ok(None) };
+    if header.flags & MULTIBOOT_VIDEO_MODE != 0 {
+        return Err(Refusal::Video);
+    }
     if header.flags & REQUIREMENTS & !KNOWN != 0 {
         return Err(Refusal::UnknownFlags { flags: header.flags.into() });
     }
@@ -43,6 +46,7 @@ pub fn plan(file: &KernelFile) -> Result<Option<Plan>, Refusal> {
         pieces,
         end: 0,
         initrd_limit: u64::MAX,
+        initrd_max: u64::MAX,
         // How much room is left in the page shows when it is made.
         command_line: PAGE_SIZE,
         has_header: false,

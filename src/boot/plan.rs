@@ -1,8 +1,8 @@
 //! What is to be done with a kernel: [`format::plan`](crate::boot::format::plan) makes a [`Plan`] of its file, with nothing but
 //! its bytes and the size of RAM. [`Kernel::load`](crate::boot::kernel::Kernel::load) carries it out.
 
-use crate::layout::{HIGH, LOADER_END, LOW_END, MIB, PAGE_SIZE};
-use crate::show::Bytes;
+use crate::layout::{HIGH, HOLE, LOADER_END, LOW_END, MIB, PAGE_SIZE, TABLES};
+use crate::show::{Amount, OptionSize};
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -48,8 +48,10 @@ pub struct Plan {
     pub pieces: Vec<Piece>,
     /// Where the kernel ends in RAM.
     pub end: u64,
-    /// An initrd must end below this address.
+    /// An initrd must end below this address: because RAM ends, or because the kernel wants it.
     pub initrd_limit: u64,
+    /// That of the kernel alone.
+    pub initrd_max: u64,
     /// The most bytes that a command line may have, without its zero.
     pub command_line: u64,
     /// Of Linux: whether the file has a `struct setup_header`.
@@ -61,8 +63,8 @@ pub struct Plan {
 pub enum Refusal {
     /// The file ends so many bytes too early.
     Truncated { missing: u64 },
-    /// RAM has so many bytes too few.
-    TooLarge { missing: u64 },
+    /// RAM must reach this address at least.
+    TooLarge { ram_end: u64 },
     /// It is to be loaded where no RAM is free for it.
     Place { gpa: u64 },
     /// Two of its parts would lie at one address.
@@ -71,8 +73,12 @@ pub enum Refusal {
     Entry { gpa: u64 },
     /// ELF: more segments than [`MAX_PIECES`], or none.
     Segments { count: u64 },
-    /// ELF: for another machine, or not a program.
-    NotOurs { machine: u64 },
+    /// In no format that is known.
+    UnknownFormat,
+    /// ELF: for another machine, or of another kind than this machine's programs are.
+    NotOurs { machine: u64, is_64_bit: bool, is_big_endian: bool },
+    /// ELF: an object file, a core dump, or the like.
+    NotAProgram,
     /// Linux: a boot protocol older than 2.12.
     OldLinux { version: u64 },
     /// 32-bit code, and not Multiboot.
@@ -81,45 +87,109 @@ pub enum Refusal {
     BadHeader,
     /// Multiboot: flags that ask for something unknown.
     UnknownFlags { flags: u64 },
-    /// The initrds or modules have so many bytes too many.
-    Initrd { missing: u64 },
+    /// Multiboot: it asks for a video mode.
+    Video,
+    /// For the initrds or modules, RAM must reach this address at least.
+    Initrd { ram_end: u64 },
+    /// The initrds must end below this address, whatever RAM there is.
+    InitrdLimit { limit: u64 },
     /// The command line has so many bytes too many.
     CommandLine { excess: u64 },
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        const RAISE: &str = "\n  Raise --memory";
         match *self {
             Refusal::Truncated { missing } => {
-                write!(f, "truncated: {} are missing", Bytes(missing))
+                write!(f, "the file is cut off: at least {} are missing", Amount(missing))
             }
-            Refusal::TooLarge { missing } => {
-                write!(f, "RAM has {} too few for it{RAISE}", Bytes(missing))
+            Refusal::TooLarge { ram_end } => NeededRam { ram_end, what: "it" }.fmt(f),
+            Refusal::Initrd { ram_end } => {
+                NeededRam { ram_end, what: "with its --initrd files it" }.fmt(f)
             }
-            Refusal::Place { gpa } => write!(f, "it wants to be at {gpa:#x}, which is no free RAM"),
-            Refusal::Overlap { gpa } => write!(f, "two of its parts lie at {gpa:#x}"),
-            Refusal::Entry { gpa } => write!(f, "the entry {gpa:#x} is in no part of it"),
+            Refusal::InitrdLimit { limit } => write!(
+                f,
+                "its --initrd files are too large: this kernel wants their end below {limit:#x}"
+            ),
+            Refusal::Place { gpa } => {
+                write!(f, "it is linked for address {gpa:#x}, where no RAM is free")
+            }
+            Refusal::Overlap { gpa } => write!(f, "two of its segments overlap at {gpa:#x}"),
+            Refusal::Entry { gpa } => {
+                write!(f, "its first instruction, at {gpa:#x}, is in none of its segments")
+            }
             Refusal::Segments { count } => {
-                write!(f, "{count} segments, and not between 1 and {MAX_PIECES}")
+                write!(f, "it has {count} segments; 1 to {MAX_PIECES} can be loaded")
             }
-            Refusal::NotOurs { machine } => {
-                write!(f, "an ELF file, but no program for x86 (machine {machine})")
+            Refusal::UnknownFormat => f.write_str(
+                "not a bzImage, ELF or Multiboot kernel\n  \
+                 Give raw code as IMAGE, without --kernel; --irqchip adds interrupt controllers",
+            ),
+            Refusal::NotOurs { machine, is_64_bit, is_big_endian } => {
+                let bits = if is_64_bit { 64 } else { 32 };
+                let order = if is_big_endian { " big-endian" } else { "" };
+                write!(f, "an ELF file of {bits} bits{order} for {}", Machine(machine))?;
+                f.write_str(", which an x86 processor does not start")
             }
+            Refusal::NotAProgram => f.write_str("an ELF file, but not a program"),
             Refusal::OldLinux { version } => {
                 write!(f, "boot protocol {}.{} is too old", version >> 8, version & 0xff)?;
                 f.write_str("\n  Take Linux 3.8 or later")
             }
-            Refusal::Narrow => f.write_str("32-bit code without a Multiboot header"),
+            Refusal::Narrow => f.write_str(
+                "a kernel of 32 bits without a Multiboot header\n  Take one of 64 bits, or Multiboot",
+            ),
             Refusal::BadHeader => f.write_str("its header contradicts itself"),
-            Refusal::UnknownFlags { flags } => write!(f, "unknown Multiboot flags {flags:#x}"),
-            Refusal::Initrd { missing } => {
-                write!(f, "RAM has {} too few for the initrds{RAISE}", Bytes(missing))
+            Refusal::UnknownFlags { flags } => {
+                write!(f, "its Multiboot header asks for something unknown: flags {flags:#x}")
             }
+            Refusal::Video => f.write_str(
+                "its Multiboot header asks for a video mode (flag 2), but this machine has no screen",
+            ),
             Refusal::CommandLine { excess } => {
-                write!(f, "the command line has {} too many", Bytes(excess))
+                write!(f, "--append is {excess} bytes too long for this kernel")
             }
         }
+    }
+}
+
+/// Says how much RAM is needed below the hole.
+struct NeededRam {
+    ram_end: u64,
+    what: &'static str,
+}
+
+impl fmt::Display for NeededRam {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let &NeededRam { ram_end, what } = self;
+        // A whole number of huge pages is right for each backing.
+        match ram_end.checked_next_multiple_of(2 << 20) {
+            Some(size) if size <= HOLE => {
+                write!(f, "{what} needs at least --memory {}", OptionSize(size))
+            }
+            _ => write!(f, "{what} does not fit below {HOLE:#x}, where RAM ends"),
+        }
+    }
+}
+
+/// The name of an ELF machine.
+struct Machine(u64);
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self.0 {
+            2 | 18 | 43 => "SPARC",
+            3 => "i386",
+            8 => "MIPS",
+            20 | 21 => "PowerPC",
+            22 => "S390",
+            40 => "ARM",
+            62 => "x86-64",
+            183 => "AArch64",
+            243 => "RISC-V",
+            258 => "LoongArch",
+            other => return write!(f, "machine {other}"),
+        })
     }
 }
 
@@ -142,6 +212,10 @@ impl KernelFile<'_> {
 impl Plan {
     /// Checks that all pieces lie in the file, and apart from each other in RAM below `top`, where it is free.
     pub fn check(mut self, file_size: u64, top: u64) -> Result<Plan, Refusal> {
+        // ACPI's tables lie below 1 MiB.
+        if top < MIB {
+            return Err(Refusal::TooLarge { ram_end: MIB + TABLES });
+        }
         for (index, piece) in self.pieces.iter().enumerate() {
             let missing = piece.from.saturating_add(piece.size).saturating_sub(file_size);
             if missing > 0 {
@@ -153,7 +227,7 @@ impl Plan {
                 return Err(Refusal::Place { gpa: piece.to });
             }
             if end > top {
-                return Err(Refusal::TooLarge { missing: end - top });
+                return Err(Refusal::TooLarge { ram_end: end.saturating_add(TABLES) });
             }
             let mut before = self.pieces[..index].iter();
             if before.any(|other| piece.to < other.end() && other.to < end) {
@@ -175,7 +249,11 @@ impl Plan {
         let first = self.end.next_multiple_of(PAGE_SIZE).max(MIB);
         let room = self.initrd_limit.saturating_sub(first);
         if total > room {
-            return Err(Refusal::Initrd { missing: total - room });
+            let end = first.saturating_add(total);
+            return Err(match end > self.initrd_max {
+                true => Refusal::InitrdLimit { limit: self.initrd_max },
+                false => Refusal::Initrd { ram_end: end.saturating_add(TABLES) },
+            });
         }
         Ok(match self.protocol {
             Protocol::Linux => (self.initrd_limit - total) & !(PAGE_SIZE - 1),

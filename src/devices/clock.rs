@@ -10,7 +10,7 @@ use alloc::sync::Arc;
 pub struct Clock;
 
 impl Clock {
-    /// ExitHandler a read.
+    /// Answers a read.
     pub fn read_time(offset: u64, data: &mut [u8]) {
         read_register(clock::monotonic() / 1000, offset, data);
     }

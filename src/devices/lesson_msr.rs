@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 pub struct LessonMsr(AtomicU64);
 
 impl LessonMsr {
-    /// ExitHandler an access in the run page.
+    /// Answers an access in the run page.
     pub fn access(&self, is_write: bool, msr: &mut kvm_run_msr) {
         if msr.index != LESSON_MSR {
             msr.error = 1;

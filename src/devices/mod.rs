@@ -20,7 +20,7 @@ pub mod test_lines;
 pub mod test_memory;
 pub mod window;
 
-/// ExitHandler a read with the bytes of a little-endian register from `offset` on, and with ones behind its end.
+/// Answers a read with the bytes of a little-endian register from `offset` on, and with ones behind its end.
 fn read_register(register: u64, offset: u64, data: &mut [u8]) {
     let bytes = register.to_le_bytes();
     for (byte, at) in data.iter_mut().zip(offset..) {

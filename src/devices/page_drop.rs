@@ -1,14 +1,54 @@
-//! A test device of QEMU's: a write of the guest-physical address of a page of RAM makes the host drop its mapping and give
-//! it back, so that KVM must map the page again.
+//! A test device of QEMU's: a write of the guest-physical address of a page of RAM makes KVM forget that page, so that it must
+//! map it again at the next access.
 
 use crate::bus::Device;
+use crate::host::mutex::Mutex;
+use crate::kvm::{self, Vm};
+use crate::layout::{HIGH_SLOT, LOW_SLOT};
 use crate::lifecycle::VcpuControl;
 use crate::memory::GuestMemory;
+use crate::output::Output;
 use crate::show::number;
+use crate::sys::memory::KVM_MEM_LOG_DIRTY_PAGES;
 use alloc::sync::Arc;
 
 /// Port 0xe4.
-pub struct PageDrop(pub Arc<GuestMemory>);
+pub struct PageDrop {
+    vm: Arc<Vm>,
+    memory: Arc<GuestMemory>,
+    output: Arc<Output>,
+    /// KVM maps RAM in pages of 4 KiB only.
+    is_split: Mutex<bool>,
+}
+
+impl PageDrop {
+    /// `logs_dirty_pages`: the slots are so already.
+    pub fn new(
+        vm: Arc<Vm>,
+        memory: Arc<GuestMemory>,
+        output: Arc<Output>,
+        logs_dirty_pages: bool,
+    ) -> PageDrop {
+        let is_split = Mutex::new(logs_dirty_pages || !memory.is_in_huge_pages());
+        PageDrop { vm, memory, output, is_split }
+    }
+
+    /// Sees to it that KVM maps each 4 KiB apart. Of a huge page, the first access to any part would bring back all of it,
+    /// and the page would not be missing when the guest touches it. KVM maps a slot with a dirty log so, and switching that
+    /// log on is the one change of a slot during which no vCPU finds the slot missing.
+    fn split(&self) -> Result<(), kvm::Error> {
+        let mut is_split = self.is_split.lock();
+        if !*is_split {
+            let flags = KVM_MEM_LOG_DIRTY_PAGES;
+            for (slot, region) in [LOW_SLOT, HIGH_SLOT].into_iter().zip(self.memory.regions()) {
+                self.vm.set_user_memory_region(slot, flags, region.gpa, region, region.size)?;
+            }
+            self.memory.note_split();
+            *is_split = true;
+        }
+        Ok(())
+    }
+}
 
 impl Device for PageDrop {
     fn name(&self, _: u64, _: bool) -> &'static str {
@@ -19,7 +59,12 @@ impl Device for PageDrop {
         data.fill(0xff);
     }
 
-    fn write(&self, _: u64, data: &[u8], _: &Arc<VcpuControl>) {
-        self.0.drop_page(number(data));
+    fn write(&self, _: u64, data: &[u8], vcpu: &Arc<VcpuControl>) {
+        match self.split() {
+            Ok(()) => self.memory.drop_page(number(data)),
+            Err(error) => {
+                self.output.message(format_args!("page not dropped: {error}"), Some(vcpu))
+            }
+        }
     }
 }

@@ -119,6 +119,10 @@ impl Device for Serial {
             let mut registers = self.registers.lock();
             let sent = registers.write(register, byte);
             self.changed(&mut registers);
+            // The line was low for a moment, so that an edge-triggered controller sees the next interrupt.
+            if registers.transmit() {
+                self.changed(&mut registers);
+            }
             drop(registers);
             if let Some(byte) = sent {
                 self.output.serial_byte(byte, vcpu);
@@ -138,6 +142,8 @@ struct Registers {
     scr: u8,
     divisor: [u8; 2],
     overrun: bool,
+    /// THR holds a byte.
+    is_sending: bool,
     /// The transmitter has become empty, and the guest has not been told.
     empty: bool,
     received: [u8; FIFO],
@@ -161,6 +167,7 @@ impl Default for Registers {
             // 9600 baud. The rate means nothing here.
             divisor: [12, 0],
             overrun: false,
+            is_sending: false,
             empty: false,
             received: [0; FIFO],
             len: 0,
@@ -171,15 +178,21 @@ impl Default for Registers {
 }
 
 impl Registers {
-    /// Whether the interrupt line is active.
+    /// Whether the interrupt line is active. On a PC, OUT2 connects it to the interrupt controller; loopback mode forces
+    /// OUT2 inactive.
     fn interrupt(&self) -> bool {
-        self.reason() != IIR_NONE
+        self.reason() != IIR_NONE && self.mcr & (MCR_OUT2 | MCR_LOOP) == MCR_OUT2
+    }
+
+    /// Sends what is in THR, which takes no time. Whether there was something.
+    fn transmit(&mut self) -> bool {
+        self.empty |= self.is_sending;
+        core::mem::take(&mut self.is_sending)
     }
 
     /// How many bytes can be received. None while the guest does not listen, by interrupt or by polling LSR: when it begins
     /// to, it empties the FIFO, and what was typed before would be lost. And none in loopback mode, which cuts the line.
     fn room(&self) -> usize {
-        // Linux tries the registers out with OUT2 off, which on a PC keeps interrupts from the controller.
         let interrupts = self.ier & IER_RECEIVED != 0 && self.mcr & MCR_OUT2 != 0;
         let listens = interrupts || self.asked == ASKS;
         if listens && self.mcr & MCR_LOOP == 0 {
@@ -247,7 +260,8 @@ impl Registers {
         match register {
             DATA | IER if is_divisor => self.divisor[register as usize] = value,
             DATA => {
-                (self.empty, self.asked) = (true, 0);
+                // A byte in THR ends the transmitter's interrupt.
+                (self.is_sending, self.empty, self.asked) = (true, false, 0);
                 if self.mcr & MCR_LOOP == 0 {
                     return Some(value);
                 }
@@ -259,11 +273,12 @@ impl Registers {
                 self.ier = value & 0x0f;
             }
             IIR => {
-                // FIFOs that are switched off lose what is in them. A byte from before they were enabled is not in them.
-                if value & FCR_ENABLE < self.fcr & FCR_ENABLE || value & FCR_CLEAR_RECEIVED != 0 {
+                // Switching the FIFOs on or off clears them. Without bit 0, the other bits are not programmed.
+                let value = if value & FCR_ENABLE != 0 { value } else { 0 };
+                if (value ^ self.fcr) & FCR_ENABLE != 0 || value & FCR_CLEAR_RECEIVED != 0 {
                     self.len = 0;
                 }
-                self.fcr = if value & FCR_ENABLE != 0 { value } else { 0 };
+                self.fcr = value;
             }
             LCR => self.lcr = value,
             MCR => {

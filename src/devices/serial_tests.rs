@@ -40,16 +40,41 @@ fn what_is_written_is_sent() {
 fn an_empty_transmitter_interrupts_once_for_each_byte_and_when_it_is_enabled() {
     let mut serial = Registers::default();
     serial.write(IER, IER_EMPTY);
-    assert!(serial.interrupt());
     assert_eq!(interrupt(&mut serial), IIR_EMPTY);
     assert_eq!(interrupt(&mut serial), IIR_NONE, "reading IIR ends it");
     serial.write(DATA, b'x');
+    assert!(serial.transmit());
     assert_eq!(interrupt(&mut serial), IIR_EMPTY);
+    assert!(!serial.transmit(), "it is sent once");
     serial.write(IER, IER_EMPTY);
     assert_eq!(interrupt(&mut serial), IIR_NONE, "it was enabled before");
     serial.write(IER, 0);
     serial.write(IER, IER_EMPTY);
     assert_eq!(interrupt(&mut serial), IIR_EMPTY);
+}
+
+#[test]
+fn writing_thr_ends_the_transmitter_s_interrupt_so_that_the_next_one_is_an_edge() {
+    let mut serial = Registers::default();
+    serial.write(MCR, MCR_OUT2);
+    serial.write(IER, IER_EMPTY);
+    assert!(serial.interrupt());
+    serial.write(DATA, b'x');
+    assert!(!serial.interrupt());
+    serial.transmit();
+    assert!(serial.interrupt());
+}
+
+#[test]
+fn out2_connects_the_interrupt_line_and_loopback_mode_cuts_it() {
+    let mut serial = Registers::default();
+    serial.write(IER, IER_EMPTY);
+    assert!(!serial.interrupt());
+    serial.write(MCR, MCR_OUT2);
+    assert!(serial.interrupt());
+    serial.write(MCR, MCR_OUT2 | MCR_LOOP);
+    assert!(!serial.interrupt());
+    assert_eq!(interrupt(&mut serial), IIR_EMPTY, "IIR says so all the same");
 }
 
 #[test]
@@ -107,11 +132,16 @@ fn without_fifos_there_is_room_for_one_and_switching_them_off_empties_them() {
     serial.receive(2);
     assert_eq!((serial.read(LSR), serial.read(DATA)), (0x63, 2));
     serial.receive(3);
+    serial.write(IIR, FCR_CLEAR_RECEIVED);
+    assert_eq!(serial.read(LSR), 0x61, "without bit 0 the other bits mean nothing");
     serial.write(IIR, FCR_ENABLE);
-    assert_eq!(serial.read(LSR), 0x61);
+    assert_eq!(serial.read(LSR), 0x60, "switching them on empties them too");
+    serial.receive(4);
+    serial.write(IIR, FCR_ENABLE);
+    assert_eq!(serial.read(LSR), 0x61, "they were on");
     serial.write(IIR, FCR_ENABLE | FCR_CLEAR_RECEIVED);
     assert_eq!(serial.read(LSR), 0x60);
-    serial.receive(4);
+    serial.receive(5);
     serial.write(IIR, 0);
     assert_eq!((serial.read(LSR), serial.read(IIR)), (0x60, 1));
 }

@@ -3,12 +3,13 @@
 use crate::bus::Device;
 use crate::devices::nobody::Nobody;
 use crate::host::mutex::Mutex;
+use crate::kvm::vm::DirtyLog;
 use crate::kvm::{self, Vm};
 use crate::layout::{WINDOW, WINDOW_SIZE, WINDOW_SLOT};
 use crate::lifecycle::VcpuControl;
 use crate::memory::GuestMemory;
 use crate::output::Output;
-use crate::sys::memory::KVM_MEM_READONLY;
+use crate::sys::memory::{KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY};
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -21,14 +22,21 @@ pub struct Window {
     output: Arc<Output>,
     /// The user has been warned of a write to read-only memory, or shall not be.
     has_warned: AtomicBool,
+    logs_dirty_pages: bool,
     state: Mutex<State>,
 }
 
+struct State {
+    shows: Shows,
+    /// The pages that were written through the window before it was last closed, and are not shown yet.
+    written: Option<DirtyLog>,
+}
+
 #[derive(Clone, Copy, PartialEq)]
-enum State {
-    Closed,
-    Open,
-    ReadOnly,
+enum Shows {
+    Nothing,
+    Ram,
+    RamReadOnly,
 }
 
 impl Window {
@@ -39,9 +47,11 @@ impl Window {
         nobody: Arc<Nobody>,
         output: Arc<Output>,
         quiet: bool,
+        logs_dirty_pages: bool,
     ) -> Window {
-        let (has_warned, state) = (AtomicBool::new(quiet), Mutex::new(State::Closed));
-        Window { vm, memory, nobody, output, has_warned, state }
+        let state = Mutex::new(State { shows: Shows::Nothing, written: None });
+        let has_warned = AtomicBool::new(quiet);
+        Window { vm, memory, nobody, output, has_warned, logs_dirty_pages, state }
     }
 
     /// How much of RAM it shows.
@@ -50,35 +60,58 @@ impl Window {
     }
 
     pub fn open(&self) -> Result<(), kvm::Error> {
-        self.change(State::Open)
+        self.change(Shows::Ram)
     }
 
     pub fn open_readonly(&self) -> Result<(), kvm::Error> {
-        self.change(State::ReadOnly)
+        self.change(Shows::RamReadOnly)
     }
 
     pub fn close(&self) -> Result<(), kvm::Error> {
-        self.change(State::Closed)
+        self.change(Shows::Nothing)
     }
 
-    fn change(&self, to: State) -> Result<(), kvm::Error> {
-        // Held over both calls: two vCPUs must not change the slot at once. KVM waits in them for those who use its slots
+    fn change(&self, to: Shows) -> Result<(), kvm::Error> {
+        // Held over all calls: two vCPUs must not change the slot at once. KVM waits in them for those who use its slots
         // (SRCU). That takes a moment: a vCPU whose guest runs does not use them.
         let mut state = self.state.lock();
         let region = &self.memory.regions()[0];
         let size = Window::size(&self.memory);
-        // KVM does not let a slot become read-only: it is deleted and made again.
-        if *state != State::Closed {
+        // KVM does not let a slot become read-only: it is deleted and made again. Its dirty log goes with it.
+        if state.shows != Shows::Nothing {
+            self.collect(&mut state)?;
             self.vm.set_user_memory_region(WINDOW_SLOT, 0, WINDOW, region, 0)?;
         }
-        *state = to;
-        match to {
-            State::Closed => Ok(()),
-            State::Open => self.vm.set_user_memory_region(WINDOW_SLOT, 0, WINDOW, region, size),
-            State::ReadOnly => {
-                self.vm.set_user_memory_region(WINDOW_SLOT, KVM_MEM_READONLY, WINDOW, region, size)
+        state.shows = to;
+        let log = if self.logs_dirty_pages { KVM_MEM_LOG_DIRTY_PAGES } else { 0 };
+        let flags = match to {
+            Shows::Nothing => return Ok(()),
+            Shows::Ram => log,
+            Shows::RamReadOnly => log | KVM_MEM_READONLY,
+        };
+        self.vm.set_user_memory_region(WINDOW_SLOT, flags, WINDOW, region, size)
+    }
+
+    /// With a dirty log: the pages that were written through the window since the last call; `None` if it was not open
+    /// since then.
+    pub fn take_dirty_log(&self) -> Result<Option<DirtyLog>, kvm::Error> {
+        let mut state = self.state.lock();
+        if state.shows != Shows::Nothing {
+            self.collect(&mut state)?;
+        }
+        Ok(state.written.take())
+    }
+
+    /// Takes over what KVM has logged.
+    fn collect(&self, state: &mut State) -> Result<(), kvm::Error> {
+        if self.logs_dirty_pages {
+            let now = self.vm.dirty_log(WINDOW_SLOT)?;
+            match &mut state.written {
+                Some(written) => written.add(&now),
+                none => *none = Some(now),
             }
         }
+        Ok(())
     }
 }
 
@@ -93,12 +126,12 @@ impl Device for Window {
 
     fn write(&self, offset: u64, data: &[u8], vcpu: &Arc<VcpuControl>) {
         let address = WINDOW + offset;
-        if *self.state.lock() != State::ReadOnly {
+        if self.state.lock().shows != Shows::RamReadOnly {
             return self.nobody.write(address, data, vcpu);
         }
         if !self.has_warned.swap(true, Relaxed) {
             let text = format_args!(
-                "address {address:#x} is read-only memory (KVM_MEM_READONLY): the write is lost; said once"
+                "address {address:#x} is read-only memory (KVM_MEM_READONLY): the write is lost (reported once)"
             );
             self.output.message(text, Some(vcpu));
         }

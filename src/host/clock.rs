@@ -2,15 +2,24 @@
 
 fn read(clock: libc::clockid_t) -> libc::timespec {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the kernel fills the structure; these clocks always exist.
+    // SAFETY: the kernel fills the structure, or leaves its zeros for a clock that does not exist.
     unsafe { libc::clock_gettime(clock, &raw mut time) };
     time
 }
 
+fn nanoseconds(clock: libc::clockid_t) -> u64 {
+    let time = read(clock);
+    time.tv_sec as u64 * NANOSECONDS + time.tv_nsec as u64
+}
+
 /// CLOCK_MONOTONIC, in nanoseconds.
 pub fn monotonic() -> u64 {
-    let time = read(libc::CLOCK_MONOTONIC);
-    time.tv_sec as u64 * NANOSECONDS + time.tv_nsec as u64
+    nanoseconds(libc::CLOCK_MONOTONIC)
+}
+
+/// What the clock of a thread's processor time says, in nanoseconds.
+pub(super) fn processor_time(clock: libc::clockid_t) -> u64 {
+    nanoseconds(clock)
 }
 
 /// CLOCK_REALTIME, in seconds since 1970.

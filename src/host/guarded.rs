@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_page_that_the_host_refuses_is_an_error_and_no_death() {
-        signal::install(false);
+        signal::install().unwrap();
         let file = Fd::memfd(c"short", 0).unwrap();
         file.set_size(4096).unwrap();
         // The second page lies behind the end of the file: touching it is SIGBUS.

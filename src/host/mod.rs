@@ -27,6 +27,12 @@ impl Write for StandardError {
     }
 }
 
+/// Ends the program at once, with all its threads. Nothing is dropped.
+pub fn exit(status: i32) -> ! {
+    // SAFETY: ends the process.
+    unsafe { libc::_exit(status) }
+}
+
 /// Ends the program after a panic, which is a bug of ours: says what and where, with the terminal as it was.
 pub fn panic(info: &core::panic::PanicInfo) -> ! {
     terminal::restore();

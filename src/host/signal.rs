@@ -1,4 +1,5 @@
-//! Signals: SIGINT, SIGTERM and SIGHUP ask the program to stop, SIGUSR1 asks for statistics.
+//! Signals: SIGINT, SIGTERM and SIGHUP ask the program to stop, SIGUSR1 asks for statistics, SIGCONT says that the program
+//! was stopped and goes on.
 //!
 //! The main thread alone receives these. Other threads block them ([`block_for_new_thread`]) and take only [`KICK`], by
 //! which the main thread brings a vCPU's thread out of `KVM_RUN`.
@@ -9,23 +10,24 @@
 
 use crate::host::clock;
 use crate::host::errno::Errno;
+use crate::host::syscall::{CallError, Name};
 use crate::host::{guarded, terminal};
 use core::ffi::{c_int, c_short, c_void};
 use core::mem::MaybeUninit;
 use core::ptr::null;
 use core::sync::atomic::{AtomicBool, AtomicI32, Ordering::SeqCst};
 
-/// A real-time signal that no C library uses for its own purposes.
-pub const KICK: c_int = 40;
+/// The signal that interrupts a thread's system call. It is not a real-time signal: those are queued, and sending one fails
+/// where the user's queue is full (`ulimit -i`).
+pub const KICK: c_int = libc::SIGUSR2;
 
 /// The signals that the main thread handles.
-const HANDLED: [c_int; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGUSR1];
+const HANDLED: [c_int; 5] =
+    [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGUSR1, libc::SIGCONT];
 
 /// Signals that end a program by default. While the guest has the terminal, it is restored first.
-const FATAL: [c_int; 16] = [
-    libc::SIGUSR1,
+const FATAL: [c_int; 14] = [
     libc::SIGQUIT,
-    libc::SIGUSR2,
     libc::SIGALRM,
     libc::SIGVTALRM,
     libc::SIGPROF,
@@ -56,6 +58,8 @@ const FAULTS: [c_int; 7] = [
 static STOPPING: AtomicI32 = AtomicI32::new(0);
 /// SIGUSR1 came.
 static STATISTICS_WANTED: AtomicBool = AtomicBool::new(false);
+/// SIGCONT came.
+static CONTINUED: AtomicBool = AtomicBool::new(false);
 
 extern "C" fn on_stop(signal: c_int) {
     let _ = STOPPING.compare_exchange(0, signal, SeqCst, SeqCst);
@@ -65,8 +69,27 @@ extern "C" fn on_statistics_wanted(_: c_int) {
     STATISTICS_WANTED.store(true, SeqCst);
 }
 
+extern "C" fn on_continued(_: c_int) {
+    CONTINUED.store(true, SeqCst);
+}
+
 /// [`KICK`] has done its work by arriving.
 extern "C" fn on_kick(_: c_int) {}
+
+/// SIGTSTP: restores the terminal, and stops as the signal does by default. Whoever continues the program sends SIGCONT.
+extern "C" fn on_terminal_stop(signal: c_int) {
+    terminal::restore();
+    if handle(signal, libc::SIG_DFL, 0).is_err() {
+        return;
+    }
+    let only_this = set_of(&[signal]);
+    // SAFETY: takes no memory. The signal is blocked while its handler runs, and comes when it is unblocked.
+    unsafe { libc::raise(signal) };
+    change_blocked(libc::SIG_UNBLOCK, &only_this);
+    change_blocked(libc::SIG_BLOCK, &only_this);
+    // It has worked before.
+    let _ = handle(signal, on_terminal_stop as extern "C" fn(c_int) as usize, 0);
+}
 
 /// A page that the host can't provide. In a guarded access the thread goes on behind it; anywhere else it is fatal.
 extern "C" fn on_bus_error(signal: c_int, _: *mut libc::siginfo_t, context: *mut c_void) {
@@ -82,53 +105,61 @@ extern "C" fn on_bus_error(signal: c_int, _: *mut libc::siginfo_t, context: *mut
 /// Restores the terminal and lets the signal do what it does by default.
 extern "C" fn on_fatal(signal: c_int) {
     terminal::restore();
-    handle(signal, libc::SIG_DFL, 0);
-    // SAFETY: takes no memory. The signal is delivered when this handler returns.
-    unsafe { libc::raise(signal) };
+    match handle(signal, libc::SIG_DFL, 0) {
+        // SAFETY: takes no memory. The signal is delivered when this handler returns.
+        Ok(_) => unsafe { _ = libc::raise(signal) },
+        // SAFETY: ends the process, with a shell's status for this signal.
+        Err(_) => unsafe { libc::_exit(128 + signal) },
+    }
 }
 
-/// Installs the handlers. SIGUSR1 is handled only where statistics can be shown. A SIGHUP that is ignored stays ignored:
-/// that is what nohup(1) is for. SIGPIPE is ignored, so that a closed pipe shows as EPIPE; and SIGXFSZ, so that a file
-/// size limit shows as EFBIG.
-pub fn install(with_statistics: bool) {
+/// Installs the handlers. A SIGHUP that is ignored stays ignored: that is what nohup(1) is for. SIGPIPE is ignored, so that
+/// a closed pipe shows as EPIPE; and SIGXFSZ, so that a file size limit shows as EFBIG.
+pub fn install() -> Result<(), CallError> {
     let on_stop = on_stop as extern "C" fn(c_int) as usize;
-    handle(libc::SIGINT, on_stop, 0);
-    handle(libc::SIGTERM, on_stop, 0);
-    if handle(libc::SIGHUP, on_stop, 0) == libc::SIG_IGN {
-        handle(libc::SIGHUP, libc::SIG_IGN, 0);
+    handle(libc::SIGINT, on_stop, 0)?;
+    handle(libc::SIGTERM, on_stop, 0)?;
+    if handle(libc::SIGHUP, on_stop, 0)? == libc::SIG_IGN {
+        handle(libc::SIGHUP, libc::SIG_IGN, 0)?;
     }
-    if with_statistics {
-        handle(libc::SIGUSR1, on_statistics_wanted as extern "C" fn(c_int) as usize, 0);
-    }
-    handle(KICK, on_kick as extern "C" fn(c_int) as usize, 0);
+    handle(libc::SIGUSR1, on_statistics_wanted as extern "C" fn(c_int) as usize, 0)?;
+    handle(libc::SIGCONT, on_continued as extern "C" fn(c_int) as usize, 0)?;
+    handle(KICK, on_kick as extern "C" fn(c_int) as usize, 0)?;
     let on_bus_error =
         on_bus_error as extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) as usize;
-    handle(libc::SIGBUS, on_bus_error, libc::SA_SIGINFO);
-    handle(libc::SIGPIPE, libc::SIG_IGN, 0);
-    handle(libc::SIGXFSZ, libc::SIG_IGN, 0);
+    handle(libc::SIGBUS, on_bus_error, libc::SA_SIGINFO)?;
+    handle(libc::SIGPIPE, libc::SIG_IGN, 0)?;
+    handle(libc::SIGXFSZ, libc::SIG_IGN, 0)?;
+    Ok(())
 }
 
-/// From now on the terminal is restored before a fatal signal ends the program.
-pub fn restore_terminal_on_death() {
-    for signal in FATAL {
-        let before = handle(signal, on_fatal as extern "C" fn(c_int) as usize, 0);
-        if before != libc::SIG_DFL {
-            handle(signal, before, 0);
+/// From now on the terminal is restored before a signal ends the program, or stops it.
+pub fn guard_terminal() -> Result<(), CallError> {
+    let on_fatal = on_fatal as extern "C" fn(c_int) as usize;
+    let on_stop = on_terminal_stop as extern "C" fn(c_int) as usize;
+    let guards = FATAL.map(|signal| (signal, on_fatal)).into_iter();
+    for (signal, handler) in guards.chain([(libc::SIGTSTP, on_stop)]) {
+        let before = handle(signal, handler, 0)?;
+        // Ignored by whoever started the program; or handled already, in an earlier life of the machine.
+        if before != libc::SIG_DFL && before != handler {
+            handle(signal, before, 0)?;
         }
     }
+    Ok(())
 }
 
 /// sigaction(2). System calls that the signal interrupts are not restarted. Returns the handler before.
-fn handle(signal: c_int, handler: usize, flags: c_int) -> usize {
+fn handle(signal: c_int, handler: usize, flags: c_int) -> Result<usize, CallError> {
     let mut old = MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: the structures are made of integers; the handlers do only what a signal handler may. The call can't fail:
-    // these signals exist and can be caught.
+    // SAFETY: the structures are made of integers; the handlers do only what a signal handler may.
     unsafe {
         let mut new = MaybeUninit::<libc::sigaction>::zeroed().assume_init();
         new.sa_sigaction = handler;
         new.sa_flags = flags;
-        libc::sigaction(signal, &raw const new, old.as_mut_ptr());
-        old.assume_init().sa_sigaction
+        match libc::sigaction(signal, &raw const new, old.as_mut_ptr()) {
+            0 => Ok(old.assume_init().sa_sigaction),
+            _ => Err(CallError { call: Name::Function("sigaction"), errno: Errno::last() }),
+        }
     }
 }
 
@@ -143,6 +174,11 @@ pub fn stopping() -> Option<u8> {
 /// Whether SIGUSR1 has come since the last call.
 pub fn take_statistics_wanted() -> bool {
     STATISTICS_WANTED.swap(false, SeqCst)
+}
+
+/// Whether the program was stopped and has gone on since the last call.
+pub fn take_continued() -> bool {
+    CONTINUED.swap(false, SeqCst)
 }
 
 /// Blocks all signals but [`KICK`] and faults, for a thread that is about to be made, and returns what was blocked before,
@@ -175,25 +211,28 @@ fn change_blocked(how: c_int, set: &libc::sigset_t) -> libc::sigset_t {
     }
 }
 
-fn block_handled() -> libc::sigset_t {
+/// A set of these signals.
+fn set_of(signals: &[c_int]) -> libc::sigset_t {
     let mut set = MaybeUninit::uninit();
     // SAFETY: sigemptyset fills the set.
     let mut set = unsafe {
         libc::sigemptyset(set.as_mut_ptr());
         set.assume_init()
     };
-    for signal in HANDLED {
+    for &signal in signals {
         // SAFETY: the set is ours.
         unsafe { libc::sigaddset(&raw mut set, signal) };
     }
-    change_blocked(libc::SIG_BLOCK, &set)
+    set
 }
 
 /// Waits until one of the descriptors is ready, or for some nanoseconds (`None`: for ever), or until a handled signal
 /// comes. Does not wait where one has come already. For the main thread.
 pub fn wait(fds: &mut [libc::pollfd], nanoseconds: Option<u64>) {
     // It fails only for descriptors that no process could have, or without memory: then there is nothing to wait for.
-    let _ = poll(fds, nanoseconds, || stopping().is_some() || STATISTICS_WANTED.load(SeqCst));
+    let _ = poll(fds, nanoseconds, || {
+        stopping().is_some() || STATISTICS_WANTED.load(SeqCst) || CONTINUED.load(SeqCst)
+    });
 }
 
 /// Waits until `fd` is ready for POLLIN or POLLOUT, or never will be. EINTR: a signal asks the program to stop, and `fd`
@@ -217,7 +256,7 @@ fn poll(
     nanoseconds: Option<u64>,
     come: impl Fn() -> bool,
 ) -> Result<(), Errno> {
-    let before = block_handled();
+    let before = change_blocked(libc::SIG_BLOCK, &set_of(&HANDLED));
     let time = (if come() { Some(0) } else { nanoseconds }).map(clock::timespec);
     let limit = time.as_ref().map_or(null(), |time| &raw const *time);
     let count = fds.len() as libc::nfds_t;

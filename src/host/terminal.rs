@@ -1,11 +1,16 @@
 //! The user's terminal while the guest has it: each key comes at once and unchanged, Ctrl-C too. However the program ends,
 //! except by SIGKILL, the terminal becomes what it was.
+//!
+//! The terminal is the program's only while the program is in the foreground: the shell has it while the program is stopped
+//! (SIGSTOP, SIGTSTP) or in the background (`&`, `bg`). A program that changes or reads it from there is stopped by the
+//! kernel (SIGTTOU, SIGTTIN).
 
+use crate::host::fd;
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-/// What the terminal was. Written before [`TAKEN`] is set, and read only while it is set; a signal handler reads it too.
+/// What the terminal was. Written before [`TAKEN`] is first set, and only read from then on; a signal handler reads it too.
 struct Before(UnsafeCell<MaybeUninit<libc::termios>>);
 // SAFETY: see above.
 unsafe impl Sync for Before {}
@@ -13,35 +18,70 @@ static BEFORE: Before = Before(UnsafeCell::new(MaybeUninit::uninit()));
 /// Whether there is something to restore.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// Standard input's terminal, if it is one, in raw mode for as long as this value lives.
-pub struct Terminal;
+/// Standard input, if it is a terminal.
+pub struct Terminal {
+    is_terminal: bool,
+    /// Whether it is to be in raw mode.
+    is_raw: bool,
+    is_foreground: bool,
+    /// [`BEFORE`] has been written.
+    is_known: bool,
+}
 
 impl Terminal {
-    /// Takes the terminal: as cfmakeraw(3), but a newline that the program prints still begins a line.
-    pub fn take() -> Terminal {
-        // SAFETY: nobody reads it before the flag is set.
-        let before = unsafe { &mut *BEFORE.0.get() };
-        // SAFETY: the C library fills the structure where it returns 0.
-        if unsafe { libc::tcgetattr(libc::STDIN_FILENO, before.as_mut_ptr()) } == 0 {
-            // SAFETY: it returned 0.
-            let mut raw = unsafe { before.assume_init() };
-            raw.c_iflag &= !(libc::IGNBRK
-                | libc::BRKINT
-                | libc::PARMRK
-                | libc::ISTRIP
-                | libc::INLCR
-                | libc::IGNCR
-                | libc::ICRNL
-                | libc::IXON);
-            raw.c_lflag &= !(libc::ECHO | libc::ECHONL | libc::ICANON | libc::ISIG | libc::IEXTEN);
-            raw.c_cflag = raw.c_cflag & !(libc::CSIZE | libc::PARENB) | libc::CS8;
-            // read(2) returns as soon as there is one byte.
-            raw.c_cc[libc::VMIN] = 1;
-            raw.c_cc[libc::VTIME] = 0;
-            TAKEN.store(true, SeqCst);
-            set(&raw);
+    /// Takes the terminal, now or as soon as the program is in the foreground: where `is_raw`, as cfmakeraw(3) has it, but
+    /// a newline that the program prints still begins a line. Otherwise it stays as it is.
+    pub fn take(is_raw: bool) -> Terminal {
+        let is_terminal = fd::is_terminal(libc::STDIN_FILENO);
+        let mut terminal =
+            Terminal { is_terminal, is_raw, is_foreground: !is_terminal, is_known: false };
+        terminal.follow(false);
+        terminal
+    }
+
+    /// Takes the terminal again where the program was stopped and `has_continued`, or has come to the foreground.
+    pub fn follow(&mut self, has_continued: bool) {
+        if !self.is_terminal || self.is_foreground && !has_continued {
+            return;
         }
-        Terminal
+        self.is_foreground = is_foreground();
+        if self.is_foreground && self.is_raw {
+            self.make_raw();
+        }
+    }
+
+    /// Whether standard input may be read. While it may not, [`Terminal::follow`] must be called again and again: a shell
+    /// that brings the program to the foreground does not say so.
+    pub fn is_foreground(&self) -> bool {
+        self.is_foreground
+    }
+
+    fn make_raw(&mut self) {
+        // SAFETY: it is written once, before the flag is set for the first time, and nobody reads it before that.
+        unsafe {
+            let before = BEFORE.0.get();
+            if !self.is_known && libc::tcgetattr(libc::STDIN_FILENO, before.cast()) != 0 {
+                return;
+            }
+        }
+        self.is_known = true;
+        // SAFETY: tcgetattr has returned 0, so that it was filled.
+        let mut raw = unsafe { (*BEFORE.0.get()).assume_init() };
+        raw.c_iflag &= !(libc::IGNBRK
+            | libc::BRKINT
+            | libc::PARMRK
+            | libc::ISTRIP
+            | libc::INLCR
+            | libc::IGNCR
+            | libc::ICRNL
+            | libc::IXON);
+        raw.c_lflag &= !(libc::ECHO | libc::ECHONL | libc::ICANON | libc::ISIG | libc::IEXTEN);
+        raw.c_cflag = raw.c_cflag & !(libc::CSIZE | libc::PARENB) | libc::CS8;
+        // read(2) returns as soon as there is one byte.
+        raw.c_cc[libc::VMIN] = 1;
+        raw.c_cc[libc::VTIME] = 0;
+        TAKEN.store(true, SeqCst);
+        set(&raw);
     }
 }
 
@@ -51,11 +91,21 @@ impl Drop for Terminal {
     }
 }
 
-/// Makes the terminal what it was. A signal handler may call it.
+/// Makes the terminal what it was, if it was changed and the program still has it. A signal handler may call it.
 pub fn restore() {
-    if TAKEN.swap(false, SeqCst) {
+    if TAKEN.swap(false, SeqCst) && is_foreground() {
         // SAFETY: it was written before the flag was set.
         set(unsafe { (*BEFORE.0.get()).assume_init_ref() });
+    }
+}
+
+/// Whether the program has the terminal. One that no shell controls is anybody's.
+fn is_foreground() -> bool {
+    // SAFETY: these take no memory. A signal handler may call them.
+    match unsafe { libc::tcgetpgrp(libc::STDIN_FILENO) } {
+        -1 => true,
+        // SAFETY: as above.
+        group => group == unsafe { libc::getpgrp() },
     }
 }
 

@@ -1,5 +1,6 @@
 //! Threads: those of the C library, which gives each a stack with guard pages.
 
+use crate::host::clock;
 use crate::host::errno::Errno;
 use crate::host::mutex::Mutex;
 use crate::host::signal;
@@ -73,9 +74,20 @@ impl<T: Send> Thread<T> {
     }
 
     /// Sends [`signal::KICK`].
-    pub fn kick(&self) {
+    pub fn kick(&self) -> Result<(), CallError> {
         // SAFETY: the thread was not joined, so that its id is valid.
-        unsafe { libc::pthread_kill(self.id, signal::KICK) };
+        match unsafe { libc::pthread_kill(self.id, signal::KICK) } {
+            0 => Ok(()),
+            errno => Err(CallError { call: Name::Function("tgkill"), errno: Errno(errno) }),
+        }
+    }
+
+    /// How long the thread has run on a processor, in nanoseconds. A guest's time is its vCPU's.
+    pub fn processor_time(&self) -> u64 {
+        let mut clock = 0;
+        // SAFETY: as above; the C library writes the clock's number. It can't fail for a thread that exists.
+        unsafe { libc::pthread_getcpuclockid(self.id, &raw mut clock) };
+        clock::processor_time(clock)
     }
 }
 
@@ -95,6 +107,32 @@ pub fn run_concurrently<A: Send, B>(
         Err(_) => work(),
     };
     (done.expect("the work was done once"), here)
+}
+
+/// With less stack than this, `work` in [`with_enough_stack`] gets a thread.
+const ENOUGH_STACK: libc::rlim_t = 256 << 10;
+
+/// Does `work` on the main thread; or, where `ulimit -s` leaves that thread too little stack, on a new one, which the C
+/// library gives a stack of its own. That one then takes the program's signals. Called once, first of all.
+pub fn with_enough_stack<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: the kernel fills the structure, or leaves it.
+    unsafe { libc::getrlimit(libc::RLIMIT_STACK, &raw mut limit) };
+    if limit.rlim_cur >= ENOUGH_STACK {
+        return work();
+    }
+    let before = signal::block_for_new_thread();
+    let there = || {
+        signal::set_blocked(&before);
+        work()
+    };
+    let work = Mutex::new(Some(there));
+    let take = || work.lock().take().expect("it is done once");
+    // SAFETY: the thread is joined below.
+    match unsafe { Thread::spawn_unchecked(|| take()()) } {
+        Ok(thread) => thread.join(),
+        Err(_) => take()(),
+    }
 }
 
 #[cfg(test)]

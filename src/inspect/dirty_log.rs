@@ -1,9 +1,13 @@
 //! `--dirty-log`: the pages that were written since the last time, when the guest asks by the doorbell, and at the end.
 
+use crate::devices::window::Window;
 use crate::inspect::observer::{ExitObserver, ObservedExit};
 use crate::kvm::exit::{self, Exit};
+use crate::kvm::vm::DirtyLog;
 use crate::kvm::{self, Vm};
-use crate::layout::{DOORBELL_PORT, HIGH_SLOT, LESSON_DOORBELL, LOW_SLOT, PAGE_SIZE, RING_DIRTY};
+use crate::layout::{
+    DOORBELL_PORT, HIGH_SLOT, LESSON_DOORBELL, LOW_SLOT, PAGE_SIZE, RING_DIRTY, WINDOW,
+};
 use crate::lifecycle::VcpuControl;
 use crate::memory::GuestMemory;
 use crate::output::Output;
@@ -18,22 +22,28 @@ use core::fmt::Write;
 pub struct DirtyLogView {
     pub vm: Arc<Vm>,
     pub memory: Arc<GuestMemory>,
+    pub window: Arc<Window>,
     pub output: Arc<Output>,
 }
 
 impl DirtyLogView {
     /// Shows what was written since the last call.
     pub fn show(&self, vcpu: Option<&Arc<VcpuControl>>) -> Result<(), kvm::Error> {
-        for (slot, region) in [LOW_SLOT, HIGH_SLOT].into_iter().zip(self.memory.regions()) {
-            let log = self.vm.dirty_log(slot)?;
-            let mut text = String::from("pages written:");
+        let show = |title: &str, gpa: u64, log: DirtyLog| {
+            let mut text = String::from(title);
             for (first, end) in log.ranges() {
-                let from = region.gpa + first * PAGE_SIZE;
-                let last = region.gpa + end * PAGE_SIZE - 1;
+                let (from, last) = (gpa + first * PAGE_SIZE, gpa + end * PAGE_SIZE - 1);
                 // A String takes all that fits into memory.
                 let _ = write!(text, "\n  {from:#x} to {last:#x}: {}", end - first);
             }
             self.output.message(format_args!("{text}"), vcpu);
+        };
+        for (slot, region) in [LOW_SLOT, HIGH_SLOT].into_iter().zip(self.memory.regions()) {
+            show("pages written:", region.gpa, self.vm.dirty_log(slot)?);
+        }
+        // The same pages have an address in the window too, and a log of their own.
+        if let Some(log) = self.window.take_dirty_log()? {
+            show("pages written through the window:", WINDOW, log);
         }
         Ok(())
     }

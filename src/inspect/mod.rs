@@ -3,6 +3,7 @@
 pub mod death;
 pub mod dirty_log;
 pub mod guest_view;
+pub mod json;
 pub mod observer;
 pub mod registers;
 pub mod replay;

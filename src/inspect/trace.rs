@@ -27,10 +27,37 @@ pub fn time() -> u64 {
     (clock::monotonic() - START.load(Relaxed)) / 1000
 }
 
+/// The time of the last line.
+static LAST: AtomicU64 = AtomicU64::new(0);
+
+/// What a line of a trace begins with: milliseconds since the program began, and since the line before, in columns.
+struct Stamp {
+    time: u64,
+    since_last: u64,
+}
+
+impl Stamp {
+    /// `time` is in microseconds.
+    fn new(time: u64) -> Stamp {
+        // Lines of several vCPUs may come in another order than their times.
+        let since_last = time.saturating_sub(LAST.swap(time, Relaxed));
+        Stamp { time, since_last }
+    }
+}
+
+impl fmt::Display for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let &Stamp { time, since_last } = self;
+        let (whole, part) = (since_last / 1000, since_last % 1000);
+        write!(f, "{:>6}.{:03} ms {whole:>+5}.{part:03}", time / 1000, time % 1000)
+    }
+}
+
 /// From now on each call is shown, until the program ends.
 pub fn trace_calls(output: Arc<Output>) {
     syscall::observe(move |call, result| {
-        output.trace_line(format_args!("{}\t{}", time(), ShownCall(call, result)), None);
+        let stamp = Stamp::new(time());
+        output.trace_line(format_args!("{stamp}\t{}", ShownCall(call, result)), None);
     });
 }
 
@@ -92,7 +119,7 @@ impl ExitObserver for ExitTrace {
         self.output.trace_line(
             format_args!(
                 "{}\t{vcpu}exit {reason} {}, rip {rip:#x}{details}{answer}",
-                exit.time,
+                Stamp::new(exit.time),
                 reason_name(reason)
             ),
             Some(exit.control),
@@ -178,7 +205,11 @@ impl ExitObserver for StepTrace {
         let changes =
             Changes { before: (&before.regs, &before.sregs), after: (&after.regs, &after.sregs) };
         self.0.trace_line(
-            format_args!("{}\tstep {:#x}:{instruction}\t{changes}", exit.time, step.address),
+            format_args!(
+                "{}\tstep {:#x}:{instruction}\t{changes}",
+                Stamp::new(exit.time),
+                step.address
+            ),
             Some(exit.control),
         );
     }
@@ -197,6 +228,12 @@ mod tests {
         let open = Call::new("open", format_args!("\"x\""));
         let failed = shown(&open, Err(Errno(libc::ENOENT)));
         assert_eq!(failed, "open(\"x\") = -1 ENOENT (2)");
+    }
+
+    #[test]
+    fn a_line_begins_with_its_time_and_the_time_since_the_line_before() {
+        let stamp = Stamp { time: 12345, since_last: 12 }.to_string();
+        assert_eq!(stamp, "    12.345 ms    +0.012");
     }
 
     #[test]

@@ -5,10 +5,27 @@ use crate::sys::cpuid::{KVM_CPUID_FLAG_SIGNIFCANT_INDEX, kvm_cpuid_entry2, kvm_c
 /// Linux 6.12 gives some 60 entries on a large machine.
 const ROOM: usize = 128;
 
-// CPUID leaf 1: ECX, ECX, EDX.
+// CPUID leaf 1: ECX, ECX, ECX, EDX, EDX.
 const HYPERVISOR: u32 = 1 << 31;
 const TSC_DEADLINE: u32 = 1 << 24;
+const X2APIC: u32 = 1 << 21;
 const HTT: u32 = 1 << 28;
+const APIC: u32 = 1 << 9;
+
+/// KVM's own leaf: Documentation/virt/kvm/x86/cpuid.rst. EAX has a bit for each feature; these are about interrupts.
+const KVM_CPUID_FEATURES: u32 = 0x4000_0001;
+const KVM_FEATURE_PV_EOI: u32 = 1 << 6;
+const KVM_FEATURE_PV_UNHALT: u32 = 1 << 7;
+const KVM_FEATURE_PV_SEND_IPI: u32 = 1 << 11;
+const KVM_FEATURE_PV_SCHED_YIELD: u32 = 1 << 13;
+const KVM_FEATURE_ASYNC_PF_INT: u32 = 1 << 14;
+const KVM_FEATURE_MSI_EXT_DEST_ID: u32 = 1 << 15;
+const KVM_NEEDS_LOCAL_APIC: u32 = KVM_FEATURE_PV_EOI
+    | KVM_FEATURE_PV_UNHALT
+    | KVM_FEATURE_PV_SEND_IPI
+    | KVM_FEATURE_PV_SCHED_YIELD
+    | KVM_FEATURE_ASYNC_PF_INT
+    | KVM_FEATURE_MSI_EXT_DEST_ID;
 
 /// A list of CPUID's answers, as KVM takes it: a header, and `nent` entries.
 #[repr(C)]
@@ -35,17 +52,20 @@ impl Cpuid {
     pub fn set_topology(&mut self, number: u32, cpus: u32, has_deadline: bool) {
         // How many bits of an APIC id tell the cores apart.
         let bits = u32::BITS - (cpus - 1).leading_zeros();
-        let [cores, byte] = [cpus.min(255), number.min(255)];
-        let mut last_leaf = 0;
+        let (mut last_leaf, mut is_amd) = (0, false);
         // The topology leaves are made below.
         self.retain(|entry| !matches!(entry.function, 0xb | 0x1f));
         let count = self.header.nent as usize;
         for entry in &mut self.entries[..count] {
             match entry.function {
-                0 => last_leaf = entry.eax,
+                // EBX has the first letters of the maker's name: AuthenticAMD, HygonGenuine.
+                0 => {
+                    last_leaf = entry.eax;
+                    is_amd = matches!(&entry.ebx.to_le_bytes(), b"Auth" | b"Hygo");
+                }
                 // SDM volume 2, CPUID, leaf 1.
                 1 => {
-                    entry.ebx = entry.ebx & 0xffff | cores << 16 | byte << 24;
+                    entry.ebx = entry.ebx & 0xffff | cpus << 16 | number << 24;
                     entry.ecx |= HYPERVISOR | if has_deadline { TSC_DEADLINE } else { 0 };
                     entry.edx = entry.edx & !HTT | if cpus > 1 { HTT } else { 0 };
                 }
@@ -53,12 +73,14 @@ impl Cpuid {
                 // many cores there are.
                 4 | 0x8000_001d => {
                     let shared = if entry.eax >> 5 & 7 == 3 { (1 << bits) - 1 } else { 0 };
-                    let cores = if entry.function == 4 { (cores - 1).min(63) << 26 } else { 0 };
+                    let cores = if entry.function == 4 { (cpus - 1).min(63) << 26 } else { 0 };
                     entry.eax = entry.eax & 0x3fff | (shared & 0xfff) << 14 | cores;
                 }
-                // APM volume 3, appendix E.4.7 and E.4.16: how many cores, and this one's number.
-                0x8000_0008 => entry.ecx = entry.ecx & !0xf0ff | (cores - 1) | bits << 12,
-                0x8000_001e => (entry.eax, entry.ebx, entry.ecx) = (number, number & 0xff, 0),
+                // APM volume 3, appendix E.4.7 and E.4.16: how many cores, and this one's number. Reserved on Intel.
+                0x8000_0008 if is_amd => {
+                    entry.ecx = entry.ecx & !0xf0ff | (cpus - 1) | bits << 12;
+                }
+                0x8000_001e if is_amd => (entry.eax, entry.ebx, entry.ecx) = (number, number, 0),
                 _ => {}
             }
         }
@@ -75,6 +97,21 @@ impl Cpuid {
                     edx: number,
                     padding: [0; 3],
                 });
+            }
+        }
+    }
+
+    /// Takes away what needs a local APIC in the kernel: api.rst 9.1. A guest that used it would fault, or wait for ever.
+    pub fn remove_local_apic(&mut self) {
+        let count = self.header.nent as usize;
+        for entry in &mut self.entries[..count] {
+            match entry.function {
+                1 => {
+                    entry.ecx &= !(X2APIC | TSC_DEADLINE);
+                    entry.edx &= !APIC;
+                }
+                KVM_CPUID_FEATURES => entry.eax &= !KVM_NEEDS_LOCAL_APIC,
+                _ => {}
             }
         }
     }
@@ -104,11 +141,11 @@ mod tests {
     fn each_processor_knows_its_place_among_the_others() {
         let leaf =
             |function, index, eax| kvm_cpuid_entry2 { function, index, eax, ..Default::default() };
-        for (number, cpus, bits) in [(0, 1, 0), (1, 2, 1), (2, 3, 2), (300, 301, 9)] {
+        for (number, cpus, bits) in [(0, 1, 0), (1, 2, 1), (2, 3, 2), (254, 255, 8)] {
             let mut cpuid = Cpuid::with_room();
             cpuid.header.nent = 0;
             for entry in [
-                leaf(0, 0, 0x10),
+                kvm_cpuid_entry2 { ebx: u32::from_le_bytes(*b"Auth"), ..leaf(0, 0, 0x10) },
                 leaf(1, 0, 0),
                 leaf(4, 0, 1 << 5 | 1),
                 leaf(4, 3, 3 << 5 | 3 | 0xffff_c000),
@@ -127,7 +164,7 @@ mod tests {
                 *cpuid.entries().iter().find(is).unwrap()
             };
             let first = find(1, 0);
-            assert_eq!(first.ebx, cpus.min(255) << 16 | number.min(255) << 24);
+            assert_eq!(first.ebx, cpus << 16 | number << 24);
             assert_eq!(first.ecx, 1 << 31 | 1 << 24);
             assert_eq!(first.edx >> 28 & 1, u32::from(cpus > 1));
             assert_eq!(find(4, 0).eax >> 14 & 0xfff, 0);
@@ -138,7 +175,7 @@ mod tests {
             let cores = find(0xb, 1);
             assert_eq!((cores.eax, cores.ebx, cores.ecx, cores.edx), (bits, cpus, 0x201, number));
             assert!(cpuid.entries().iter().all(|entry| entry.function != 0x1f));
-            assert_eq!(find(0x8000_0008, 0).ecx, (cpus - 1).min(254) | bits << 12);
+            assert_eq!(find(0x8000_0008, 0).ecx, (cpus - 1) | bits << 12);
             assert_eq!(find(0x8000_001e, 0).eax, number);
         }
     }

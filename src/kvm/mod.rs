@@ -1,5 +1,6 @@
 //! The three kinds of KVM descriptor: the system, a VM, a vCPU. Each makes the next, and has one method for each ioctl.
 
+pub mod backend;
 pub mod cpuid;
 pub mod exit;
 pub mod interrupt_line;
@@ -33,6 +34,8 @@ pub enum Error {
     TooManyVcpus { wanted: u32, most: u32 },
     /// `KVM_SET_USER_MEMORY_REGION` is to show more than the region has.
     SlotTooLarge,
+    /// KVM does not have this MSR, or refuses the value.
+    Msr { request: u32, index: u32 },
     /// An ioctl failed.
     Ioctl(CallError),
 }
@@ -54,8 +57,10 @@ impl fmt::Display for Error {
                          As root: modprobe kvm_amd || modprobe kvm_intel"
                     }
                     libc::EACCES | libc::EPERM => {
-                        ": you may not open it\n  Be root, or join its group: usermod -aG kvm USER"
+                        ": you may not open it\n  Be root, or join the group that may (ls -l /dev/kvm); \
+                         often: usermod -aG kvm USER"
                     }
+                    libc::EMFILE => ": too many open files\n  Raise ulimit -n",
                     _ => "",
                 })
             }
@@ -70,9 +75,14 @@ impl fmt::Display for Error {
             ),
             Error::MapRunPage(error) => write!(f, "mmap kvm_run: {}", error.errno),
             Error::TooManyVcpus { wanted, most } => {
-                write!(f, "--cpus {wanted}: more than KVM_CAP_MAX_VCPUS, which is {most} here")
+                write!(f, "--cpus {wanted}: this KVM allows {most} at most (KVM_CAP_MAX_VCPUS)")
             }
-            Error::SlotTooLarge => f.write_str("KVM_SET_USER_MEMORY_REGION: more than there is"),
+            Error::SlotTooLarge => {
+                f.write_str("a memory slot can't be larger than its region of RAM")
+            }
+            Error::Msr { request, index } => {
+                write!(f, "{} /dev/kvm: KVM refuses MSR {index:#x}", Name::Request(request))
+            }
             Error::Ioctl(CallError { call, errno }) => {
                 write!(f, "{call} /dev/kvm: {errno}")?;
                 let Name::Request(request) = call else { return Ok(()) };
@@ -81,7 +91,7 @@ impl fmt::Display for Error {
                         ": not KVM's device\n  As root: rm /dev/kvm && mknod /dev/kvm c 10 232"
                     }
                     (KVM_CREATE_VM, libc::EBUSY) => ": another hypervisor has the processor",
-                    (KVM_CREATE_VCPU, libc::EMFILE) => ": too many open files\n  Raise ulimit -n",
+                    (_, libc::EMFILE) => ": too many open files\n  Raise ulimit -n",
                     (KVM_CREATE_IRQCHIP, libc::ENOTTY) => ": no interrupt controllers in this KVM",
                     (KVM_SET_SREGS, libc::EINVAL) => {
                         ": KVM refuses such registers: a reserved bit, or a rule broken"

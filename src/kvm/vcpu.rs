@@ -16,6 +16,19 @@ use alloc::sync::Arc;
 use core::ffi::c_int;
 use core::fmt;
 
+/// `struct kvm_msrs` with its entries.
+#[repr(C)]
+struct Msrs<const N: usize> {
+    header: kvm_msrs,
+    entries: [kvm_msr_entry; N],
+}
+
+impl<const N: usize> Msrs<N> {
+    fn of(entries: [kvm_msr_entry; N]) -> Msrs<N> {
+        Msrs { header: kvm_msrs { nmsrs: N as u32, ..Default::default() }, entries }
+    }
+}
+
 /// A virtual processor. One thread at a time uses it.
 pub struct Vcpu {
     number: u32,
@@ -126,19 +139,34 @@ impl Vcpu {
         self.set(ioctl::KVM_SET_LAPIC, lapic, format_args!("")).map(drop)
     }
 
-    /// `KVM_SET_MSRS`. Returns how many of them KVM has set: it stops at the first that it does not know.
-    pub fn set_msrs<const N: usize>(&self, entries: [kvm_msr_entry; N]) -> Result<usize, Error> {
-        #[repr(C)]
-        struct Msrs<const N: usize> {
-            header: kvm_msrs,
-            entries: [kvm_msr_entry; N],
+    /// `KVM_GET_MSRS`: the value of an MSR. [`Error::Msr`]: KVM does not have it.
+    pub fn msr(&self, index: u32) -> Result<u64, Error> {
+        let mut msr = Msrs::of([kvm_msr_entry { index, ..Default::default() }]);
+        let address = (&raw mut msr).expose_provenance() as u64;
+        let request = ioctl::KVM_GET_MSRS;
+        // SAFETY: the kernel reads the header and fills as many entries as it says.
+        let count = unsafe { self.fd.ioctl(request, address, format_args!("MSR {index:#x}")) }?;
+        match count {
+            1 => Ok(msr.entries[0].data),
+            _ => Err(Error::Msr { request, index }),
         }
-        let header = kvm_msrs { nmsrs: N as u32, ..Default::default() };
-        let msrs = Msrs { header, entries };
-        let set = self.set(ioctl::KVM_SET_MSRS, &msrs, format_args!("{N} entries"))?;
-        Ok(set as usize)
     }
 
+    /// `KVM_SET_MSRS`: index and value of each. It stops at the first that KVM does not take: [`Error::Msr`].
+    pub fn set_msrs<const N: usize>(&self, values: [(u32, u64); N]) -> Result<(), Error> {
+        let msrs = Msrs::of(values.map(|(index, data)| kvm_msr_entry { index, reserved: 0, data }));
+        let request = ioctl::KVM_SET_MSRS;
+        let count = self.set(request, &msrs, format_args!("{N} entries"))?;
+        match values.get(count as usize) {
+            None => Ok(()),
+            Some(&(index, _)) => Err(Error::Msr { request, index }),
+        }
+    }
+
+    /// `KVM_GET_MP_STATE`: whether the vCPU runs, is halted, or was never started.
+    pub fn mp_state(&self) -> Result<u32, Error> {
+        self.get(ioctl::KVM_GET_MP_STATE).map(|state: kvm_mp_state| state.mp_state)
+    }
     /// `KVM_SET_GUEST_DEBUG`: from now on `KVM_EXIT_DEBUG` follows each instruction.
     pub fn single_step(&self) -> Result<(), Error> {
         let control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP;

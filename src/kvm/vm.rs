@@ -223,6 +223,11 @@ pub struct DirtyLog {
 }
 
 impl DirtyLog {
+    /// Adds the pages of another log of the same slot.
+    pub fn add(&mut self, other: &DirtyLog) {
+        self.words.iter_mut().zip(&other.words).for_each(|(word, other)| *word |= other);
+    }
+
     /// The ranges of pages that were written: first page, and the page behind the last.
     pub fn ranges(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         let is_dirty = |page: u64| self.words[(page / 64) as usize] >> (page % 64) & 1 != 0;
@@ -249,5 +254,8 @@ mod tests {
         assert_eq!(ranges(&[0b1101], 4), [(0, 1), (2, 4)]);
         assert_eq!(ranges(&[1 << 63, 1], 128), [(63, 65)]);
         assert_eq!(ranges(&[u64::MAX], 3), [(0, 3)], "bits behind the last page mean nothing");
+        let mut log = DirtyLog { words: vec![0b1], pages: 4 };
+        log.add(&DirtyLog { words: vec![0b100], pages: 4 });
+        assert_eq!(log.ranges().collect::<Vec<_>>(), [(0, 1), (2, 3)]);
     }
 }

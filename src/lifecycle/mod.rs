@@ -17,6 +17,8 @@ use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 pub enum End {
     /// The guest executed HLT, and nothing could wake it.
     Halted,
+    /// With the board: every vCPU has halted, and no interrupt can wake one.
+    NeverWakes,
     /// The guest could not go on.
     Died(Death),
     /// The guest asked for the end: [`crate::layout::RING_END`].

@@ -55,13 +55,23 @@ struct Inner {
     state: VcpuState,
     /// What [`VcpuControl::wait_until_woken`] waits for.
     woken: bool,
+    question: Question,
+}
+
+/// Whether an interrupt could wake the vCPU.
+#[derive(Clone, Copy, PartialEq)]
+enum Question {
+    NotAsked,
+    Asked,
+    CanBeWoken(bool),
 }
 
 impl VcpuControl {
     /// The control of vCPU `number`, which is asked to run.
     pub fn new(number: u32, immediate_exit: Option<ImmediateExit>) -> VcpuControl {
         let state = VcpuState::Running;
-        let inner = Inner { request: Request::Run, state, woken: false };
+        let question = Question::NotAsked;
+        let inner = Inner { request: Request::Run, state, woken: false, question };
         let (inner, changed) = (Mutex::new(inner), Condvar::new());
         VcpuControl { number, immediate_exit, inner, changed }
     }
@@ -92,6 +102,21 @@ impl VcpuControl {
         self.changed.wake_all();
     }
 
+    /// Asks whether an interrupt could wake the vCPU. The caller then signals the vCPU's thread.
+    pub fn ask_can_be_woken(&self) {
+        let mut inner = self.inner.lock();
+        inner.question = Question::Asked;
+        self.set_immediate_exit(1);
+    }
+
+    /// The answer; `None` while there is none.
+    pub fn can_be_woken(&self) -> Option<bool> {
+        match self.inner.lock().question {
+            Question::CanBeWoken(answer) => Some(answer),
+            Question::NotAsked | Question::Asked => None,
+        }
+    }
+
     /// Its state.
     pub fn state(&self) -> VcpuState {
         self.inner.lock().state
@@ -113,6 +138,17 @@ impl VcpuControl {
         // Requests are made under the lock: one that comes after this sets it again.
         self.set_immediate_exit(0);
         self.pause_while_asked(inner).map(drop)
+    }
+
+    /// Whether [`VcpuControl::ask_can_be_woken`] waits for an answer. To be looked at after
+    /// [`VcpuControl::handle_request`].
+    pub fn is_asked(&self) -> bool {
+        self.inner.lock().question == Question::Asked
+    }
+
+    /// Answers.
+    pub fn answer(&self, can_be_woken: bool) {
+        self.inner.lock().question = Question::CanBeWoken(can_be_woken);
     }
 
     /// Waits for some nanoseconds.
@@ -219,6 +255,18 @@ mod tests {
         control.wait_until_not_running();
         control.request(Request::Stop);
         assert_eq!(vcpu.join().unwrap(), Err(Stopped));
+    }
+
+    #[test]
+    fn a_question_is_answered_by_the_vcpu_s_thread() {
+        let control = control();
+        assert_eq!((control.is_asked(), control.can_be_woken()), (false, None));
+        control.ask_can_be_woken();
+        assert_eq!((control.is_asked(), control.can_be_woken()), (true, None));
+        control.answer(false);
+        assert_eq!((control.is_asked(), control.can_be_woken()), (false, Some(false)));
+        control.ask_can_be_woken();
+        assert_eq!(control.can_be_woken(), None, "an old answer does not count");
     }
 
     #[test]

@@ -100,7 +100,9 @@ pub fn build<'a>(
     };
     let attention = Arc::new(Event::new()?);
     let lifecycle = Arc::new(Lifecycle::new(attention.clone()));
-    let devices = Devices::new(has_kernel, &vm, &memory, &lifecycle, &device_output);
+    let logs_dirty_pages = config.instruments.dirty_log;
+    let devices =
+        Devices::new(has_kernel, logs_dirty_pages, &vm, &memory, &lifecycle, &device_output);
     let serial = config.has_board().then(|| {
         let line = InterruptLine::new(vm.clone(), SERIAL_LINE);
         Arc::new(Serial::new(line, device_output.clone(), attention.clone()))
@@ -116,27 +118,29 @@ pub fn build<'a>(
 
     // 8. The instruments, and everything that a vCPU's thread takes with it.
     let is_replay = replay.is_some();
-    let statistics = (config.instruments.stats && !is_replay).then(|| {
-        Statistics::new(
-            &vm,
-            &vcpus,
-            memory.clone(),
-            devices.counter.clone(),
-            devices.log.clone(),
-            config.instruments.dirty_log,
-        )
-    });
-    let dirty_log = (config.instruments.dirty_log && !is_replay).then(|| DirtyLogView {
+    let mut statistics = Statistics::new(
+        vm.clone(),
+        memory.clone(),
+        devices.counter.clone(),
+        devices.log.clone(),
+        logs_dirty_pages,
+        config.instruments.json,
+    );
+    if config.instruments.stats && !is_replay {
+        statistics.start(&vcpus);
+    }
+    let dirty_log = (logs_dirty_pages && !is_replay).then(|| DirtyLogView {
         vm: vm.clone(),
         memory: memory.clone(),
+        window: devices.window.clone(),
         output: output.clone(),
     });
     let mut runners = Vec::new();
     for mut vcpu in vcpus {
         let number = vcpu.number();
         let mut observers: Vec<Box<dyn ExitObserver>> = Vec::new();
-        if let Some(statistics) = &statistics {
-            observers.push(Box::new(statistics.counter()));
+        if let Some(counter) = statistics.counter() {
+            observers.push(Box::new(counter));
         }
         if let Some(dirty_log) = &dirty_log {
             observers.push(Box::new(dirty_log.clone()));
@@ -223,7 +227,10 @@ fn create_vcpu(config: &Config, kvm: &Kvm, vm: &Arc<Vm>, number: u32) -> Result<
         vcpu.set_cpuid(&cpuid)?;
         firmware::set_up(&vcpu)?;
     } else if config.mode != Mode::Real {
-        vcpu.set_cpuid(&kvm.supported_cpuid()?)?;
+        let mut cpuid = kvm.supported_cpuid()?;
+        cpuid.set_topology(number, config.cpus, false);
+        cpuid.remove_local_apic();
+        vcpu.set_cpuid(&cpuid)?;
     }
     Ok(vcpu)
 }

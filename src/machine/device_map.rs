@@ -11,7 +11,7 @@ use crate::devices::doorbell::{self, Doorbell};
 use crate::devices::log::{self, Log};
 use crate::devices::nobody::{Nobody, Space};
 use crate::devices::page_drop::PageDrop;
-use crate::devices::pci::NoPci;
+use crate::devices::pci::PciBus;
 use crate::devices::reset::{self, Reset};
 use crate::devices::rtc::Rtc;
 use crate::devices::scratch::Scratch;
@@ -37,13 +37,14 @@ pub struct Devices {
     scratch: Arc<Scratch>,
     pub counter: Arc<Counter>,
     pub log: Arc<Log>,
-    window: Arc<Window>,
+    pub window: Arc<Window>,
 }
 
 impl Devices {
     /// `has_kernel`: a kernel probes for many absent devices; there is no warning about them.
     pub fn new(
         has_kernel: bool,
+        logs_dirty_pages: bool,
         vm: &Arc<Vm>,
         memory: &Arc<GuestMemory>,
         lifecycle: &Arc<Lifecycle>,
@@ -57,6 +58,7 @@ impl Devices {
             no_address.clone(),
             output.clone(),
             has_kernel,
+            logs_dirty_pages,
         ));
         Devices {
             vm: vm.clone(),
@@ -120,11 +122,14 @@ pub fn attach(config: &Config, devices: &Devices, serial: Option<&Arc<Serial>>) 
     ports.attach(SYSTEM_CONTROL.into(), 1, reset.clone(), reset::SYSTEM_CONTROL);
     ports.attach(KEYBOARD_COMMAND.into(), 1, reset, reset::KEYBOARD_COMMAND);
     // The reset register lies among PCI's ports.
-    let pci = Arc::new(NoPci);
+    let pci = Arc::new(PciBus::default());
     ports.attach(PCI_CONFIG.into(), (RESET_CONTROL - PCI_CONFIG).into(), pci.clone(), 0);
     let behind = RESET_CONTROL + 1;
-    ports.attach(behind.into(), (PCI_CONFIG_END - behind).into(), pci, 0);
-    ports.attach(TEST_DROP.into(), 1, Arc::new(PageDrop(memory.clone())), 0);
+    let offset = (behind - PCI_CONFIG).into();
+    ports.attach(behind.into(), (PCI_CONFIG_END - behind).into(), pci, offset);
+    let logs_dirty_pages = config.instruments.dirty_log;
+    let drop = PageDrop::new(vm.clone(), memory.clone(), output.clone(), logs_dirty_pages);
+    ports.attach(TEST_DROP.into(), 1, Arc::new(drop), 0);
     let lines = Arc::new(TestLines(vm.clone()));
     ports.attach(TEST_LINES.into(), IO_APIC_LINES.into(), lines, 0);
     addresses.attach(TEST_MEMORY, TEST_MEMORY_SIZE, Arc::new(TestMemory::default()), 0);

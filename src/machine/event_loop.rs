@@ -2,24 +2,29 @@
 
 use crate::host::clock;
 use crate::host::signal;
+use crate::host::syscall::CallError;
 use crate::host::terminal::Terminal;
 use crate::lifecycle::{End, Request};
-use crate::machine::keys::Input;
+use crate::machine::halt_watch::HaltWatch;
+use crate::machine::keys::{self, Input, Key};
 use crate::machine::vcpu_thread::RunningVcpu;
-use crate::machine::{Error, Machine, report, without_output};
+use crate::machine::{Error, Machine, leave, report, without_output};
 use alloc::vec::Vec;
 
 /// How long output of the serial port may gather, in nanoseconds: a moment for a reader, and time for a guest to say more.
 const GATHER: u64 = 2_000_000;
+/// How often a program in the background looks whether it has come to the foreground, in nanoseconds.
+const BACKGROUND: u64 = 500_000_000;
 
 impl Machine<'_> {
     /// Runs the guest to its end, and reports it.
     pub fn run(mut self) -> Result<End, Error> {
         self.memory.ram().keep();
-        let terminal = (self.has_kernel && self.replay.is_none()).then(|| {
-            signal::restore_terminal_on_death();
-            Terminal::take()
-        });
+        let takes_terminal = self.has_kernel && self.replay.is_none();
+        if takes_terminal {
+            signal::guard_terminal()?;
+        }
+        let mut terminal = Terminal::take(takes_terminal);
         self.output.attach_event_loop(self.attention.clone());
         let mut running = Vec::new();
         let mut started = Ok(());
@@ -33,10 +38,14 @@ impl Machine<'_> {
             }
         }
         if started.is_ok() {
-            self.attend();
+            started = self.attend(&mut terminal, &running).map_err(Error::Host);
         }
         for vcpu in &running {
-            vcpu.kick(Request::Stop);
+            if let Err(error) = vcpu.kick(Request::Stop) {
+                // A thread that can't be interrupted can't be waited for.
+                drop(terminal);
+                leave(&self.output, Error::Host(error));
+            }
         }
         self.runners = running.into_iter().map(RunningVcpu::join).collect();
         self.output.detach_event_loop();
@@ -46,13 +55,14 @@ impl Machine<'_> {
     }
 
     /// Attends to input, output and signals until the run has ended.
-    fn attend(&self) {
+    fn attend(&self, terminal: &mut Terminal, vcpus: &[RunningVcpu]) -> Result<(), CallError> {
         // A replay has no input: what there was has been read.
         let mut input = Input::new(self.serial.is_some() && self.replay.is_none());
+        let mut halts = self.config.has_board().then(HaltWatch::start);
         let mut gathered_at = None;
         loop {
             if signal::take_statistics_wanted() {
-                report::statistics(self);
+                report::statistics_now(self);
             }
             if let Some(signal) = signal::stopping() {
                 self.lifecycle.end(End::Signal(signal), None);
@@ -60,14 +70,20 @@ impl Machine<'_> {
             if let Err(errno) = self.output.failure() {
                 self.lifecycle.end(without_output(errno), None);
             }
-            if self.lifecycle.has_ended() {
-                return;
+            if let Some(halts) = &mut halts
+                && halts.look(vcpus)?
+            {
+                self.lifecycle.end(End::NeverWakes, None);
             }
+            if self.lifecycle.has_ended() {
+                return Ok(());
+            }
+            terminal.follow(signal::take_continued());
             if let Some(serial) = &self.serial {
                 input.deliver(serial);
             }
 
-            let mut wait = None;
+            let mut waits = [None; 3];
             let mut output = -1;
             match self.output.pending() {
                 None => gathered_at = None,
@@ -77,25 +93,43 @@ impl Machine<'_> {
                     if pending.is_urgent || now >= due {
                         output = pending.fd;
                     } else {
-                        wait = Some(due - now);
+                        waits[0] = Some(due - now);
                     }
                 }
             }
+            waits[1] = halts.as_ref().map(HaltWatch::wait);
+            let reads_input = input.is_wanted() && terminal.is_foreground();
+            if input.is_wanted() && !reads_input {
+                waits[2] = Some(BACKGROUND);
+            }
             // A negative number is no descriptor.
-            let stdin = if input.is_wanted() { libc::STDIN_FILENO } else { -1 };
+            let stdin = if reads_input { libc::STDIN_FILENO } else { -1 };
             let poll = |fd, events| libc::pollfd { fd, events, revents: 0 };
             let mut fds = [
                 poll(self.attention.raw(), libc::POLLIN),
                 poll(stdin, libc::POLLIN),
                 poll(output, libc::POLLOUT),
             ];
-            signal::wait(&mut fds, wait);
+            signal::wait(&mut fds, waits.into_iter().flatten().min());
             let [attention, stdin, output] = fds.map(|fd| fd.revents != 0);
             if attention {
                 self.attention.take();
             }
-            if stdin && input.read() {
-                self.lifecycle.end(End::UserQuit, None);
+            if (attention || stdin)
+                && let Some(halts) = &mut halts
+            {
+                halts.was_active();
+            }
+            if stdin {
+                match input.read() {
+                    Some(Key::Leave) => {
+                        let text = format_args!("Ctrl-A X: the machine is switched off");
+                        self.output.message(text, None);
+                        self.lifecycle.end(End::UserQuit, None);
+                    }
+                    Some(Key::Help) => self.output.message(format_args!("{}", keys::HELP), None),
+                    _ => {}
+                }
             }
             if output {
                 self.output.write_some();

@@ -19,7 +19,7 @@ pub struct ExitHandler {
 }
 
 impl ExitHandler {
-    /// ExitHandler an exit, in the run page where it is a read.
+    /// Answers an exit, in the run page where it is a read.
     #[inline]
     pub fn handle(&self, exit: Exit, vcpu: &Arc<VcpuControl>) {
         match exit {

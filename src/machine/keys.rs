@@ -13,18 +13,27 @@ const TYPED_AHEAD: usize = 1024;
 /// How much of a pipe or file is read ahead. What does not fit stays in the pipe.
 const READ_AHEAD: usize = 64 << 10;
 
+/// What Ctrl-A ? says.
+pub const HELP: &str = "\
+keys behind Ctrl-A:
+  X       leave
+  ?       show this
+  Ctrl-A  send Ctrl-A to the guest";
+
 /// What a byte is.
 #[derive(Debug, PartialEq)]
-enum Key {
+pub enum Key {
     /// The guest's.
     Guest(u8),
     /// The program's own, or the first of two.
     Nothing,
     /// The user wants to leave: Ctrl-A X.
     Leave,
+    /// The user wants to know the keys: Ctrl-A ?.
+    Help,
 }
 
-/// Looks at the next byte. Ctrl-A Ctrl-A is one Ctrl-A for the guest; behind Ctrl-A, other keys than X mean nothing.
+/// Looks at the next byte. Ctrl-A Ctrl-A is one Ctrl-A for the guest; behind Ctrl-A, keys that mean nothing are ignored.
 fn key(is_escaped: &mut bool, byte: u8) -> Key {
     match (core::mem::take(is_escaped), byte) {
         (false, ESCAPE) => {
@@ -32,6 +41,7 @@ fn key(is_escaped: &mut bool, byte: u8) -> Key {
             Key::Nothing
         }
         (true, b'x' | b'X') => Key::Leave,
+        (true, b'?' | b'h' | b'H') => Key::Help,
         (true, byte) if byte != ESCAPE => Key::Nothing,
         (_, byte) => Key::Guest(byte),
     }
@@ -57,8 +67,8 @@ impl Input {
         self.is_open && (self.is_terminal || self.held.len() < READ_AHEAD)
     }
 
-    /// Reads what there is. `true`: the user wants to leave.
-    pub fn read(&mut self) -> bool {
+    /// Reads what there is, and returns a key of the program's own if there was one.
+    pub fn read(&mut self) -> Option<Key> {
         let mut bytes = [0; 256];
         match fd::read(libc::STDIN_FILENO, &mut bytes) {
             Ok(0) => self.is_open = false,
@@ -67,20 +77,22 @@ impl Input {
             Err(Errno(libc::EAGAIN | libc::EINTR)) => {}
             Err(_) => self.is_open = false,
         }
-        false
+        None
     }
 
-    fn take(&mut self, bytes: &[u8]) -> bool {
+    fn take(&mut self, bytes: &[u8]) -> Option<Key> {
+        let mut own = None;
         for &byte in bytes {
             match key(&mut self.is_escaped, byte) {
-                Key::Leave => return true,
+                Key::Leave => return Some(Key::Leave),
+                Key::Help => own = Some(Key::Help),
                 Key::Guest(byte) if !self.is_terminal || self.held.len() < TYPED_AHEAD => {
                     self.held.push_back(byte);
                 }
                 Key::Guest(_) | Key::Nothing => {}
             }
         }
-        false
+        own
     }
 
     /// Gives the guest as much as it has room for.
@@ -102,12 +114,25 @@ mod tests {
     #[test]
     fn keys_are_the_guest_s_but_for_those_behind_ctrl_a() {
         let mut is_escaped = false;
-        let seen: Vec<Key> =
-            b"x\x03\x01\x01\x01q\x01X".iter().map(|&byte| key(&mut is_escaped, byte)).collect();
+        let seen: Vec<Key> = b"x\x03\x01\x01\x01q\x01?\x01X"
+            .iter()
+            .map(|&byte| key(&mut is_escaped, byte))
+            .collect();
         use Key::*;
         assert_eq!(
             seen,
-            [Guest(b'x'), Guest(3), Nothing, Guest(1), Nothing, Nothing, Nothing, Leave]
+            [
+                Guest(b'x'),
+                Guest(3),
+                Nothing,
+                Guest(1),
+                Nothing,
+                Nothing,
+                Nothing,
+                Help,
+                Nothing,
+                Leave
+            ]
         );
     }
 
@@ -115,10 +140,11 @@ mod tests {
     fn ctrl_a_x_is_seen_behind_any_number_of_keys() {
         for (is_terminal, held) in [(true, TYPED_AHEAD), (false, 5000)] {
             let mut input = Input { is_terminal, ..Input::new(false) };
-            assert!(!input.take(&[b'a'; 5000]));
+            assert_eq!(input.take(&[b'a'; 5000]), None);
             assert_eq!(input.held.len(), held);
-            assert!(!input.take(b"\x01"));
-            assert!(input.take(b"x"));
+            assert_eq!(input.take(b"\x01"), None);
+            assert_eq!(input.take(b"?ab"), Some(Key::Help));
+            assert_eq!(input.take(b"\x01x"), Some(Key::Leave));
         }
     }
 }

@@ -16,6 +16,7 @@ pub mod check;
 pub mod device_map;
 pub mod event_loop;
 pub mod exit_handler;
+pub mod halt_watch;
 pub mod keys;
 pub mod report;
 pub mod vcpu_thread;
@@ -24,15 +25,17 @@ use crate::boot;
 use crate::boot::image::Image;
 use crate::config::{Config, Guest, OnReset};
 use crate::devices::serial::Serial;
+use crate::host;
 use crate::host::errno::Errno;
 use crate::host::event::Event;
 use crate::host::mutex::Mutex;
 use crate::host::signal;
-use crate::host::syscall::CallError;
+use crate::host::syscall::{CallError, Name};
 use crate::inspect::dirty_log::DirtyLogView;
 use crate::inspect::replay::Replay;
 use crate::inspect::statistics::Statistics;
 use crate::kvm;
+use crate::kvm::backend::Backend;
 use crate::lifecycle::{End, Lifecycle};
 use crate::memory::{self, GuestMemory};
 use crate::output::Output;
@@ -40,6 +43,7 @@ use crate::show::Text;
 use crate::sys::regs::{kvm_regs, kvm_sregs};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ffi::CStr;
 use core::fmt;
 use vcpu_thread::VcpuRunner;
 
@@ -56,7 +60,7 @@ pub struct Machine<'a> {
     pub attention: Arc<Event>,
     /// What the user is told.
     pub output: Arc<Output>,
-    pub statistics: Option<Statistics>,
+    pub statistics: Statistics,
     pub dirty_log: Option<DirtyLogView>,
     pub replay: Option<Arc<Mutex<Replay>>>,
     pub memory: Arc<GuestMemory>,
@@ -72,6 +76,13 @@ pub enum Error {
     Host(CallError),
     /// Standard output can't be written.
     Output(Errno),
+    /// The file of `--trace-file` can't be opened.
+    TraceFile {
+        path: &'static CStr,
+        error: CallError,
+    },
+    /// The trace can't be written.
+    Trace(Errno),
 }
 
 impl From<boot::Error> for Error {
@@ -106,13 +117,24 @@ impl fmt::Display for Error {
             Error::Kvm(error) => error.fmt(f),
             Error::Host(CallError { call, errno }) => {
                 write!(f, "{call}: {errno}")?;
-                f.write_str(match errno.0 {
-                    libc::EAGAIN => ": no more threads\n  Raise ulimit -u",
-                    libc::EMFILE => ": too many open files\n  Raise ulimit -n",
+                f.write_str(match (*call, errno.0) {
+                    (Name::Function("pthread_create"), libc::EAGAIN) => {
+                        ": no more threads\n  Raise ulimit -u or ulimit -v, or the cgroup's pids.max"
+                    }
+                    (_, libc::EMFILE) => ": too many open files\n  Raise ulimit -n",
                     _ => "",
                 })
             }
             Error::Output(errno) => write!(f, "write standard output: {errno}"),
+            Error::TraceFile { path, error } => {
+                write!(
+                    f,
+                    "open {}: {}\n  Check the path of --trace-file",
+                    Text::from(*path),
+                    error.errno
+                )
+            }
+            Error::Trace(errno) => write!(f, "write the trace: {errno}: it is not complete"),
         }
     }
 }
@@ -120,8 +142,13 @@ impl fmt::Display for Error {
 /// Runs the machine to its end. After a reset, if the user wants that, it is built and run again. Where the guest dies and
 /// `--replay` asks for it, the guest runs once more, single-stepped.
 pub fn run(config: &Config, output: &Arc<Output>) -> Result<End, Error> {
+    let mut is_first = true;
     loop {
-        let end = run_once(config, output, None)?;
+        let machine = builder::build(config, output, None)?;
+        if core::mem::take(&mut is_first) && Backend::of_this_host() == Backend::Software {
+            output.message(format_args!("{SOFTWARE_BACKEND}"), None);
+        }
+        let end = machine.run()?;
         match end {
             End::Reset if config.on_reset == OnReset::Restart => {}
             End::Died(_) if config.instruments.replay => {
@@ -139,15 +166,9 @@ pub fn run(config: &Config, output: &Arc<Output>) -> Result<End, Error> {
     }
 }
 
-/// One life of the machine. With a `replay`, the guest is single-stepped and nothing of it is shown but its end.
-fn run_once(
-    config: &Config,
-    output: &Arc<Output>,
-    replay: Option<Arc<Mutex<Replay>>>,
-) -> Result<End, Error> {
-    let machine = builder::build(config, output, replay)?;
-    machine.run()
-}
+/// The warning where KVM has no help of the processor.
+const SOFTWARE_BACKEND: &str = "warning: this KVM is a software backend, without VMX or SVM: it maps no guest memory by pages \
+    of the hardware, so nothing here shows 2 MiB pages at work";
 
 /// Runs the guest again to show its last instructions.
 fn replay(config: &Config, output: &Arc<Output>) -> Result<End, Error> {
@@ -162,7 +183,7 @@ fn replay(config: &Config, output: &Arc<Output>) -> Result<End, Error> {
     };
     output.message(format_args!("{text}"), None);
     match possible {
-        true => run_once(config, output, Some(Arc::default())),
+        true => builder::build(config, output, Some(Arc::default()))?.run(),
         false => Ok(End::Done),
     }
 }
@@ -184,7 +205,7 @@ pub const SUCCESS: i32 = 0;
 pub const FAILED: i32 = 1;
 /// The command line is wrong.
 pub const BAD_USAGE: i32 = 2;
-/// The guest died.
+/// The guest died, or nothing can wake it.
 pub const GUEST_DIED: i32 = 3;
 
 /// The exit status of a run that ended like this.
@@ -192,7 +213,7 @@ pub fn status(end: End) -> i32 {
     match end {
         End::Halted | End::Done | End::PoweredOff | End::Reset | End::UserQuit => SUCCESS,
         End::Status(status) => status.into(),
-        End::Died(_) => GUEST_DIED,
+        End::Died(_) | End::NeverWakes => GUEST_DIED,
         End::Signal(signal) => 128 + i32::from(signal),
         End::OutputClosed => 128 + libc::SIGPIPE,
         End::Failed(_) | End::OutputFailed(_) => FAILED,
@@ -210,6 +231,13 @@ pub fn fail(output: &Output, error: Error) -> i32 {
         Error::Memory(error) if error.is_usage() => BAD_USAGE,
         _ => FAILED,
     }
+}
+
+/// Ends the program where a vCPU's thread can't be stopped: the machine stays, for that thread may still use it.
+fn leave(output: &Output, error: Error) -> ! {
+    output.detach_event_loop();
+    output.message(format_args!("{error}"), None);
+    host::exit(FAILED)
 }
 
 /// The name of what is run, for messages.

@@ -7,6 +7,7 @@ use crate::inspect::guest_view::GuestView;
 use crate::inspect::replay;
 use crate::kvm::exit::Death;
 use crate::kvm::{self, Vcpu};
+use crate::layout::TEST_EXIT;
 use crate::lifecycle::End;
 use crate::machine::{Error, Machine, without_output};
 use crate::sys::ioctl::KVM_RUN;
@@ -49,9 +50,22 @@ pub fn end(machine: &Machine) -> Result<End, Error> {
             };
             machine.output.message(format_args!("{text}"), None);
         }
-        End::Died(death) => warn(machine, died(machine, vcpu, Some(death))),
+        End::Died(death) => {
+            let cause = format!("{}", Cause(death, vcpu.page()));
+            warn(machine, died(machine, vcpu, &cause, death == Death::FailEntry));
+        }
+        End::NeverWakes => {
+            let cause =
+                "every vCPU has executed HLT with interrupts off: nothing can wake the guest";
+            warn(machine, died(machine, vcpu, cause, false));
+        }
         End::Failed(kvm::Error::Ioctl(error)) if error.call == Name::Request(KVM_RUN) => {
-            warn(machine, died(machine, vcpu, None));
+            warn(machine, died(machine, vcpu, "KVM_RUN failed", false));
+        }
+        End::Status(status) => {
+            let text =
+                format_args!("the guest ended with status {status} through port {TEST_EXIT:#x}");
+            machine.output.message(text, None);
         }
         _ => {}
     }
@@ -73,10 +87,19 @@ fn is_failure(end: End) -> bool {
     matches!(end, End::Failed(_) | End::OutputFailed(_) | End::OutputClosed)
 }
 
-/// Shows the statistics, if they are wanted.
-pub fn statistics(machine: &Machine) {
-    if let Some(statistics) = &machine.statistics {
-        machine.output.message(format_args!("{statistics}"), None);
+/// Shows the statistics at the end, if they are wanted.
+fn statistics(machine: &Machine) {
+    if machine.statistics.is_counting() {
+        statistics_now(machine);
+    }
+}
+
+/// Shows the statistics.
+pub fn statistics_now(machine: &Machine) {
+    let text = machine.statistics.show();
+    match machine.statistics.is_json() {
+        true => machine.output.data_line(format_args!("{text}")),
+        false => machine.output.message(format_args!("{text}"), None),
     }
 }
 
@@ -99,17 +122,13 @@ fn halted(machine: &Machine, vcpu: &Vcpu) -> Result<(), kvm::Error> {
     Ok(())
 }
 
-/// The guest can't go on: of a death, or since KVM_RUN failed.
-fn died(machine: &Machine, vcpu: &Vcpu, death: Option<Death>) -> Result<(), kvm::Error> {
-    let cause = match death {
-        Some(death) => format!("{}", Cause(death, vcpu.page())),
-        None => "KVM_RUN failed".into(),
-    };
+/// The guest can't go on: why, and its state. `was_refused`: the hardware did not enter it.
+fn died(machine: &Machine, vcpu: &Vcpu, cause: &str, was_refused: bool) -> Result<(), kvm::Error> {
     let which = match machine.config.cpus {
         1 => "".into(),
         _ => format!("\n  on vCPU {}", vcpu.number()),
     };
-    let (regs, sregs) = registers(machine, vcpu, death)?;
+    let (regs, sregs) = registers(machine, vcpu, was_refused)?;
     let memory = &*machine.memory;
     let view = Some(GuestView { vcpu, memory });
     let state = State { regs: &regs, sregs: &sregs, memory, view };
@@ -121,9 +140,9 @@ fn died(machine: &Machine, vcpu: &Vcpu, death: Option<Death>) -> Result<(), kvm:
 fn registers(
     machine: &Machine,
     vcpu: &Vcpu,
-    death: Option<Death>,
+    was_refused: bool,
 ) -> Result<(kvm_regs, kvm_sregs), kvm::Error> {
-    if death != Some(Death::FailEntry) {
+    if !was_refused {
         return Ok((vcpu.regs()?, vcpu.sregs()?));
     }
     let stepper = machine.runners[vcpu.number() as usize].stepper.as_ref();

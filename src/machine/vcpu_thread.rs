@@ -1,6 +1,7 @@
 //! The run loop: enter the guest, and answer what it exits with.
 
 use crate::host::mutex::Mutex;
+use crate::host::syscall::CallError;
 use crate::host::thread::Thread;
 use crate::inspect::observer::{ExitObserver, ObservedExit};
 use crate::inspect::replay::Replay;
@@ -12,6 +13,10 @@ use crate::lifecycle::{End, Request, VcpuControl};
 use crate::machine::Error;
 use crate::machine::exit_handler::ExitHandler;
 use crate::memory::GuestMemory;
+use crate::sys::irqchip::{
+    KVM_MP_STATE_HALTED, KVM_MP_STATE_INIT_RECEIVED, KVM_MP_STATE_UNINITIALIZED,
+};
+use crate::x86::RFLAGS_IF;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -45,6 +50,10 @@ impl VcpuRunner {
                     if self.control.handle_request().is_err() {
                         break;
                     }
+                    if self.control.is_asked() {
+                        // If KVM does not tell, the guest goes on.
+                        self.control.answer(self.can_be_woken().unwrap_or(true));
+                    }
                 }
                 Err(error) => {
                     let number = Some(self.vcpu.number());
@@ -56,6 +65,16 @@ impl VcpuRunner {
             }
         }
         self.control.stopped();
+    }
+
+    /// Whether an interrupt could wake the vCPU, or it does not sleep at all.
+    fn can_be_woken(&self) -> Result<bool, kvm::Error> {
+        Ok(match self.vcpu.mp_state()? {
+            KVM_MP_STATE_HALTED => self.vcpu.regs()?.rflags & RFLAGS_IF != 0,
+            // It waits for another vCPU to start it.
+            KVM_MP_STATE_UNINITIALIZED | KVM_MP_STATE_INIT_RECEIVED => false,
+            _ => true,
+        })
     }
 
     #[inline]
@@ -129,9 +148,25 @@ impl RunningVcpu {
     }
 
     /// The kick: asks for something, wherever the vCPU is.
-    pub fn kick(&self, request: Request) {
+    pub fn kick(&self, request: Request) -> Result<(), CallError> {
         self.control.request(request);
-        self.thread.kick();
+        self.thread.kick()
+    }
+
+    /// Asks whether an interrupt could wake the vCPU.
+    pub fn ask_can_be_woken(&self) -> Result<(), CallError> {
+        self.control.ask_can_be_woken();
+        self.thread.kick()
+    }
+
+    /// The answer; `None` while there is none.
+    pub fn can_be_woken(&self) -> Option<bool> {
+        self.control.can_be_woken()
+    }
+
+    /// How long it has run, in nanoseconds: the guest and what serves it.
+    pub fn processor_time(&self) -> u64 {
+        self.thread.processor_time()
     }
 
     /// Waits until the thread has ended.

@@ -188,7 +188,7 @@ fn check_size(backing: Backing, page_size: u64, memory: u64) -> Result<(), Error
 fn map_failed(backing: Backing, page_size: Option<u64>, size: u64, error: CallError) -> Error {
     match page_size {
         Some(page_size) if error.is(libc::ENOMEM) => {
-            Error::Pool { backing, needed: size / page_size, page_size }
+            Error::Pool { backing, needed: size / page_size, page_size, error: Some(error) }
         }
         _ => Error::Call { backing, error },
     }
@@ -209,7 +209,7 @@ pub fn probe(backing: Backing, size: u64) -> Result<(), Error> {
     let needed = size / page_size;
     match Pool::read(page_size).available() + held / page_size >= needed {
         true => Ok(()),
-        false => Err(Error::Pool { backing, needed, page_size }),
+        false => Err(Error::Pool { backing, needed, page_size, error: None }),
     }
 }
 

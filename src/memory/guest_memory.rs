@@ -10,6 +10,7 @@ use crate::memory::backing::Ram;
 use alloc::vec::Vec;
 use core::fmt;
 use core::mem::MaybeUninit;
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// A range of guest-physical addresses that is RAM.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,6 +27,7 @@ pub struct Region {
 pub struct GuestMemory {
     ram: Ram,
     regions: Vec<Region>,
+    was_split: AtomicBool,
 }
 
 /// Why an access was not made, or not wholly.
@@ -86,7 +88,8 @@ impl GuestMemory {
             placed.push(Region { gpa, size, offset });
             offset += size;
         }
-        Ok(GuestMemory { ram: Ram::map(backing, offset)?, regions: placed })
+        let (ram, was_split) = (Ram::map(backing, offset)?, AtomicBool::new(false));
+        Ok(GuestMemory { ram, regions: placed, was_split })
     }
 
     /// In ascending order.
@@ -220,16 +223,36 @@ impl GuestMemory {
         Ok(())
     }
 
-    /// Makes the host drop its mapping of a page and give it back, so that KVM drops it too and maps it again at the next
-    /// access. The contents stay. Nothing happens where there is no RAM.
+    /// Makes KVM forget a page, which it maps again at the next access. The contents stay. Nothing happens where there is no
+    /// RAM.
+    ///
+    /// The kernel tells KVM of each change of a mapping's rights (mmu_notifier), and KVM then forgets the range. The right
+    /// to execute, which nobody needs here, comes and goes, so that nobody finds the page missing meanwhile.
     pub fn drop_page(&self, gpa: u64) {
         let Ok(offset) = self.find(gpa, 1) else { return };
+        // The rights of a huge page change as a whole.
         let size = self.ram.page_size.unwrap_or(PAGE_SIZE);
         let start = (offset & !(size - 1)) as usize;
-        for rights in [libc::PROT_NONE, libc::PROT_READ | libc::PROT_WRITE] {
+        let usual = libc::PROT_READ | libc::PROT_WRITE;
+        for rights in [usual | libc::PROT_EXEC, usual] {
             // Where it fails, the page stays mapped, which the guest can't tell from a page that came back.
             let _ = self.ram.mapping.protect(start, size as usize, rights);
         }
+    }
+
+    /// Whether the host backs RAM with pages from a pool of huge pages.
+    pub fn is_in_huge_pages(&self) -> bool {
+        self.ram.page_size.is_some_and(|size| size > PAGE_SIZE)
+    }
+
+    /// KVM maps it in pages of 4 KiB from now on, since the guest drops pages.
+    pub fn note_split(&self) {
+        self.was_split.store(true, Relaxed);
+    }
+
+    /// Whether that is so.
+    pub fn was_split(&self) -> bool {
+        self.was_split.load(Relaxed)
     }
 }
 

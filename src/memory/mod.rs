@@ -18,9 +18,8 @@ pub mod pool;
 pub use guest_memory::GuestMemory;
 
 use crate::config::Backing;
-use crate::host::errno::Errno;
 use crate::host::syscall::CallError;
-use crate::show::{Bytes, Text};
+use crate::show::{Bytes, OptionSize, Text};
 use core::ffi::CStr;
 use core::fmt;
 use pool::Pool;
@@ -38,8 +37,8 @@ pub enum Error {
     Locked { path: &'static CStr, error: CallError },
     /// `memory` is not a multiple of the size of the backing's pages.
     Size { backing: Backing, memory: u64, page_size: u64 },
-    /// mmap(2) gave ENOMEM: the pool of huge pages can't give as many.
-    Pool { backing: Backing, needed: u64, page_size: u64 },
+    /// The pool of huge pages can't give as many; `error` is mmap(2)'s, if it was tried.
+    Pool { backing: Backing, needed: u64, page_size: u64, error: Option<CallError> },
     /// Another call failed.
     Call { backing: Backing, error: CallError },
 }
@@ -64,21 +63,30 @@ impl Error {
     }
 }
 
+/// Whether it is where BiscuitOS mounts hugetlbfs.
+fn is_below_mount(path: &CStr) -> bool {
+    path.to_bytes().starts_with(b"/mnt/HugePagefs/")
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match *self {
             Error::Open { path, error } => {
                 write!(f, "open {}: {}", Text::from(path), error.errno)?;
                 f.write_str(match error.errno.0 {
-                    libc::ENOENT => {
+                    libc::ENOENT if is_below_mount(path) => {
                         ": no such directory\n  As root: mkdir -p /mnt/HugePagefs && \
                          mount -t hugetlbfs none /mnt/HugePagefs"
+                    }
+                    libc::ENOENT | libc::ENOTDIR => {
+                        ": no such directory\n  Check the path of --backing"
                     }
                     libc::EACCES | libc::EPERM => {
                         ": you may not open it\n  Be root, or use a --backing of yours"
                     }
                     libc::EISDIR => ": a directory\n  Name a file in it",
                     libc::ELOOP => ": a symbolic link\n  Name the file itself",
+                    libc::EMFILE => ": too many open files\n  Raise ulimit -n",
                     _ => "",
                 })
             }
@@ -87,9 +95,13 @@ impl fmt::Display for Error {
             }
             Error::NotHugetlbfs { path } => write!(
                 f,
-                "{}: not on hugetlbfs, so that its pages would be of 4 KiB\n  \
-                 As root: mount -t hugetlbfs none /mnt/HugePagefs; or say --backing anon",
-                Text::from(path)
+                "{}: not on hugetlbfs: its pages would have 4 KiB\n  {}",
+                Text::from(path),
+                if is_below_mount(path) {
+                    "As root: mount -t hugetlbfs none /mnt/HugePagefs; or --backing memfd, which needs no mount"
+                } else {
+                    "--backing takes a file on hugetlbfs, a character device, memfd, thp or anon"
+                }
             ),
             Error::Locked { path, error } => write!(
                 f,
@@ -100,18 +112,25 @@ impl fmt::Display for Error {
             Error::Size { backing, memory, page_size } => write!(
                 f,
                 "--memory {}: not a multiple of {}, the page size of {}",
-                Bytes(memory),
+                OptionSize(memory),
                 Bytes(page_size),
                 BackingName(backing)
             ),
-            Error::Pool { backing, needed, page_size } => {
-                write!(f, "mmap {}: {}", BackingName(backing), Errno(libc::ENOMEM))?;
+            Error::Pool { backing, needed, page_size, error } => {
+                match error {
+                    Some(error) => {
+                        write!(f, "{} {}: {}", error.call, BackingName(backing), error.errno)?;
+                    }
+                    None => write!(f, "{}: too few huge pages", BackingName(backing))?,
+                }
                 Pool::read(page_size).explain(needed, f)
             }
             Error::Call { backing, error } => {
                 write!(f, "{} {}: {}", error.call, BackingName(backing), error.errno)?;
                 f.write_str(match (backing, error.errno.0) {
-                    (_, libc::ENOMEM) => ": more than the host gives\n  Lower --memory",
+                    (_, libc::ENOMEM) => {
+                        ": more memory than the host has, or than ulimit -v allows\n  Lower --memory"
+                    }
                     (Backing::Memfd, libc::EINVAL | libc::ENOSYS) => {
                         ": this kernel has no memory files in huge pages (Linux 4.14)"
                     }

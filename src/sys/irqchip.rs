@@ -186,6 +186,22 @@ impl Default for kvm_lapic_state {
     }
 }
 
+/// `KVM_GET_MP_STATE`: api.rst 4.38.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct kvm_mp_state {
+    pub mp_state: u32,
+}
+
+/// The vCPU runs, or would.
+pub const KVM_MP_STATE_RUNNABLE: u32 = 0;
+/// An application processor that nobody has started.
+pub const KVM_MP_STATE_UNINITIALIZED: u32 = 1;
+/// It has had INIT and waits for SIPI.
+pub const KVM_MP_STATE_INIT_RECEIVED: u32 = 2;
+/// It has executed HLT and waits for an interrupt.
+pub const KVM_MP_STATE_HALTED: u32 = 3;
+
 /// A value of `KVM_SET_MSRS`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]

@@ -23,7 +23,7 @@ pub fn read(file: &[u8]) -> impl Fn(u64, &mut [u8]) -> bool {
 
 pub fn obey(file: &[u8]) {
     let planned = plan(&KernelFile { size: file.len() as u64, read: &read(file) }, RAM);
-    let Ok(Some(planned)) = planned else { return };
+    let Ok(planned) = planned else { return };
     let mut parts: Vec<(u64, u64)> = vec![];
     for piece in &planned.pieces {
         assert!(piece.from + piece.size <= file.len() as u64, "{piece:x?}");
