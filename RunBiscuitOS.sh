@@ -18,11 +18,11 @@ fail() {
 size= kernel= before=
 for word; do
 	case $before in
-	-m | --memory) size=$word ;;
+	-m | --m | --mem | --memory) size=$word ;;
 	esac
 	case $word in
-	--kernel | --kernel=*) kernel=256M ;;
-	--memory=*) size=${word#*=} ;;
+	-k* | --k | --kernel | --kernel=*) kernel=256M ;;
+	--mem=* | --memory=*) size=${word#*=} ;;
 	-m?*) size=${word#-m} ;;
 	esac
 	before=$word
@@ -49,9 +49,12 @@ if ! grep -q " $MOUNT hugetlbfs " /proc/mounts; then
 		fail "no hugetlbfs: the kernel needs CONFIG_HUGETLBFS, and you must be root"
 fi
 
-# Fewer than asked for is no error here: the program says what it lacks.
-if [ "$(cat $POOL)" -lt $PAGES ]; then
+# Fewer than asked for is no error here: the program says what it lacks. If it would not start, the pool becomes what it was.
+program=$(dirname "$0")/$PROGRAM
+pool=$(cat $POOL)
+if [ "$pool" -lt $PAGES ]; then
 	echo $PAGES > $POOL || fail "$POOL can't be written: are you root?"
+	"$program" --check "$@" > /dev/null 2>&1 || echo "$pool" > $POOL
 fi
 
-exec "$(dirname "$0")/$PROGRAM" "$@"
+exec "$program" "$@"

@@ -105,7 +105,10 @@ fn lay_over(directory: &Path, kernel: &str) {
     for script in ["cases.sh", "transcript.sh"] {
         fs::copy(format!("tests/bed/{script}"), directory.join("root").join(script)).unwrap();
     }
-    assemble("tests/bed/pause.S", &directory.join("root/pause.elf"));
+    for name in ["pause", "drops", "wake"] {
+        let elf = directory.join(format!("root/{name}.elf"));
+        assemble(&format!("tests/bed/{name}.S"), &elf);
+    }
     fs::create_dir(directory.join("boot")).unwrap();
     fs::write(directory.join("boot/vmlinux"), vmlinux(kernel)).unwrap();
     fs::create_dir(directory.join("root/golden")).unwrap();
@@ -125,7 +128,7 @@ fn assemble(source: &str, elf: &Path) {
         command.args(arguments).arg("-o").arg(output).arg(input);
         assert!(command.status().expect(tool).success(), "{tool} {source}");
     };
-    run("as", &["--32", "-I", "guest/kernel"], Path::new(source), &object);
+    run("as", &["--32", "-I", "guest/kernel", "-I", "guest"], Path::new(source), &object);
     run("ld", &["-m", "elf_i386", "-z", "noexecstack", "-Ttext", "0x400000"], &object, elf);
     fs::remove_file(object).unwrap();
 }

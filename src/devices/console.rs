@@ -2,6 +2,7 @@
 //! newline the vCPU that wrote it pauses.
 
 use crate::bus::Device;
+use crate::devices::nobody;
 use crate::lifecycle::VcpuControl;
 use crate::output::Output;
 use alloc::sync::Arc;
@@ -21,7 +22,7 @@ impl Console {
 
 impl Device for Console {
     fn name(&self, _: u64, is_write: bool) -> &'static str {
-        if is_write { "standard output" } else { "nobody: ones, or lost" }
+        if is_write { "standard output" } else { nobody::name(false) }
     }
 
     fn read(&self, _: u64, data: &mut [u8]) {

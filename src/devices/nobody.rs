@@ -13,6 +13,11 @@ pub enum Space {
     Addresses,
 }
 
+/// What a trace says where no device answers.
+pub fn name(is_write: bool) -> &'static str {
+    if is_write { "no device: lost" } else { "no device: ones" }
+}
+
 /// An empty bus.
 pub struct Nobody {
     space: Space,
@@ -33,15 +38,15 @@ impl Nobody {
                 Space::Ports => "no device at port",
                 Space::Addresses => "no RAM or device at address",
             };
-            let text = format_args!("{what} {at:#x}: reads give ones, writes are lost; said once");
+            let text = format_args!("{what} {at:#x}: reads give ones, writes are lost (reported once)");
             self.output.message(text, None);
         }
     }
 }
 
 impl Device for Nobody {
-    fn name(&self, _: u64, _: bool) -> &'static str {
-        "nobody: ones, or lost"
+    fn name(&self, _: u64, is_write: bool) -> &'static str {
+        name(is_write)
     }
 
     fn read(&self, at: u64, data: &mut [u8]) {

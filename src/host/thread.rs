@@ -78,7 +78,7 @@ impl<T: Send> Thread<T> {
         // SAFETY: the thread was not joined, so that its id is valid.
         match unsafe { libc::pthread_kill(self.id, signal::KICK) } {
             0 => Ok(()),
-            errno => Err(CallError { call: Name::Function("tgkill"), errno: Errno(errno) }),
+            errno => Err(CallError { call: Name::Function("tkill"), errno: Errno(errno) }),
         }
     }
 

@@ -23,7 +23,7 @@ impl fmt::Display for Cause<'_> {
         let (number, name) = (page.exit_reason(), reason_name(page.exit_reason()));
         match death {
             Death::Shutdown => f.write_str(
-                "KVM_EXIT_SHUTDOWN: triple fault: no handler for an exception, nor for the double fault",
+                "KVM_EXIT_SHUTDOWN: triple fault: an exception had no handler, and the double fault had none either",
             )?,
             Death::FailEntry => {
                 let code = page.fail_entry().hardware_entry_failure_reason;
@@ -39,8 +39,8 @@ impl fmt::Display for Cause<'_> {
                 let code = page.hw().hardware_exit_reason;
                 write!(f, "KVM_EXIT_UNKNOWN: the hardware's reason is unknown to KVM: {code:#x}")?;
             }
-            Death::Unexpected => write!(f, "exit {number}, {name}: not asked for, so not answered")?,
-            Death::Malformed => write!(f, "exit {number}, {name}: of an access that can't be")?,
+            Death::Unexpected => write!(f, "exit {number}, {name}: KVM was not asked for such exits, so nothing answers them")?,
+            Death::Malformed => write!(f, "exit {number}, {name}: the access that it describes is impossible")?,
         }
         write!(f, "\n  commonly: {}", common_cause(death))?;
         match death {
@@ -65,26 +65,26 @@ impl fmt::Display for Cause<'_> {
 fn common_cause(death: Death) -> &'static str {
     match death {
         Death::Shutdown => {
-            "an IDT that is missing or can't be reached; a stack without RAM; page tables that map nothing. \
-             --replay shows the way there"
+            "the IDT is missing or not mapped; the stack is not in RAM; the page tables map nothing. \
+             --replay shows the last instructions"
         }
         Death::FailEntry => {
-            "registers that contradict each other, as --mode and --set or the guest itself left them"
+            "the registers contradict each other, because of --mode, --set or the guest itself"
         }
         Death::Emulation => {
-            "an instruction on an address without RAM that KVM's emulator does not have; or a jump to where no RAM is"
+            "an instruction that KVM's emulator does not know, with an operand outside RAM; or a jump out of RAM"
         }
         Death::Internal => {
-            "of 3, an IDT, TSS or stack where no RAM is; of the others, a processor newer than its kernel"
+            "for suberror 3, the IDT, TSS or stack is not in RAM; for others, the processor is newer than the kernel"
         }
-        Death::Unknown => "an enclave of Intel's SGX; up to Linux 6.12 nothing else does this",
-        Death::Unexpected | Death::Malformed => "a kernel that is newer than this program",
+        Death::Unknown => "an enclave of Intel's SGX; up to Linux 6.12 nothing else causes this exit",
+        Death::Unexpected | Death::Malformed => "the kernel is newer than this program",
     }
 }
 
 fn suberror_meaning(suberror: u32) -> &'static str {
     match suberror {
-        KVM_INTERNAL_ERROR_EMULATION => "EMULATION: KVM met an instruction that it can't emulate",
+        KVM_INTERNAL_ERROR_EMULATION => "EMULATION: KVM had to emulate an instruction that its emulator does not know",
         KVM_INTERNAL_ERROR_SIMUL_EX => "SIMUL_EX: two exceptions at once",
         KVM_INTERNAL_ERROR_DELIVERY_EV => {
             "DELIVERY_EV: the delivery of an exception or interrupt left the guest"

@@ -47,12 +47,12 @@ impl fmt::Display for Shown<'_> {
         let Replay { last, count, before } = self.replay;
         write!(f, "replay: the last {} of {count} instructions", last.len())?;
         if !self.died {
-            f.write_str("; this time it did not die: steps change RFLAGS.TF, and take time")?;
+            f.write_str("; this time it did not die: single-stepping changes RFLAGS.TF and the timing")?;
         }
         for (address, bytes, len) in last {
             write!(f, "\n  {address:#x}:{}", Known(bytes, *len))?;
         }
-        f.write_str("\nbefore the last of them:")?;
+        f.write_str("\nthe state before the last one:")?;
         // The vCPU would translate by page tables that are not these any more.
         let (regs, sregs) = (&before.regs, &before.sregs);
         State { regs, sregs, memory: self.memory, view: None }.fmt(f)

@@ -90,14 +90,14 @@ impl fmt::Display for Error {
                     (KVM_GET_API_VERSION, libc::ENOTTY) => {
                         ": not KVM's device\n  As root: rm /dev/kvm && mknod /dev/kvm c 10 232"
                     }
-                    (KVM_CREATE_VM, libc::EBUSY) => ": another hypervisor has the processor",
+                    (KVM_CREATE_VM, libc::EBUSY) => ": another hypervisor uses the processor",
                     (_, libc::EMFILE) => ": too many open files\n  Raise ulimit -n",
                     (KVM_CREATE_IRQCHIP, libc::ENOTTY) => ": no interrupt controllers in this KVM",
                     (KVM_SET_SREGS, libc::EINVAL) => {
-                        ": KVM refuses such registers: a reserved bit, or a rule broken"
+                        ": KVM refuses these registers: a reserved bit is set, or a rule is broken"
                     }
                     (KVM_SET_USER_MEMORY_REGION, libc::EEXIST) => {
-                        ": RAM reaches 0xc0000000\n  Lower --base or --memory"
+                        ": RAM lies there already, because of --base"
                     }
                     (KVM_RUN, libc::EFAULT) => {
                         ": the host has no page for what the guest touched\n  \

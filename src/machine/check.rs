@@ -88,9 +88,14 @@ impl Findings {
         self.0.push(Finding { verdict, name: format!("{name}"), detail: format!("{detail}") });
     }
 
-    fn result(&mut self, name: fmt::Arguments, good: &str, result: Result<(), impl fmt::Display>) {
+    fn result(
+        &mut self,
+        name: fmt::Arguments,
+        good: fmt::Arguments,
+        result: Result<(), impl fmt::Display>,
+    ) {
         match result {
-            Ok(()) => self.add(Verdict::Ok, name, format_args!("{good}")),
+            Ok(()) => self.add(Verdict::Ok, name, good),
             Err(error) => self.add(Verdict::Missing, name, format_args!("{error}")),
         }
     }
@@ -115,9 +120,9 @@ impl fmt::Display for Table<'_> {
                 let mut lines = finding.detail.split('\n');
                 let first = lines.next().unwrap_or_default();
                 let name = &*finding.name;
-                writeln!(f, "{before}{:8}{behind} {name:<28} {first}", verdict.names().0)?;
+                writeln!(f, "{before}{:8}{behind} {name:<30} {first}", verdict.names().0)?;
                 for line in lines {
-                    writeln!(f, "{:8} {:28} {}", "", "", line.trim_start())?;
+                    writeln!(f, "{:8} {:30} {}", "", "", line.trim_start())?;
                 }
             }
         }
@@ -152,29 +157,37 @@ fn examine(findings: &mut Findings, config: &Config, output: &Output) {
     match host(findings) {
         Ok(kvm) => {
             let vcpu = builder::try_vcpu(config, &kvm, output);
-            findings.result(format_args!("VM and vCPU"), "can be made, with these registers", vcpu);
+            findings.result(
+                format_args!("VM and vCPU"),
+                format_args!("can be made, with these registers"),
+                vcpu,
+            );
         }
         Err(error) => findings.add(Verdict::Missing, format_args!("KVM"), format_args!("{error}")),
     }
     let probed = backing::probe(config.backing, config.memory);
     findings.result(
-        format_args!("{} of RAM: {}", Bytes(config.memory), BackingName(config.backing)),
-        "can be had",
+        format_args!("RAM, {}", Bytes(config.memory)),
+        format_args!("{}", BackingName(config.backing)),
         probed,
     );
     if let Err(memory::Error::Locked { path, .. }) = probed {
         owner(findings, path);
     }
     let payload = Payload::open(config).map(drop);
-    let name = payload_name(config);
+    let path = payload_name(config);
+    let name = match config.guest {
+        Guest::Image(_) => "IMAGE",
+        Guest::Kernel(_) => "--kernel",
+    };
     let name = format_args!("{name}");
     match config.guest {
         // A pipe or a device can be read once only, and that is for the run.
-        Guest::Image(path) if payload.is_ok() && !Image::can_be_read_again(path) => {
-            let text = format_args!("not a regular file, so not read");
+        Guest::Image(file) if payload.is_ok() && !Image::can_be_read_again(file) => {
+            let text = format_args!("{path}: not a regular file, so not read");
             findings.add(Verdict::Unknown, name, text);
         }
-        _ => findings.result(name, "can be loaded", payload),
+        _ => findings.result(name, format_args!("{path}"), payload),
     }
     for size in [2 << 20, 1 << 30] {
         let Pool { page_size, total, free, reserved } = Pool::read(size);
@@ -298,7 +311,7 @@ mod tests {
         findings.add(Verdict::Ok, format_args!("fine"), format_args!("1"));
         findings.result(
             format_args!("RAM"),
-            "there",
+            format_args!("there"),
             Err::<(), _>("no \"pages\"\n  As root: more"),
         );
         findings
@@ -309,9 +322,9 @@ mod tests {
         let findings = findings();
         let table = Table { findings: &findings, in_colour: false }.to_string();
         let lines: Vec<_> = table.lines().collect();
-        assert_eq!(lines[0], format!("MISSING  {:28} no \"pages\"", "RAM"));
+        assert_eq!(lines[0], format!("MISSING  {:30} no \"pages\"", "RAM"));
         assert_eq!(lines[1].trim_start(), "As root: more");
-        assert_eq!(lines[2], format!("ok       {:28} 1", "fine"));
+        assert_eq!(lines[2], format!("ok       {:30} 1", "fine"));
         assert_eq!(lines[3], "This machine would not start.");
         let table = Table { findings: &findings, in_colour: true }.to_string();
         assert!(table.starts_with("\x1b[31mMISSING \x1b[0m "));

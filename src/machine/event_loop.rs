@@ -20,11 +20,12 @@ impl Machine<'_> {
     /// Runs the guest to its end, and reports it.
     pub fn run(mut self) -> Result<End, Error> {
         self.memory.ram().keep();
-        let takes_terminal = self.has_kernel && self.replay.is_none();
-        if takes_terminal {
+        // A replay has no input: what there was has been read.
+        let mut terminal = None;
+        if self.serial.is_some() && self.replay.is_none() {
             signal::guard_terminal()?;
+            terminal = Some(Terminal::take(self.has_kernel));
         }
-        let mut terminal = Terminal::take(takes_terminal);
         self.output.attach_event_loop(self.attention.clone());
         let mut running = Vec::new();
         let mut started = Ok(());
@@ -38,7 +39,7 @@ impl Machine<'_> {
             }
         }
         if started.is_ok() {
-            started = self.attend(&mut terminal, &running).map_err(Error::Host);
+            started = self.attend(terminal.as_mut(), &running).map_err(Error::Host);
         }
         for vcpu in &running {
             if let Err(error) = vcpu.kick(Request::Stop) {
@@ -55,9 +56,12 @@ impl Machine<'_> {
     }
 
     /// Attends to input, output and signals until the run has ended.
-    fn attend(&self, terminal: &mut Terminal, vcpus: &[RunningVcpu]) -> Result<(), CallError> {
-        // A replay has no input: what there was has been read.
-        let mut input = Input::new(self.serial.is_some() && self.replay.is_none());
+    fn attend(
+        &self,
+        mut terminal: Option<&mut Terminal>,
+        vcpus: &[RunningVcpu],
+    ) -> Result<(), CallError> {
+        let mut input = Input::new(terminal.is_some());
         let mut halts = self.config.has_board().then(HaltWatch::start);
         let mut gathered_at = None;
         loop {
@@ -78,7 +82,9 @@ impl Machine<'_> {
             if self.lifecycle.has_ended() {
                 return Ok(());
             }
-            terminal.follow(signal::take_continued());
+            if let Some(terminal) = &mut terminal {
+                terminal.follow(signal::take_continued());
+            }
             if let Some(serial) = &self.serial {
                 input.deliver(serial);
             }
@@ -98,7 +104,8 @@ impl Machine<'_> {
                 }
             }
             waits[1] = halts.as_ref().map(HaltWatch::wait);
-            let reads_input = input.is_wanted() && terminal.is_foreground();
+            let is_foreground = terminal.as_ref().is_some_and(|terminal| terminal.is_foreground());
+            let reads_input = input.is_wanted() && is_foreground;
             if input.is_wanted() && !reads_input {
                 waits[2] = Some(BACKGROUND);
             }

@@ -144,7 +144,7 @@ mod tests {
         assert_eq!(data, &[0xff; 4]);
         let data = &mut [0; 8];
         let exit = Exit::Mmio { write: false, address: 0xd000_0000, data };
-        assert_eq!(handler.name(&exit), "nobody: ones, or lost");
+        assert_eq!(handler.name(&exit), "no device: ones");
         handler.handle(exit, &vcpu());
         assert_eq!(data, &[0xff; 8]);
     }

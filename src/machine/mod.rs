@@ -167,8 +167,8 @@ pub fn run(config: &Config, output: &Arc<Output>) -> Result<End, Error> {
 }
 
 /// The warning where KVM has no help of the processor.
-const SOFTWARE_BACKEND: &str = "warning: this KVM is a software backend, without VMX or SVM: it maps no guest memory by pages \
-    of the hardware, so nothing here shows 2 MiB pages at work";
+const SOFTWARE_BACKEND: &str =
+    "warning: this KVM is a software backend (no VMX, no SVM): it is slow and maps no 2 MiB pages";
 
 /// Runs the guest again to show its last instructions.
 fn replay(config: &Config, output: &Arc<Output>) -> Result<End, Error> {
@@ -177,9 +177,9 @@ fn replay(config: &Config, output: &Arc<Output>) -> Result<End, Error> {
         Guest::Image(path) => Image::can_be_read_again(path),
     };
     let (text, possible) = match (config.cpus, can_be_read) {
-        (2.., _) => ("replay: with several vCPUs no run is like another", false),
-        (_, false) => ("replay: the image is no file, and can't be read again", false),
-        (_, true) => ("replay: again, step by step; that can take long, Ctrl-C ends it", true),
+        (2.., _) => ("replay: not possible with several vCPUs: no two runs are alike", false),
+        (_, false) => ("replay: not possible: IMAGE is not a regular file, and can't be read again", false),
+        (_, true) => ("replay: running the guest again, step by step; this can take long, and Ctrl-C ends it", true),
     };
     output.message(format_args!("{text}"), None);
     match possible {

@@ -45,7 +45,7 @@ pub fn end(machine: &Machine) -> Result<End, Error> {
         End::Halted => halted(machine, vcpu)?,
         End::Reset => {
             let text = match machine.config.on_reset {
-                OnReset::Restart => "the guest reset the machine: it starts anew",
+                OnReset::Restart => "the guest reset the machine, which starts again",
                 OnReset::End => "the guest reset the machine",
             };
             machine.output.message(format_args!("{text}"), None);
@@ -108,7 +108,7 @@ fn halted(machine: &Machine, vcpu: &Vcpu) -> Result<(), kvm::Error> {
     let (regs, sregs) = (vcpu.regs()?, vcpu.sregs()?);
     let verdict = match regs.rflags & RFLAGS_IF {
         0 => "no interrupt could wake it",
-        _ => "an interrupt could wake it, but nothing here sends one",
+        _ => "an interrupt could wake it, but without the board nothing sends one",
     };
     machine.output.message(
         format_args!(

@@ -1,0 +1,34 @@
+# Halts until the timer has woken it three times, and then dies of a triple fault.
+
+	.include "kernel.inc"
+	.set	LESSON_PAGE, 0
+	.include "board.inc"
+	kernel
+	gate	0x20, tick
+	lidt	idtr
+	mov	$0x11, %al		# the first 8259: as in guest/pic.S
+	out	%al, $0x20
+	mov	$0x20, %al
+	out	%al, $0x21
+	mov	$4, %al
+	out	%al, $0x21
+	mov	$1, %al
+	out	%al, $0x21
+	mov	$0xfe, %al
+	out	%al, $0x21
+	timer	1193
+	wait_for ticks, 3
+	cli
+	lidt	none
+	ud2
+tick:	push	%eax
+	incl	ticks
+	mov	$0x20, %al
+	out	%al, $0x20
+	pop	%eax
+	iret
+	kernel_end
+	board_data
+none:	.skip	6
+	.bss
+ticks:	.long	0
