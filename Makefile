@@ -108,7 +108,7 @@ pack: all
 
 run: pack
 	@$(CLEAN_ENV) sh biscuitos/need qemu
-	@$(CLEAN_ENV) sh biscuitos/run $(KERNEL)
+	@TELL=1 $(CLEAN_ENV) sh biscuitos/run $(KERNEL)
 # As typed: make would take the dollars in it for its own.
 run: override export CMD := $(value CMD)
 

@@ -112,7 +112,7 @@ fn file_name(path: &'static CStr) -> &'static CStr {
 #[cfg(not(test))]
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo) -> ! {
-    kob_2m::host::panic(info)
+    kob_2m::host::emergency::panic(info)
 }
 
 /// The compiled `alloc` and debug builds ask for these two names. A panic aborts, so that nothing ever calls them.

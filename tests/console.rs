@@ -109,6 +109,40 @@ fn the_line_appears_ctrl_c_ends_the_guest_and_the_shell_is_there() {
     assert!(session.child.wait().unwrap().success());
 }
 
+/// A program that is stopped, or in the background, leaves the terminal to the shell, and takes it again afterwards.
+#[test]
+fn a_kernel_has_the_terminal_only_in_the_foreground() {
+    let mut session = Session::start(&mut bed());
+    session.expect("Hello BiscuitOS :)");
+    session.type_keys(b"\x03");
+    session.expect("# ");
+    // What is expected must not stand in what is typed, which the shell echoes.
+    let cooked = "stty -a | cmp - /tmp/cooked && echo coo'ked'\r";
+    session.type_keys(b"stty -a > /tmp/cooked; echo sa'ved'\r");
+    session.expect("saved");
+    session.type_keys(b"BiscuitOS_app -b anon -k /usr/bin/firmware/kernel/serial.elf & sleep 2\r");
+    thread::sleep(Duration::from_secs(3));
+    session.type_keys(cooked.as_bytes());
+    session.expect("cooked");
+    for signal in ["TSTP", "STOP"] {
+        let look = format!(
+            "(sleep 3; stty -F /dev/ttyS0 -a > /tmp/raw; killall -{signal} BiscuitOS_app) & fg %1\r"
+        );
+        session.type_keys(look.as_bytes());
+        thread::sleep(Duration::from_secs(5));
+        session.type_keys(b"\rgrep -q -e -icanon /tmp/raw && echo it was ra'w'\r");
+        session.expect("it was raw");
+        session.type_keys(cooked.as_bytes());
+        session.expect("cooked");
+    }
+    session.type_keys(b"fg %1\r");
+    thread::sleep(Duration::from_secs(2));
+    session.type_keys(b"abc.");
+    session.expect("with status 1 through port 0xf4");
+    session.type_keys(b"poweroff -f\r");
+    assert!(session.child.wait().unwrap().success());
+}
+
 #[test]
 fn ctrl_a_x_leaves() {
     let mut session = Session::start(&mut bed());

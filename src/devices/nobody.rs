@@ -38,7 +38,8 @@ impl Nobody {
                 Space::Ports => "no device at port",
                 Space::Addresses => "no RAM or device at address",
             };
-            let text = format_args!("{what} {at:#x}: reads give ones, writes are lost (reported once)");
+            let text =
+                format_args!("{what} {at:#x}: reads give ones, writes are lost (reported once)");
             self.output.message(text, None);
         }
     }

@@ -4,6 +4,7 @@
 //! Sending takes no time: the transmitter is always empty.
 
 use crate::bus::Device;
+use crate::host::clock;
 use crate::host::event::Event;
 use crate::host::mutex::Mutex;
 use crate::kvm::interrupt_line::InterruptLine;
@@ -65,6 +66,10 @@ const ASKS: u8 = 16;
 /// How many bytes the receive FIFO holds.
 const FIFO: usize = 16;
 
+/// How long nothing is received after the guest has changed how it listens, in nanoseconds. Linux enables the interrupt first
+/// and then switches the FIFOs on, which clears them: what was typed before would be lost.
+const SETTLE: u64 = 200_000_000;
+
 /// A serial port.
 pub struct Serial {
     registers: Mutex<Registers>,
@@ -84,11 +89,20 @@ impl Serial {
     /// woken as soon as there is room.
     pub fn receive(&self, bytes: &[u8]) -> usize {
         let mut registers = self.registers.lock();
+        if clock::monotonic() < registers.settled_at {
+            return 0;
+        }
         let count = registers.room().min(bytes.len());
         bytes[..count].iter().for_each(|&byte| registers.receive(byte));
         registers.input_waits = count < bytes.len();
         self.line.set(registers.interrupt());
         count
+    }
+
+    /// How many nanoseconds until bytes can be received, if the guest has just changed how it listens.
+    pub fn settles_in(&self) -> Option<u64> {
+        let left = self.registers.lock().settled_at.saturating_sub(clock::monotonic());
+        (left > 0).then_some(left)
     }
 
     /// After an access: the interrupt line follows the registers, and input may go on.
@@ -152,6 +166,8 @@ struct Registers {
     asked: u8,
     /// The event loop has input for which there was no room.
     input_waits: bool,
+    /// When bytes may be received: see [`SETTLE`].
+    settled_at: u64,
 }
 
 impl Default for Registers {
@@ -173,6 +189,7 @@ impl Default for Registers {
             len: 0,
             asked: 0,
             input_waits: false,
+            settled_at: 0,
         }
     }
 }
@@ -199,6 +216,12 @@ impl Registers {
             self.depth() - self.len.min(self.depth())
         } else {
             0
+        }
+    }
+
+    fn settle_if(&mut self, has_changed: bool) {
+        if has_changed {
+            self.settled_at = clock::monotonic() + SETTLE;
         }
     }
 
@@ -270,19 +293,23 @@ impl Registers {
             IER => {
                 // Enabling this interrupt while the transmitter is empty raises it at once.
                 self.empty |= value & IER_EMPTY & !self.ier != 0;
+                self.settle_if(value & IER_RECEIVED & !self.ier != 0);
                 self.ier = value & 0x0f;
             }
             IIR => {
                 // Switching the FIFOs on or off clears them. Without bit 0, the other bits are not programmed.
                 let value = if value & FCR_ENABLE != 0 { value } else { 0 };
-                if (value ^ self.fcr) & FCR_ENABLE != 0 || value & FCR_CLEAR_RECEIVED != 0 {
+                let is_switched = (value ^ self.fcr) & FCR_ENABLE != 0;
+                if is_switched || value & FCR_CLEAR_RECEIVED != 0 {
                     self.len = 0;
                 }
+                self.settle_if(is_switched);
                 self.fcr = value;
             }
             LCR => self.lcr = value,
             MCR => {
                 let before = self.lines();
+                self.settle_if(value & MCR_OUT2 & !self.mcr != 0);
                 self.mcr = value & MCR_BITS;
                 let now = self.lines();
                 // RI counts where it ends, the others wherever they change.

@@ -1,6 +1,7 @@
 //! Locks and condition variables: those of the C library, holding what they protect.
 
 use crate::host::clock;
+use alloc::boxed::Box;
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
@@ -72,27 +73,28 @@ impl<T> Drop for Guard<'_, T> {
     }
 }
 
-/// Lets a thread that holds a mutex wait until another thread has changed the value.
-pub struct Condvar(UnsafeCell<libc::pthread_cond_t>);
+/// Lets a thread that holds a mutex wait until another thread has changed the value. POSIX does not let it be moved once it
+/// is initialized, so it has a place of its own.
+pub struct Condvar(Box<UnsafeCell<libc::pthread_cond_t>>);
 
 // SAFETY: made to be used by several threads.
 unsafe impl Sync for Condvar {}
-// SAFETY: a condition variable that nobody waits for is plain data in musl and in glibc.
+// SAFETY: as above.
 unsafe impl Send for Condvar {}
 
 impl Condvar {
     /// Nobody waits. Its clock is CLOCK_MONOTONIC.
     pub fn new() -> Condvar {
-        let mut raw = MaybeUninit::uninit();
+        let raw = Box::new(UnsafeCell::new(libc::PTHREAD_COND_INITIALIZER));
         let mut attributes = MaybeUninit::uninit();
         // SAFETY: each is initialized before it is used; with these arguments no call fails.
         unsafe {
             libc::pthread_condattr_init(attributes.as_mut_ptr());
             libc::pthread_condattr_setclock(attributes.as_mut_ptr(), libc::CLOCK_MONOTONIC);
-            libc::pthread_cond_init(raw.as_mut_ptr(), attributes.as_ptr());
+            libc::pthread_cond_init(raw.get(), attributes.as_ptr());
             libc::pthread_condattr_destroy(attributes.as_mut_ptr());
-            Condvar(UnsafeCell::new(raw.assume_init()))
         }
+        Condvar(raw)
     }
 
     /// Releases the mutex, waits, and takes it again. It may return without a reason.

@@ -39,7 +39,7 @@ impl fmt::Display for Cause<'_> {
                 let code = page.hw().hardware_exit_reason;
                 write!(f, "KVM_EXIT_UNKNOWN: the hardware's reason is unknown to KVM: {code:#x}")?;
             }
-            Death::Unexpected => write!(f, "exit {number}, {name}: KVM was not asked for such exits, so nothing answers them")?,
+            Death::Unexpected => write!(f, "exit {number}, {name}: KVM was not asked for such exits, and nothing answers them")?,
             Death::Malformed => write!(f, "exit {number}, {name}: the access that it describes is impossible")?,
         }
         write!(f, "\n  commonly: {}", common_cause(death))?;
@@ -77,14 +77,18 @@ fn common_cause(death: Death) -> &'static str {
         Death::Internal => {
             "for suberror 3, the IDT, TSS or stack is not in RAM; for others, the processor is newer than the kernel"
         }
-        Death::Unknown => "an enclave of Intel's SGX; up to Linux 6.12 nothing else causes this exit",
+        Death::Unknown => {
+            "an enclave of Intel's SGX; up to Linux 6.12 nothing else causes this exit"
+        }
         Death::Unexpected | Death::Malformed => "the kernel is newer than this program",
     }
 }
 
 fn suberror_meaning(suberror: u32) -> &'static str {
     match suberror {
-        KVM_INTERNAL_ERROR_EMULATION => "EMULATION: KVM had to emulate an instruction that its emulator does not know",
+        KVM_INTERNAL_ERROR_EMULATION => {
+            "EMULATION: KVM had to emulate an instruction that its emulator does not know"
+        }
         KVM_INTERNAL_ERROR_SIMUL_EX => "SIMUL_EX: two exceptions at once",
         KVM_INTERNAL_ERROR_DELIVERY_EV => {
             "DELIVERY_EV: the delivery of an exception or interrupt left the guest"
@@ -243,9 +247,9 @@ mod tests {
         let not_known = REASONS.len() as u32;
         for (death, reason, arm, words) in [
             (Death::Shutdown, 8, internal(0), "KVM_EXIT_SHUTDOWN: triple fault"),
-            (Death::Shutdown, 8, internal(0), "commonly: an IDT that is missing"),
+            (Death::Shutdown, 8, internal(0), "commonly: the IDT is missing"),
             (Death::FailEntry, 9, entry(0x77), "the hardware refused the guest: 0x77"),
-            (Death::Emulation, 17, emulation, "suberror 1, KVM_INTERNAL_ERROR_EMULATION: KVM met"),
+            (Death::Emulation, 17, emulation, "suberror 1, KVM_INTERNAL_ERROR_EMULATION: KVM had"),
             (Death::Emulation, 17, emulation, "what follows: 0f 0f\n"),
             (Death::Internal, 17, internal(2), "suberror 2, KVM_INTERNAL_ERROR_SIMUL_EX: two"),
             (Death::Internal, 17, internal(3), "suberror 3, KVM_INTERNAL_ERROR_DELIVERY_EV: the"),
@@ -253,9 +257,14 @@ mod tests {
             (Death::Internal, 17, internal(9), "9, KVM_INTERNAL_ERROR_(not in Linux 6.12)"),
             (Death::Internal, 17, internal(9), "KVM's data: 0x51 0x52\n"),
             (Death::Unknown, 0, entry(77), "the hardware's reason is unknown to KVM: 0x4d"),
-            (Death::Unexpected, 28, internal(0), "exit 28, KVM_EXIT_ARM_NISV: not asked for"),
-            (Death::Unexpected, not_known, internal(0), "KVM_EXIT_(not in Linux 6.12): not asked"),
-            (Death::Malformed, 2, internal(0), "exit 2, KVM_EXIT_IO: of an access that can't be"),
+            (Death::Unexpected, 28, internal(0), "exit 28, KVM_EXIT_ARM_NISV: KVM was not asked"),
+            (
+                Death::Unexpected,
+                not_known,
+                internal(0),
+                "KVM_EXIT_(not in Linux 6.12): KVM was not",
+            ),
+            (Death::Malformed, 2, internal(0), "exit 2, KVM_EXIT_IO: the access that it describes"),
         ] {
             let said = Cause(death, &page(reason, arm)).to_string() + "\n";
             assert!(said.contains(words), "{death:?}: {said}");

@@ -47,7 +47,9 @@ impl fmt::Display for Shown<'_> {
         let Replay { last, count, before } = self.replay;
         write!(f, "replay: the last {} of {count} instructions", last.len())?;
         if !self.died {
-            f.write_str("; this time it did not die: single-stepping changes RFLAGS.TF and the timing")?;
+            f.write_str(
+                "; this time it did not die: single-stepping changes RFLAGS.TF and the timing",
+            )?;
         }
         for (address, bytes, len) in last {
             write!(f, "\n  {address:#x}:{}", Known(bytes, *len))?;

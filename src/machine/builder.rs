@@ -84,7 +84,8 @@ pub fn build<'a>(
     }
     if needs_user_space_exits(config) {
         let say = |name: &str| {
-            let text = format_args!("this KVM has no {name}: such accesses do not exit to the program");
+            let text =
+                format_args!("this KVM has no {name}: such accesses do not exit to the program");
             output.message(text, None);
         };
         enable_user_space_exits(&vm, if replay.is_none() { &say } else { &|_| () });

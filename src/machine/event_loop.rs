@@ -13,6 +13,8 @@ use alloc::vec::Vec;
 
 /// How long output of the serial port may gather, in nanoseconds: a moment for a reader, and time for a guest to say more.
 const GATHER: u64 = 2_000_000;
+/// The longest wait, in nanoseconds: a wake-up that fails costs no more than this.
+const LONGEST: u64 = 1_000_000_000;
 /// How often a program in the background looks whether it has come to the foreground, in nanoseconds.
 const BACKGROUND: u64 = 500_000_000;
 
@@ -89,7 +91,7 @@ impl Machine<'_> {
                 input.deliver(serial);
             }
 
-            let mut waits = [None; 3];
+            let mut waits = [None; 4];
             let mut output = -1;
             match self.output.pending() {
                 None => gathered_at = None,
@@ -109,6 +111,9 @@ impl Machine<'_> {
             if input.is_wanted() && !reads_input {
                 waits[2] = Some(BACKGROUND);
             }
+            if input.is_held() {
+                waits[3] = self.serial.as_ref().and_then(|serial| serial.settles_in());
+            }
             // A negative number is no descriptor.
             let stdin = if reads_input { libc::STDIN_FILENO } else { -1 };
             let poll = |fd, events| libc::pollfd { fd, events, revents: 0 };
@@ -117,7 +122,7 @@ impl Machine<'_> {
                 poll(stdin, libc::POLLIN),
                 poll(output, libc::POLLOUT),
             ];
-            signal::wait(&mut fds, waits.into_iter().flatten().min());
+            signal::wait(&mut fds, waits.into_iter().flatten().chain([LONGEST]).min());
             let [attention, stdin, output] = fds.map(|fd| fd.revents != 0);
             if attention {
                 self.attention.take();

@@ -67,6 +67,11 @@ impl Input {
         self.is_open && (self.is_terminal || self.held.len() < READ_AHEAD)
     }
 
+    /// Whether some of it waits for the guest.
+    pub fn is_held(&self) -> bool {
+        !self.held.is_empty()
+    }
+
     /// Reads what there is, and returns a key of the program's own if there was one.
     pub fn read(&mut self) -> Option<Key> {
         let mut bytes = [0; 256];

@@ -25,7 +25,7 @@ use crate::boot;
 use crate::boot::image::Image;
 use crate::config::{Config, Guest, OnReset};
 use crate::devices::serial::Serial;
-use crate::host;
+use crate::host::emergency;
 use crate::host::errno::Errno;
 use crate::host::event::Event;
 use crate::host::mutex::Mutex;
@@ -178,8 +178,13 @@ fn replay(config: &Config, output: &Arc<Output>) -> Result<End, Error> {
     };
     let (text, possible) = match (config.cpus, can_be_read) {
         (2.., _) => ("replay: not possible with several vCPUs: no two runs are alike", false),
-        (_, false) => ("replay: not possible: IMAGE is not a regular file, and can't be read again", false),
-        (_, true) => ("replay: running the guest again, step by step; this can take long, and Ctrl-C ends it", true),
+        (_, false) => {
+            ("replay: not possible: IMAGE is not a regular file, and can't be read again", false)
+        }
+        (_, true) => (
+            "replay: running the guest again, step by step; this can take long, and Ctrl-C ends it",
+            true,
+        ),
     };
     output.message(format_args!("{text}"), None);
     match possible {
@@ -237,7 +242,7 @@ pub fn fail(output: &Output, error: Error) -> i32 {
 fn leave(output: &Output, error: Error) -> ! {
     output.detach_event_loop();
     output.message(format_args!("{error}"), None);
-    host::exit(FAILED)
+    emergency::exit(FAILED)
 }
 
 /// The name of what is run, for messages.

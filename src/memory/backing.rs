@@ -1,14 +1,17 @@
 //! The memory behind guest RAM: hugetlbfs, a memfd, transparent huge pages, anonymous memory, or a device.
 
 use crate::config::Backing;
+use crate::host::emergency;
 use crate::host::fd::{self, Fd};
 use crate::host::mapping::Mapping;
 use crate::host::syscall::CallError;
 use crate::layout::PAGE_SIZE;
 use crate::memory::Error;
 use crate::memory::pool::Pool;
+use alloc::boxed::Box;
 use core::ffi::{CStr, c_int};
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering::Relaxed, Ordering::SeqCst};
 
 const MIB_2: u64 = 2 << 20;
 
@@ -20,7 +23,7 @@ pub struct Ram {
     /// huge pages where it can, and a device maps as it likes.
     pub page_size: Option<u64>,
     /// Closed and perhaps undone last.
-    file: Option<RamFile>,
+    file: Option<GuardedFile>,
 }
 
 /// The file behind RAM, locked while it is open. Dropping it undoes what was done to it, unless the guest has run.
@@ -41,8 +44,8 @@ enum Undo {
     Remove,
 }
 
-impl Drop for RamFile {
-    fn drop(&mut self) {
+impl RamFile {
+    fn undo(&self) {
         match (self.undo, self.path) {
             _ if self.keep.load(Relaxed) => {}
             (Undo::Empty, _) => {
@@ -52,6 +55,41 @@ impl Drop for RamFile {
             (Undo::Remove, Some(path)) => fd::remove(path),
             _ => {}
         }
+    }
+}
+
+impl Drop for RamFile {
+    fn drop(&mut self) {
+        self.undo();
+    }
+}
+
+/// The file of [`Ram`], for [`undo_in_emergency`]; null for none.
+static IN_EMERGENCY: AtomicPtr<RamFile> = AtomicPtr::new(null_mut());
+
+/// Undoes what was done to the file, where nothing is dropped any more.
+fn undo_in_emergency() {
+    // SAFETY: only the address of a live `RamFile` is stored, in a `Box`, and it is taken back before that is dropped.
+    if let Some(file) = unsafe { IN_EMERGENCY.load(SeqCst).as_ref() } {
+        file.undo();
+    }
+}
+
+/// A [`RamFile`] that is undone in an emergency too.
+struct GuardedFile(Box<RamFile>);
+
+impl GuardedFile {
+    fn new(file: RamFile) -> GuardedFile {
+        let file = Box::new(file);
+        IN_EMERGENCY.store((&raw const *file).cast_mut(), SeqCst);
+        emergency::set_undo(undo_in_emergency);
+        GuardedFile(file)
+    }
+}
+
+impl Drop for GuardedFile {
+    fn drop(&mut self) {
+        IN_EMERGENCY.store(null_mut(), SeqCst);
     }
 }
 
@@ -72,7 +110,7 @@ impl Ram {
     /// From now on the contents are the guest's, and stay for users to look at when it has gone.
     pub fn keep(&self) {
         if let Some(file) = &self.file {
-            file.keep.store(true, Relaxed);
+            file.0.keep.store(true, Relaxed);
         }
     }
 
@@ -172,7 +210,7 @@ fn fill(
         file.fd.punch_hole(size).map_err(failed)?;
     }
     match Mapping::new(Some(&file.fd), size as usize, libc::MAP_SHARED) {
-        Ok(mapping) => Ok(Ram { mapping, backing, page_size, file: Some(file) }),
+        Ok(mapping) => Ok(Ram { mapping, backing, page_size, file: Some(GuardedFile::new(file)) }),
         Err(error) => Err(map_failed(backing, page_size, size, error)),
     }
 }

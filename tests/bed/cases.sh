@@ -635,6 +635,38 @@ each_call_that_fails_is_named_and_gives_all_back() {
 		[ ! -e $RAM ] || [ "${call% *}" = flock ]
 	done
 }
+# fails_in_turn STATUS ARGUMENT...: makes each call of a run fail in turn. Then the run ends with status 1 and the call's name, or
+# does without the call, with STATUS; it never hangs, dies of a signal, or leaves anything behind. What the C library does for
+# itself, such as to wake a thread, is left out.
+CALLS='open fstat fstatfs flock ftruncate fallocate mmap madvise ioctl eventfd2 clone rt_sigaction rt_sigprocmask mprotect pread64 read write ppoll tkill getrlimit prlimit64'
+fails_in_turn() {
+	want=$1
+	shift
+	strace -f -o trace $P "$@" > out 2> err < /dev/null || :
+	for call in $CALLS; do
+		# Each thread's calls are counted apart.
+		most=$(grep -E "^[0-9]+ +$call\\(" trace | cut -d' ' -f1 | sort | uniq -c | sort -rn | awk 'NR == 1 { print $1 }')
+		number=1
+		while [ $number -le "${most:-0}" ]; do
+			status=0
+			timeout 20 strace -f -o /dev/null -e signal=none -e inject=$call:error=EIO:when=$number $P "$@" > out 2> err < /dev/null || status=$?
+			said="$call $number of $*: status $status: $(tail -n 3 err)"
+			case $status in
+			"$want") ;;
+			1) grep -qE 'E(IO|NOMEM|AGAIN) \([0-9]+\)' out err || { echo "no call in $said"; return 1; } ;;
+			*) echo "$said"; return 1 ;;
+			esac
+			[ "$(free_pages)" = 20 ] || [ "$(stat -c %s $RAM)" = 16777216 ] || { echo "pages left by $said"; return 1; }
+			rm -f $RAM
+			is "$said $(free_pages)" "$said $(cat $POOL/nr_hugepages)"
+			number=$((number + 1))
+		done
+	done
+}
+each_call_of_a_first_run_fails_in_turn() { fails_in_turn 0 $F/halt.bin; }
+each_call_of_statistics_fails_in_turn() { fails_in_turn 0 --stats --pause 0 $F/touch.bin; }
+each_call_of_two_vcpus_fails_in_turn() { fails_in_turn 1 -b anon -m 16M --cpus 2 --kernel $F/kernel/cpus.elf; }
+each_call_of_a_check_fails_in_turn() { fails_in_turn 0 --check $F/halt.bin; }
 a_run_page_that_is_too_small_is_refused() {
 	strace -o /dev/null -e inject=ioctl:retval=1000:when=6 $P $F/halt.bin > out 2> err && status=0 || status=$?
 	is $status 1
@@ -1359,7 +1391,7 @@ transcript() {
 
 for case in $(sed -n 's/^\([a-z0-9_]*\)() .*/\1/p' "$0" | sed -n '/^the_line_comes/,/^prepare$/p'); do
 	case $case in
-	prepare | pages | stops | a_vm_is_there | shows | only | tells_status | asleep | told | first | check | finds | b | k | huge | under_limit | boot | seen) continue ;;
+	prepare | pages | stops | a_vm_is_there | shows | only | tells_status | asleep | told | first | check | finds | fails_in_turn | b | k | huge | under_limit | boot | seen) continue ;;
 	esac
 	attempt $case $case
 done

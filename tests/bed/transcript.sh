@@ -5,5 +5,6 @@ for file; do
 		printf '%s\n' "$line"
 		sh -c "${line#\$ }" 2>&1 < /dev/null
 	done | sed -E -e 's/^ *[0-9]+\.[0-9]{3} ms +\+[0-9]+\.[0-9]{3}	/TIME	/' -e 's/0x7[0-9a-f]{11}/ADDRESS/g' -e 's/, [0-9]+ entries/, N entries/' \
+		-e 's/(statistics after )[0-9.]+ s/\1TIME/' -e 's/, [0-9]+ per second/, RATE per second/' \
 		-e 's/(0xe0000008 len 8: )0x[0-9a-f]+/\1TIME/' -e 's/ rdx 0x60?[0-9a-f]{2,4}$/ rdx FAMILY/'
 done

@@ -1,0 +1,62 @@
+//! The ways out of the program on which nothing is dropped: no memory is left, or a bug of ours. What must not be left behind
+//! all the same, the terminal's mode and a file of huge pages, is seen to here.
+
+use crate::host::{fd, terminal};
+use core::fmt::{self, Write};
+use core::sync::atomic::{AtomicPtr, Ordering::SeqCst};
+
+/// Undoes something. It takes no lock and no memory.
+type Undo = fn();
+
+/// What [`undo`] calls; null for nothing.
+static UNDO: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+
+/// From now on the function is called on these ways out.
+pub fn set_undo(undo: Undo) {
+    UNDO.store(undo as *mut (), SeqCst);
+}
+
+fn undo() {
+    terminal::restore();
+    // Once: what it does may fail for the same reason.
+    let undo = UNDO.swap(core::ptr::null_mut(), SeqCst);
+    if !undo.is_null() {
+        // SAFETY: `set_undo` alone stores a pointer here.
+        let undo = unsafe { core::mem::transmute::<*mut (), Undo>(undo) };
+        undo();
+    }
+}
+
+/// Standard error, written to at once and without memory of its own.
+struct StandardError;
+
+impl Write for StandardError {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        fd::write(libc::STDERR_FILENO, text.as_bytes()).map(drop).map_err(|_| fmt::Error)
+    }
+}
+
+/// Ends the program after a panic, which is a bug of ours: says what and where.
+pub fn panic(info: &core::panic::PanicInfo) -> ! {
+    undo();
+    // Where that can't be written, there is nobody to tell.
+    let _ = writeln!(StandardError, "KOB-2M: {info}\nThis is a bug of KOB-2M; please report it");
+    // SAFETY: ends the process.
+    unsafe { libc::abort() }
+}
+
+/// Ends the program where it can't have `size` bytes of memory for itself. mmap(2) is what malloc(3) asks.
+pub(super) fn out_of_memory(size: usize) -> ! {
+    undo();
+    let _ = writeln!(
+        StandardError,
+        "KOB-2M: mmap: ENOMEM (12): no {size} bytes of memory for the program itself\n  Raise ulimit -v"
+    );
+    exit(1)
+}
+
+/// Ends the program at once, with all its threads. Nothing is dropped.
+pub fn exit(status: i32) -> ! {
+    // SAFETY: ends the process.
+    unsafe { libc::_exit(status) }
+}
