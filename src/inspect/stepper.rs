@@ -16,6 +16,8 @@ pub struct Stepper {
     /// The bytes there, as many as can be read.
     pub bytes: [u8; 8],
     pub len: usize,
+    /// Where the guest was at an exit since then, if HLT is there.
+    hlt_behind_exit: Option<u64>,
 }
 
 impl Stepper {
@@ -25,7 +27,8 @@ impl Stepper {
         vcpu.single_step()?;
         let (regs, sregs) = (vcpu.regs()?, vcpu.sregs()?);
         let before = kvm_sync_regs { regs, sregs, ..Default::default() };
-        let mut stepper = Stepper { before, address: 0, bytes: [0; 8], len: 0 };
+        let mut stepper =
+            Stepper { before, address: 0, bytes: [0; 8], len: 0, hlt_behind_exit: None };
         stepper.read_instruction(vcpu, memory);
         Ok(stepper)
     }
@@ -33,7 +36,17 @@ impl Stepper {
     /// Goes on to the next instruction, in the state that the last exit left.
     pub fn advance(&mut self, vcpu: &Vcpu, memory: &GuestMemory) {
         self.before = *vcpu.page().registers();
+        self.hlt_behind_exit = None;
         self.read_instruction(vcpu, memory);
+    }
+
+    /// The instruction exits, and is not complete.
+    pub fn note_exit(&mut self, vcpu: &Vcpu, memory: &GuestMemory) {
+        let now = vcpu.page().registers();
+        let mut byte = [0];
+        let address = mode::instruction(&now.regs, &now.sregs);
+        let len = GuestView { vcpu, memory }.read_linear(address, &mut byte);
+        self.hlt_behind_exit = (len == 1 && byte[0] == HLT).then_some(now.regs.rip);
     }
 
     fn read_instruction(&mut self, vcpu: &Vcpu, memory: &GuestMemory) {
@@ -42,8 +55,11 @@ impl Stepper {
         self.len = GuestView { vcpu, memory }.read_linear(self.address, &mut self.bytes);
     }
 
-    /// Whether the instruction was HLT. A software backend of KVM steps over it as over any other.
+    /// Whether the instruction was HLT. A software backend of KVM steps over it as over any other, and after an instruction
+    /// that exits it steps over the next one too.
     pub fn was_hlt(&self, now: &kvm_sync_regs) -> bool {
-        self.len > 0 && self.bytes[0] == HLT && now.regs.rip == self.before.regs.rip.wrapping_add(1)
+        let is_behind = |rip: u64| now.regs.rip == rip.wrapping_add(1);
+        self.len > 0 && self.bytes[0] == HLT && is_behind(self.before.regs.rip)
+            || self.hlt_behind_exit.is_some_and(is_behind)
     }
 }

@@ -15,6 +15,7 @@ use crate::inspect::replay::Replay;
 use crate::inspect::statistics::Statistics;
 use crate::inspect::stepper::Stepper;
 use crate::inspect::trace::{CallTraceBrake, ExitTrace, StepTrace};
+use crate::kvm::backend::Backend;
 use crate::kvm::interrupt_line::InterruptLine;
 use crate::kvm::routing::Routing;
 use crate::kvm::{self, Kvm, Vcpu, Vm};
@@ -173,7 +174,7 @@ pub fn build<'a>(
             stepper,
             replay: replay.clone(),
             memory: memory.clone(),
-            hlt_waits_in_kernel: config.has_board(),
+            hlt_waits_in_kernel: config.has_board() && Backend::of_this_host() != Backend::Software,
         });
     }
     Ok(Machine {

@@ -108,6 +108,9 @@ fn halted(machine: &Machine, vcpu: &Vcpu) -> Result<(), kvm::Error> {
     let (regs, sregs) = (vcpu.regs()?, vcpu.sregs()?);
     let verdict = match regs.rflags & RFLAGS_IF {
         0 => "no interrupt could wake it",
+        _ if machine.config.has_board() => {
+            "an interrupt could wake it, but this software backend does not wait when it is single-stepped"
+        }
         _ => "an interrupt could wake it, but without the board nothing sends one",
     };
     machine.output.message(

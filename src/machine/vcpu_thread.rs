@@ -33,7 +33,7 @@ pub struct VcpuRunner {
     /// Where the steps of a replay are kept.
     pub replay: Option<Arc<Mutex<Replay>>>,
     pub memory: Arc<GuestMemory>,
-    /// HLT waits in the kernel, since the local APIC is there.
+    /// HLT waits in the kernel, since the local APIC is there. Not under single-step on a software backend.
     pub hlt_waits_in_kernel: bool,
 }
 
@@ -115,7 +115,10 @@ impl VcpuRunner {
             let exit = if is_step && has_halted { Exit::Halt } else { exit };
             self.handler.handle(exit, &self.control);
         }
-        if let Some(stepper) = self.stepper.as_mut().filter(|_| is_step) {
+        if let Some(stepper) = &mut self.stepper {
+            if !is_step {
+                return stepper.note_exit(&self.vcpu, &self.memory);
+            }
             stepper.advance(&self.vcpu, &self.memory);
             if let Some(replay) = &self.replay {
                 replay.lock().add(stepper);
@@ -123,7 +126,7 @@ impl VcpuRunner {
         }
     }
 
-    /// Whether a step was a HLT that ends the run: it would exit where the LAPIC is not in the kernel.
+    /// Whether a step was a HLT that ends the run: it would exit where the local APIC is not in the kernel.
     fn has_stepped_over_hlt(&self) -> bool {
         let now = self.vcpu.page().registers();
         !self.hlt_waits_in_kernel && self.stepper.as_ref().is_some_and(|step| step.was_hlt(now))

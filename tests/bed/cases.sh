@@ -1078,6 +1078,7 @@ sixty_four_processors_start() {
 a_page_is_dropped_while_another_vcpu_uses_its_neighbours() {
 	huge
 	for backing in $RAM memfd anon; do
+		rm -f $RAM
 		k 17 ../../../../root/drops --cpus 2 --backing $backing --stats
 		says 'the guest ended with status 17 through port 0xf4'
 	done
