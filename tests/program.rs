@@ -97,7 +97,7 @@ fn a_bad_command_line_ends_with_2_and_says_what_is_wrong() {
         (&["--kernel", "x", "--initrd="], "--initrd: needs a value"),
         (&["--help=x"], "--help: takes no value"),
         (&["a", "b"], "b: a second guest"),
-        (&["--", "a", "-m"], "-m: a second image"),
+        (&["--", "a", "-m"], "-m: a second guest"),
         (&["-m", "0"], "--memory 0: must not be 0"),
         (&["-m", "0K"], "--memory 0K: must not be 0"),
         (&["-m", ""], &format!("--memory : {not_a_number}")),
