@@ -1,13 +1,11 @@
 //! What firmware would leave in a processor of the board.
 
 use crate::kvm::{self, Vcpu};
+use crate::x86::{LVT_LINT0, LVT_LINT1, LVT_NMI};
 
-// The local APIC's registers: SDM volume 3, 11.5.1.
-const LVT_LINT0: usize = 0x350;
-const LVT_LINT1: usize = 0x360;
-/// Bits 10:8 of an LVT entry: how the interrupt is delivered. The other bits are 0: edge-triggered, not masked.
+// LVT entries that are 0 but for the delivery: edge-triggered, not masked.
 const DELIVER_EXTINT: u32 = 7 << 8;
-const DELIVER_NMI: u32 = 4 << 8;
+const DELIVER_NMI: u32 = LVT_NMI;
 
 /// SDM volume 4, table 2-2.
 const MSR_IA32_MISC_ENABLE: u32 = 0x1a0;

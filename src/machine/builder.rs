@@ -137,6 +137,9 @@ pub fn build<'a>(
         window: devices.window.clone(),
         output: output.clone(),
     });
+    let is_stepped = config.instruments.step || is_replay;
+    let hlt_waits_in_kernel =
+        config.has_board() && !(is_stepped && Backend::of_this_host() == Backend::Software);
     let mut runners = Vec::new();
     for mut vcpu in vcpus {
         let number = vcpu.number();
@@ -156,7 +159,7 @@ pub fn build<'a>(
             observers.push(Box::new(ExitTrace { output: output.clone(), shows_vcpu }));
         }
         let mut stepper = None;
-        if config.instruments.step || is_replay {
+        if is_stepped {
             let step = Stepper::start(&mut vcpu, &memory)?;
             if let Some(replay) = &replay {
                 replay.lock().add(&step);
@@ -174,7 +177,7 @@ pub fn build<'a>(
             stepper,
             replay: replay.clone(),
             memory: memory.clone(),
-            hlt_waits_in_kernel: config.has_board() && Backend::of_this_host() != Backend::Software,
+            hlt_waits_in_kernel,
         });
     }
     Ok(Machine {

@@ -13,10 +13,11 @@ use crate::lifecycle::{End, Request, VcpuControl};
 use crate::machine::Error;
 use crate::machine::exit_handler::ExitHandler;
 use crate::memory::GuestMemory;
+use crate::show::number;
 use crate::sys::irqchip::{
     KVM_MP_STATE_HALTED, KVM_MP_STATE_INIT_RECEIVED, KVM_MP_STATE_UNINITIALIZED,
 };
-use crate::x86::RFLAGS_IF;
+use crate::x86::{LVT_COUNTERS, LVT_DELIVERY, LVT_LINT0, LVT_MASKED, LVT_NMI, RFLAGS_IF};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -70,11 +71,23 @@ impl VcpuRunner {
     /// Whether an interrupt could wake the vCPU, or it does not sleep at all.
     fn can_be_woken(&self) -> Result<bool, kvm::Error> {
         Ok(match self.vcpu.mp_state()? {
-            KVM_MP_STATE_HALTED => self.vcpu.regs()?.rflags & RFLAGS_IF != 0,
+            KVM_MP_STATE_HALTED => {
+                self.vcpu.regs()?.rflags & RFLAGS_IF != 0 || self.has_nmi_source()?
+            }
             // It waits for another vCPU to start it.
             KVM_MP_STATE_UNINITIALIZED | KVM_MP_STATE_INIT_RECEIVED => false,
             _ => true,
         })
+    }
+
+    /// Whether the timer (at LINT0) or a performance counter could send an NMI, as a watchdog has it. LINT1 has the NMI as on
+    /// a PC, but nothing here drives that pin.
+    fn has_nmi_source(&self) -> Result<bool, kvm::Error> {
+        let lapic = self.vcpu.lapic()?;
+        Ok([LVT_LINT0, LVT_COUNTERS].into_iter().any(|register| {
+            let entry = number(&lapic.regs[register..register + 4]) as u32;
+            entry & (LVT_DELIVERY | LVT_MASKED) == LVT_NMI
+        }))
     }
 
     #[inline]

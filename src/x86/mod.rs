@@ -65,6 +65,21 @@ pub const RFLAGS_VM: u64 = 1 << 17;
 /// The names of RFLAGS' bits.
 pub const RFLAGS: &str = "CF 1 PF - AF - ZF SF TF IF DF OF IOPL1 IOPL2 NT - RF VM AC VIF VIP ID";
 
+// The local APIC's registers, by their offset: the local vector table, which says what becomes of interrupts of the processor's
+// own. SDM 11.5.1.
+
+/// Performance counters.
+pub const LVT_COUNTERS: usize = 0x340;
+/// The pins LINT0 and LINT1.
+pub const LVT_LINT0: usize = 0x350;
+pub const LVT_LINT1: usize = 0x360;
+/// Bits 10:8 of an entry: how it is delivered.
+pub const LVT_DELIVERY: u32 = 7 << 8;
+/// As an NMI.
+pub const LVT_NMI: u32 = 4 << 8;
+/// The entry is masked.
+pub const LVT_MASKED: u32 = 1 << 16;
+
 // Segment types, with S set: SDM 3.4.5.1.
 
 /// Code, readable, accessed.
