@@ -14,15 +14,21 @@ fail() {
 	exit 1
 }
 
+program=$(dirname "$0")/$PROGRAM
+# A question needs no huge pages.
+case ${1-} in
+-h* | -V* | --h* | --v*) exec "$program" "$@" ;;
+esac
+
 # How much RAM the arguments ask for. A value that is no number, the program refuses.
 size= kernel= before=
 for word; do
 	case $before in
-	-m | --m | --mem | --memory) size=$word ;;
+	-m | --me | --mem | --memo | --memor | --memory) size=$word ;;
 	esac
 	case $word in
-	-k* | --k | --kernel | --kernel=*) kernel=256M ;;
-	--mem=* | --memory=*) size=${word#*=} ;;
+	-k* | --k*) kernel=256M ;;
+	--me*=*) size=${word#*=} ;;
 	-m?*) size=${word#-m} ;;
 	esac
 	before=$word
@@ -50,7 +56,6 @@ if ! grep -q " $MOUNT hugetlbfs " /proc/mounts; then
 fi
 
 # Fewer than asked for is no error here: the program says what it lacks. If it would not start, the pool becomes what it was.
-program=$(dirname "$0")/$PROGRAM
 pool=$(cat $POOL)
 if [ "$pool" -lt $PAGES ]; then
 	echo $PAGES > $POOL || fail "$POOL can't be written: are you root?"

@@ -189,7 +189,7 @@ impl Config {
         [(self.base, self.low_size()), (HIGH, self.high_size())]
     }
 
-    /// Where RAM below 4 GiB must end: at the hole, or where the image begins above it, at the pages that KVM needs.
+    /// Where RAM below 4 GiB must end: at the hole; or, where RAM begins above it, at the pages that KVM needs.
     pub fn low_limit(&self) -> u64 {
         if self.base < HOLE { HOLE } else { RAM_LIMIT }
     }

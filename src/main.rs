@@ -61,7 +61,8 @@ fn run(words: Vec<&'static CStr>) -> c_int {
             output.answer(format_args!(concat!("KOB-2M ", env!("CARGO_PKG_VERSION"), "\n")))
         }
         Command::Check(config) => {
-            return match check::check(&config, &output) {
+            let checked = signal::install().map_err(Error::Host);
+            return match checked.and_then(|()| check::check(&config, &output)) {
                 Ok(true) => machine::SUCCESS,
                 Ok(false) => machine::FAILED,
                 Err(error) => machine::fail(&output, error),

@@ -61,6 +61,8 @@ struct Queue {
     on_terminal: bool,
     /// Descriptors to write to that never block: terminals, opened a second time.
     terminals: [Option<Fd>; 2],
+    /// Write what the readers take at once, and drop the rest.
+    is_impatient: bool,
     /// Why standard output can't be written.
     failed: Option<Errno>,
     /// Why the trace can't be written.
@@ -92,6 +94,7 @@ impl Output {
             is_urgent: false,
             on_terminal: false,
             terminals: [None, None],
+            is_impatient: false,
             failed: None,
             trace_failed: None,
             event_loop: None,
@@ -303,11 +306,21 @@ impl Output {
         }
     }
 
-    /// Writes all that waits, however slowly the reader takes it. Fails where standard output can't be written, and with
-    /// EINTR where a signal asks the program to stop and the reader is not ready.
+    /// Writes all that waits, however slowly the reader takes it; but see [`Output::do_not_wait`]. Fails where standard output
+    /// can't be written, and with EINTR where a signal asks the program to stop and the reader is not ready.
     pub fn flush(&self) -> Result<(), Errno> {
+        let is_impatient = self.queue.lock().is_impatient;
         while let Some(pending) = self.pending() {
-            signal::wait_for(pending.fd, libc::POLLOUT)?;
+            if is_impatient {
+                let mut fds = [libc::pollfd { fd: pending.fd, events: libc::POLLOUT, revents: 0 }];
+                signal::wait(&mut fds, Some(0));
+                if fds[0].revents == 0 {
+                    self.queue.lock().remove_piece();
+                    continue;
+                }
+            } else {
+                signal::wait_for(pending.fd, libc::POLLOUT)?;
+            }
             self.write_some();
         }
         self.failure()
@@ -319,17 +332,9 @@ impl Output {
         self.flush()
     }
 
-    /// Likewise, but only what the readers take at once; the rest is lost.
-    pub fn finish_without_waiting(&self) {
-        self.queue.lock().release_line();
-        while let Some(pending) = self.pending() {
-            let mut fds = [libc::pollfd { fd: pending.fd, events: libc::POLLOUT, revents: 0 }];
-            signal::wait(&mut fds, Some(0));
-            match fds[0].revents {
-                0 => self.queue.lock().remove_piece(),
-                _ => self.write_some(),
-            }
-        }
+    /// From now on only what the readers take at once is written; the rest is lost.
+    pub fn do_not_wait(&self) {
+        self.queue.lock().is_impatient = true;
     }
 
     /// Why a part of the trace could not be written, if that is so.

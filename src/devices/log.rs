@@ -34,6 +34,8 @@ struct State {
     sum: u64,
     /// Writes that came through the ring.
     coalesced: u64,
+    /// Whether the ring has the log's addresses, and its port.
+    coalesces: [bool; 2],
 }
 
 impl Log {
@@ -57,6 +59,10 @@ impl Log {
     pub fn coalesce(&self, is_port: bool) -> Result<(), kvm::Error> {
         let Some(vm) = &self.vm else { return Ok(()) };
         self.is_coalescing.store(true, SeqCst);
+        // KVM would take the same addresses again and again, until its bus is full.
+        if core::mem::replace(&mut self.state.lock().coalesces[usize::from(is_port)], true) {
+            return Ok(());
+        }
         match is_port {
             true => vm.coalesce(LOG_PORT.into(), 1, true),
             false => vm.coalesce(LESSON_LOG, LESSON_LOG_SIZE as u32, false),

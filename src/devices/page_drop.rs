@@ -1,5 +1,8 @@
 //! A test device of QEMU's: a write of the guest-physical address of a page of RAM makes KVM forget that page, so that it must
 //! map it again at the next access.
+//!
+//! The host can change its mapping of a huge page only as a whole, so KVM forgets all of it. From the first drop on, KVM maps
+//! RAM in pages of 4 KiB: each of them comes back when it is touched itself, and the dropped one stays missing until then.
 
 use crate::bus::Device;
 use crate::host::mutex::Mutex;
@@ -11,6 +14,7 @@ use crate::output::Output;
 use crate::show::number;
 use crate::sys::memory::KVM_MEM_LOG_DIRTY_PAGES;
 use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Port 0xe4.
 pub struct PageDrop {
@@ -19,6 +23,7 @@ pub struct PageDrop {
     output: Arc<Output>,
     /// KVM maps RAM in pages of 4 KiB only.
     is_split: Mutex<bool>,
+    has_warned: AtomicBool,
 }
 
 impl PageDrop {
@@ -30,13 +35,13 @@ impl PageDrop {
         logs_dirty_pages: bool,
     ) -> PageDrop {
         let is_split = Mutex::new(logs_dirty_pages || !memory.is_in_huge_pages());
-        PageDrop { vm, memory, output, is_split }
+        PageDrop { vm, memory, output, is_split, has_warned: AtomicBool::new(false) }
     }
 
-    /// Sees to it that KVM maps each 4 KiB apart. Of a huge page, the first access to any part would bring back all of it,
-    /// and the page would not be missing when the guest touches it. KVM maps a slot with a dirty log so, and switching that
-    /// log on is the one change of a slot during which no vCPU finds the slot missing.
+    /// Makes KVM map RAM in 4 KiB pages, as it does for a slot with a dirty log. Switching that log on is the one change of a
+    /// slot during which no vCPU finds the slot missing.
     fn split(&self) -> Result<(), kvm::Error> {
+        // Held over the calls: no page is dropped before all slots are so. KVM waits in them for a moment (SRCU).
         let mut is_split = self.is_split.lock();
         if !*is_split {
             let flags = KVM_MEM_LOG_DIRTY_PAGES;
@@ -60,11 +65,12 @@ impl Device for PageDrop {
     }
 
     fn write(&self, _: u64, data: &[u8], vcpu: &Arc<VcpuControl>) {
-        match self.split() {
-            Ok(()) => self.memory.drop_page(number(data)),
-            Err(error) => {
-                self.output.message(format_args!("page not dropped: {error}"), Some(vcpu))
-            }
+        let result = self.split().and_then(|()| Ok(self.memory.drop_page(number(data))?));
+        if let Err(error) = result
+            && !self.has_warned.swap(true, Relaxed)
+        {
+            let text = format_args!("a page was not dropped: {error} (reported once)");
+            self.output.message(text, Some(vcpu));
         }
     }
 }

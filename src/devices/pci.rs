@@ -15,6 +15,8 @@ const DATA: u64 = 4;
 
 /// Bit 31 of the address: the access is a configuration cycle.
 const ENABLE: u32 = 1 << 31;
+/// The others are reserved, and read as 0.
+const ADDRESS_BITS: u32 = ENABLE | 0x00ff_fffc;
 /// The address of the host bridge: bus, device and function 0, in bits 30 to 8.
 const HOST_BRIDGE: u32 = 0;
 
@@ -61,7 +63,7 @@ impl Device for PciBus {
     /// Nothing in the configuration space can be changed.
     fn write(&self, offset: u64, data: &[u8], _: &Arc<VcpuControl>) {
         if offset == ADDRESS && data.len() == 4 {
-            *self.address.lock() = number(data) as u32;
+            *self.address.lock() = number(data) as u32 & ADDRESS_BITS;
         }
     }
 }

@@ -66,9 +66,17 @@ const ASKS: u8 = 16;
 /// How many bytes the receive FIFO holds.
 const FIFO: usize = 16;
 
-/// How long nothing is received after the guest has changed how it listens, in nanoseconds. Linux enables the interrupt first
-/// and then switches the FIFOs on, which clears them: what was typed before would be lost.
+/// How long nothing is received after the guest has connected the interrupt (OUT2) or switched the FIFOs, in nanoseconds. Linux
+/// does both when it opens the port, one after the other, and the switch clears the FIFOs: what was typed before would be lost.
 const SETTLE: u64 = 200_000_000;
+
+/// What [`Serial::receive`] has taken.
+pub struct Received {
+    /// How many bytes.
+    pub count: usize,
+    /// After how many nanoseconds it is worth trying again.
+    pub wait: Option<u64>,
+}
 
 /// A serial port.
 pub struct Serial {
@@ -85,24 +93,19 @@ impl Serial {
         Serial { registers: Mutex::new(Registers::default()), line, output, attention }
     }
 
-    /// Receives as many of the bytes as there is room for, and returns how many. Where that is not all, the event loop is
-    /// woken as soon as there is room.
-    pub fn receive(&self, bytes: &[u8]) -> usize {
+    /// Receives as many of the bytes as there is room for. Where that is not all, the event loop is woken as soon as there is
+    /// room, or has to come back after [`Received::wait`].
+    pub fn receive(&self, bytes: &[u8]) -> Received {
         let mut registers = self.registers.lock();
-        if clock::monotonic() < registers.settled_at {
-            return 0;
+        let wait = registers.settled_at.saturating_sub(clock::monotonic());
+        if wait > 0 {
+            return Received { count: 0, wait: Some(wait) };
         }
         let count = registers.room().min(bytes.len());
         bytes[..count].iter().for_each(|&byte| registers.receive(byte));
         registers.input_waits = count < bytes.len();
         self.line.set(registers.interrupt());
-        count
-    }
-
-    /// How many nanoseconds until bytes can be received, if the guest has just changed how it listens.
-    pub fn settles_in(&self) -> Option<u64> {
-        let left = self.registers.lock().settled_at.saturating_sub(clock::monotonic());
-        (left > 0).then_some(left)
+        Received { count, wait: None }
     }
 
     /// After an access: the interrupt line follows the registers, and input may go on.
@@ -293,7 +296,6 @@ impl Registers {
             IER => {
                 // Enabling this interrupt while the transmitter is empty raises it at once.
                 self.empty |= value & IER_EMPTY & !self.ier != 0;
-                self.settle_if(value & IER_RECEIVED & !self.ier != 0);
                 self.ier = value & 0x0f;
             }
             IIR => {

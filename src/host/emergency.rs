@@ -1,11 +1,11 @@
-//! The ways out of the program on which nothing is dropped: no memory is left, or a bug of ours. What must not be left behind
-//! all the same, the terminal's mode and a file of huge pages, is seen to here.
+//! Exits that run no destructor: out of memory, a panic (a bug of ours), and a vCPU thread that can't be stopped. Before each of
+//! them the terminal is restored and RAM's file is undone.
 
-use crate::host::{fd, terminal};
+use crate::host::{fd, syscall, terminal};
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicPtr, Ordering::SeqCst};
 
-/// Undoes something. It takes no lock and no memory.
+/// Undoes something. It takes no lock and no memory; the calls that it makes are not traced.
 type Undo = fn();
 
 /// What [`undo`] calls; null for nothing.
@@ -18,6 +18,7 @@ pub fn set_undo(undo: Undo) {
 
 fn undo() {
     terminal::restore();
+    syscall::stop_observing();
     // Once: what it does may fail for the same reason.
     let undo = UNDO.swap(core::ptr::null_mut(), SeqCst);
     if !undo.is_null() {
@@ -47,16 +48,15 @@ pub fn panic(info: &core::panic::PanicInfo) -> ! {
 
 /// Ends the program where it can't have `size` bytes of memory for itself. mmap(2) is what malloc(3) asks.
 pub(super) fn out_of_memory(size: usize) -> ! {
-    undo();
-    let _ = writeln!(
-        StandardError,
-        "KOB-2M: mmap: ENOMEM (12): no {size} bytes of memory for the program itself\n  Raise ulimit -v"
-    );
-    exit(1)
+    exit_with_error(format_args!(
+        "KOB-2M: mmap: ENOMEM (12): out of memory: the program could not allocate {size} bytes\n  Raise ulimit -v"
+    ))
 }
 
-/// Ends the program at once, with all its threads. Nothing is dropped.
-pub fn exit(status: i32) -> ! {
+/// Says what has failed, and ends the program with status 1.
+pub fn exit_with_error(text: fmt::Arguments) -> ! {
+    undo();
+    let _ = writeln!(StandardError, "{text}");
     // SAFETY: ends the process.
-    unsafe { libc::_exit(status) }
+    unsafe { libc::_exit(1) }
 }

@@ -14,6 +14,12 @@ impl Errno {
         Errno(unsafe { *libc::__errno_location() })
     }
 
+    /// Makes it the last one again, for a signal handler that was called meanwhile.
+    pub(super) fn restore(self) {
+        // SAFETY: as above.
+        unsafe { *libc::__errno_location() = self.0 };
+    }
+
     /// The C name; "error" for a number that has none here.
     pub fn name(self) -> &'static str {
         name(self.0)

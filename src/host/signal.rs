@@ -78,6 +78,13 @@ extern "C" fn on_kick(_: c_int) {}
 
 /// SIGTSTP: restores the terminal, and stops as the signal does by default. Whoever continues the program sends SIGCONT.
 extern "C" fn on_terminal_stop(signal: c_int) {
+    // What was interrupted may be about to read it.
+    let errno = Errno::last();
+    stop_by_default(signal);
+    errno.restore();
+}
+
+fn stop_by_default(signal: c_int) {
     terminal::restore();
     if handle(signal, libc::SIG_DFL, 0).is_err() {
         return;

@@ -89,6 +89,11 @@ type Observer = Box<dyn Fn(&Call, Result<usize, Errno>) + Send + Sync>;
 /// Global, since the alternative is a reference to it in every value that owns a descriptor.
 static OBSERVER: AtomicPtr<Observer> = AtomicPtr::new(null_mut());
 
+/// From now on no call is shown any more.
+pub(super) fn stop_observing() {
+    OBSERVER.store(null_mut(), Release);
+}
+
 /// From now on, until the program ends, `observer` is shown every call.
 pub fn observe(observer: impl Fn(&Call, Result<usize, Errno>) + Send + Sync + 'static) {
     let observer: Observer = Box::new(observer);

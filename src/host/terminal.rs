@@ -1,16 +1,15 @@
 //! The user's terminal while the guest has it: each key comes at once and unchanged, Ctrl-C too. However the program ends,
-//! except by SIGKILL, the terminal becomes what it was.
+//! except by SIGKILL or a real-time signal, the terminal becomes what it was.
 //!
 //! The terminal is the program's only while the program is in the foreground: the shell has it while the program is stopped
 //! (SIGSTOP, SIGTSTP) or in the background (`&`, `bg`). A program that changes or reads it from there is stopped by the
 //! kernel (SIGTTOU, SIGTTIN).
 
-use crate::host::fd;
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-/// What the terminal was. Written before [`TAKEN`] is first set, and only read from then on; a signal handler reads it too.
+/// What the terminal was. Written only while [`TAKEN`] is clear, and read only after it was set; a signal handler reads it too.
 struct Before(UnsafeCell<MaybeUninit<libc::termios>>);
 // SAFETY: see above.
 unsafe impl Sync for Before {}
@@ -32,15 +31,16 @@ impl Terminal {
     /// Takes the terminal, now or as soon as the program is in the foreground: where `is_raw`, as cfmakeraw(3) has it, but
     /// a newline that the program prints still begins a line. Otherwise it stays as it is.
     pub fn take(is_raw: bool) -> Terminal {
-        let is_terminal = fd::is_terminal(libc::STDIN_FILENO);
+        // SAFETY: takes no memory.
+        let is_terminal = unsafe { libc::isatty(libc::STDIN_FILENO) } == 1;
         let mut terminal =
             Terminal { is_terminal, is_raw, is_foreground: !is_terminal, is_known: false };
-        terminal.follow(false);
+        terminal.reacquire(false);
         terminal
     }
 
     /// Takes the terminal again where the program was stopped and `has_continued`, or has come to the foreground.
-    pub fn follow(&mut self, has_continued: bool) {
+    pub fn reacquire(&mut self, has_continued: bool) {
         if !self.is_terminal || self.is_foreground && !has_continued {
             return;
         }
@@ -50,14 +50,14 @@ impl Terminal {
         }
     }
 
-    /// Whether standard input may be read. While it may not, [`Terminal::follow`] must be called again and again: a shell
+    /// Whether standard input may be read. While it may not, [`Terminal::reacquire`] must be called again and again: a shell
     /// that brings the program to the foreground does not say so.
     pub fn is_foreground(&self) -> bool {
         self.is_foreground
     }
 
     fn make_raw(&mut self) {
-        // SAFETY: it is written once, before the flag is set for the first time, and nobody reads it before that.
+        // SAFETY: written by the main thread, and only while the flag is clear: then nobody reads it.
         unsafe {
             let before = BEFORE.0.get();
             if !self.is_known && libc::tcgetattr(libc::STDIN_FILENO, before.cast()) != 0 {

@@ -2,6 +2,7 @@
 
 use crate::inspect::death::{Known, State};
 use crate::inspect::stepper::Stepper;
+use crate::lifecycle::End;
 use crate::memory::GuestMemory;
 use crate::sys::run::kvm_sync_regs;
 use alloc::collections::VecDeque;
@@ -38,19 +39,21 @@ impl Replay {
 pub struct Shown<'a> {
     pub replay: &'a Replay,
     pub memory: &'a GuestMemory,
-    /// Whether the guest died again.
-    pub died: bool,
+    /// How it ended this time.
+    pub end: End,
 }
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let Replay { last, count, before } = self.replay;
         write!(f, "replay: the last {} of {count} instructions", last.len())?;
-        if !self.died {
-            f.write_str(
-                "; this time it did not die: single-stepping changes RFLAGS.TF and the timing",
-            )?;
-        }
+        f.write_str(match self.end {
+            End::Died(_) => "",
+            End::Reset => {
+                "; this time it ended with a reset: only a guest's first life is replayed"
+            }
+            _ => "; this time it did not die: single-stepping changes RFLAGS.TF and the timing",
+        })?;
         for (address, bytes, len) in last {
             write!(f, "\n  {address:#x}:{}", Known(bytes, *len))?;
         }

@@ -87,7 +87,7 @@ impl Statistics {
     pub fn start(&mut self, vcpus: &[Vcpu]) {
         let fds = core::iter::once(self.vm.stats()).chain(vcpus.iter().map(Vcpu::stats));
         // A kernel without such descriptors has them for neither.
-        self.sources = fds.filter_map(Result::ok).filter_map(Source::new).collect();
+        self.sources = fds.filter_map(Result::ok).filter_map(Source::counting_from_now).collect();
         self.counts = Some(Arc::default());
         self.started = clock::monotonic();
     }
@@ -239,7 +239,7 @@ impl Mapped<'_> {
         let is_odd = regions.any(|region| differs(region.gpa, memory.host_address(region)));
         if small + large == 0 {
             match Backend::of_this_host() {
-                Backend::Software => ": this KVM is a software backend, which maps none",
+                Backend::Software => ": this KVM is a software backend, which counts none",
                 _ => ": the guest has touched nothing",
             }
         } else if small == 0 {
@@ -377,6 +377,7 @@ struct Source {
     id: Vec<u8>,
     data_offset: u64,
     descriptors: Vec<Descriptor>,
+    /// The values when counting began; none where it began with the VM.
     first: Vec<u64>,
 }
 
@@ -391,6 +392,13 @@ struct Descriptor {
 }
 
 impl Source {
+    /// Likewise; what was counted before does not count.
+    fn counting_from_now(fd: Fd) -> Option<Source> {
+        let mut source = Source::new(fd)?;
+        source.first = source.values()?;
+        Some(source)
+    }
+
     /// `None` where the kernel says something that makes no sense.
     fn new(fd: Fd) -> Option<Source> {
         let mut words = [0; size_of::<kvm_stats_header>()];
@@ -403,15 +411,13 @@ impl Source {
         let size = size_of::<kvm_stats_desc>() + name_size;
         let mut bytes = vec![0; size * count];
         read_all(&fd, word(offset_of!(kvm_stats_header, desc_offset)), &mut bytes)?;
-        let mut source = Source {
+        Some(Source {
             fd,
             id: until_zero(&id).to_vec(),
             data_offset: word(offset_of!(kvm_stats_header, data_offset)),
             descriptors: bytes.chunks_exact(size).map(Descriptor::new).collect(),
             first: Vec::new(),
-        };
-        source.first = source.values()?;
-        Some(source)
+        })
     }
 
     /// All values, now.
@@ -429,7 +435,8 @@ impl Source {
         for descriptor in &self.descriptors {
             for index in 0..descriptor.count {
                 let place = descriptor.from + index;
-                let before = if descriptor.is_count() { self.first[place] } else { 0 };
+                let first = self.first.get(place).copied();
+                let before = first.filter(|_| descriptor.is_count()).unwrap_or(0);
                 figures.push(Figure {
                     name: descriptor.name(index),
                     value: now[place].wrapping_sub(before),

@@ -10,8 +10,7 @@ pub enum Backend {
     Vmx,
     /// AMD's SVM.
     Svm,
-    /// Neither: some part of the kernel that stands for them. It maps guest memory by its own means, not by page tables of
-    /// the hardware.
+    /// Neither: a part of the kernel that stands for them. Those that were tried count no pages that they map for a guest.
     Software,
 }
 
@@ -42,7 +41,7 @@ impl Backend {
         let path = match self {
             Backend::Vmx => "/sys/module/kvm_intel/parameters/ept",
             Backend::Svm => "/sys/module/kvm_amd/parameters/npt",
-            Backend::Software => return Some(false),
+            Backend::Software => return None,
         };
         procfs::read(path).map(|text| matches!(&*text, b"Y\n" | b"1\n"))
     }

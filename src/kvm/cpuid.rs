@@ -4,6 +4,8 @@ use crate::sys::cpuid::{KVM_CPUID_FLAG_SIGNIFCANT_INDEX, kvm_cpuid_entry2, kvm_c
 
 /// Linux 6.12 gives some 60 entries on a large machine.
 const ROOM: usize = 128;
+/// How many of them [`Cpuid::set_topology`] adds.
+const TOPOLOGY: usize = 3;
 
 // CPUID leaf 1: ECX, ECX, ECX, EDX, EDX.
 const HYPERVISOR: u32 = 1 << 31;
@@ -38,7 +40,7 @@ pub struct Cpuid {
 impl Cpuid {
     /// A list for the kernel to fill.
     pub fn with_room() -> Cpuid {
-        let header = kvm_cpuid2 { nent: ROOM as u32, ..Default::default() };
+        let header = kvm_cpuid2 { nent: (ROOM - TOPOLOGY) as u32, ..Default::default() };
         Cpuid { header, entries: [kvm_cpuid_entry2::default(); ROOM] }
     }
 
@@ -136,6 +138,27 @@ impl Cpuid {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn without_a_local_apic_nothing_that_needs_one_is_offered() {
+        let mut cpuid = Cpuid::with_room();
+        cpuid.header.nent = 0;
+        for (function, eax, ecx, edx) in
+            [(1, 7, u32::MAX, u32::MAX), (KVM_CPUID_FEATURES, u32::MAX, 5, 6)]
+        {
+            cpuid.push(kvm_cpuid_entry2 { function, eax, ecx, edx, ..Default::default() });
+        }
+        cpuid.remove_local_apic();
+        let [first, kvm] = cpuid.entries() else { panic!() };
+        assert_eq!((first.eax, first.ecx), (7, !(1 << 21 | 1 << 24)), "no x2APIC, no TSC deadline");
+        assert_eq!(first.edx, !(1 << 9));
+        assert_eq!(kvm.eax >> 7 & 1, 0, "no PV_UNHALT");
+        assert_eq!(
+            (kvm.eax & 1, kvm.eax >> 3 & 1, kvm.ecx, kvm.edx),
+            (1, 1, 5, 6),
+            "the clock stays"
+        );
+    }
 
     #[test]
     fn each_processor_knows_its_place_among_the_others() {

@@ -225,7 +225,7 @@ fn host(findings: &mut Findings) -> Result<Kvm, kvm::Error> {
             Verdict::Absent,
             "off: KVM keeps page tables of its own (shadow paging), which is slow",
         ),
-        None => (Verdict::Unknown, "the module does not tell"),
+        None => (Verdict::Unknown, "the KVM module does not say"),
     };
     findings.add(verdict, format_args!("nested paging"), format_args!("{detail}"));
     for &(name, number) in CAPABILITIES {

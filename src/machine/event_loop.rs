@@ -1,6 +1,7 @@
 //! The main thread while the guest runs: it takes input, writes output, handles signals, and stops the vCPUs in the end.
 
 use crate::host::clock;
+use crate::host::emergency;
 use crate::host::signal;
 use crate::host::syscall::CallError;
 use crate::host::terminal::Terminal;
@@ -8,7 +9,7 @@ use crate::lifecycle::{End, Request};
 use crate::machine::halt_watch::HaltWatch;
 use crate::machine::keys::{self, Input, Key};
 use crate::machine::vcpu_thread::RunningVcpu;
-use crate::machine::{Error, Machine, leave, report, without_output};
+use crate::machine::{Error, Machine, report, without_output};
 use alloc::vec::Vec;
 
 /// How long output of the serial port may gather, in nanoseconds: a moment for a reader, and time for a guest to say more.
@@ -21,7 +22,6 @@ const BACKGROUND: u64 = 500_000_000;
 impl Machine<'_> {
     /// Runs the guest to its end, and reports it.
     pub fn run(mut self) -> Result<End, Error> {
-        self.memory.ram().keep();
         // A replay has no input: what there was has been read.
         let mut terminal = None;
         if self.serial.is_some() && self.replay.is_none() {
@@ -33,7 +33,11 @@ impl Machine<'_> {
         let mut started = Ok(());
         for runner in self.runners.drain(..) {
             match RunningVcpu::start(runner) {
-                Ok(vcpu) => running.push(vcpu),
+                Ok(vcpu) => {
+                    // From now on the contents of RAM are the guest's.
+                    self.memory.ram().keep();
+                    running.push(vcpu);
+                }
                 Err(error) => {
                     started = Err(error);
                     break;
@@ -46,8 +50,8 @@ impl Machine<'_> {
         for vcpu in &running {
             if let Err(error) = vcpu.kick(Request::Stop) {
                 // A thread that can't be interrupted can't be waited for.
-                drop(terminal);
-                leave(&self.output, Error::Host(error));
+                let program = self.output.program();
+                emergency::exit_with_error(format_args!("{program}: {}", Error::Host(error)));
             }
         }
         self.runners = running.into_iter().map(RunningVcpu::join).collect();
@@ -76,22 +80,28 @@ impl Machine<'_> {
             if let Err(errno) = self.output.failure() {
                 self.lifecycle.end(without_output(errno), None);
             }
-            if let Some(halts) = &mut halts
-                && halts.look(vcpus)?
-            {
-                self.lifecycle.end(End::NeverWakes, None);
-            }
             if self.lifecycle.has_ended() {
                 return Ok(());
             }
-            if let Some(terminal) = &mut terminal {
-                terminal.follow(signal::take_continued());
+            if let Some(halts) = &mut halts
+                && halts.poll(vcpus)?
+            {
+                self.lifecycle.end(End::NeverWakes, None);
+                return Ok(());
             }
-            if let Some(serial) = &self.serial {
-                input.deliver(serial);
+            let has_continued = signal::take_continued();
+            if let Some(terminal) = &mut terminal {
+                terminal.reacquire(has_continued);
             }
 
-            let mut waits = [None; 4];
+            let mut wait = LONGEST;
+            let mut wait_at_most = |nanoseconds: Option<u64>| {
+                wait = wait.min(nanoseconds.unwrap_or(LONGEST));
+            };
+            if let Some(serial) = &self.serial {
+                wait_at_most(input.deliver(serial));
+            }
+            wait_at_most(halts.as_ref().map(HaltWatch::time_until_next));
             let mut output = -1;
             match self.output.pending() {
                 None => gathered_at = None,
@@ -101,18 +111,14 @@ impl Machine<'_> {
                     if pending.is_urgent || now >= due {
                         output = pending.fd;
                     } else {
-                        waits[0] = Some(due - now);
+                        wait_at_most(Some(due - now));
                     }
                 }
             }
-            waits[1] = halts.as_ref().map(HaltWatch::wait);
             let is_foreground = terminal.as_ref().is_some_and(|terminal| terminal.is_foreground());
             let reads_input = input.is_wanted() && is_foreground;
             if input.is_wanted() && !reads_input {
-                waits[2] = Some(BACKGROUND);
-            }
-            if input.is_held() {
-                waits[3] = self.serial.as_ref().and_then(|serial| serial.settles_in());
+                wait_at_most(Some(BACKGROUND));
             }
             // A negative number is no descriptor.
             let stdin = if reads_input { libc::STDIN_FILENO } else { -1 };
@@ -122,7 +128,7 @@ impl Machine<'_> {
                 poll(stdin, libc::POLLIN),
                 poll(output, libc::POLLOUT),
             ];
-            signal::wait(&mut fds, waits.into_iter().flatten().chain([LONGEST]).min());
+            signal::wait(&mut fds, Some(wait));
             let [attention, stdin, output] = fds.map(|fd| fd.revents != 0);
             if attention {
                 self.attention.take();

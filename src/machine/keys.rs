@@ -67,11 +67,6 @@ impl Input {
         self.is_open && (self.is_terminal || self.held.len() < READ_AHEAD)
     }
 
-    /// Whether some of it waits for the guest.
-    pub fn is_held(&self) -> bool {
-        !self.held.is_empty()
-    }
-
     /// Reads what there is, and returns a key of the program's own if there was one.
     pub fn read(&mut self) -> Option<Key> {
         let mut bytes = [0; 256];
@@ -100,15 +95,18 @@ impl Input {
         own
     }
 
-    /// Gives the guest as much as it has room for.
-    pub fn deliver(&mut self, serial: &Serial) {
+    /// Gives the guest as much as it has room for. Returns after how many nanoseconds to try again, if it will not ask for
+    /// more itself.
+    pub fn deliver(&mut self, serial: &Serial) -> Option<u64> {
         while !self.held.is_empty() {
             let (first, _) = self.held.as_slices();
-            match serial.receive(first) {
-                0 => return,
-                count => drop(self.held.drain(..count)),
+            let received = serial.receive(first);
+            if received.count == 0 {
+                return received.wait;
             }
+            self.held.drain(..received.count);
         }
+        None
     }
 }
 

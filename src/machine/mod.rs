@@ -25,7 +25,6 @@ use crate::boot;
 use crate::boot::image::Image;
 use crate::config::{Config, Guest, OnReset};
 use crate::devices::serial::Serial;
-use crate::host::emergency;
 use crate::host::errno::Errno;
 use crate::host::event::Event;
 use crate::host::mutex::Mutex;
@@ -167,8 +166,7 @@ pub fn run(config: &Config, output: &Arc<Output>) -> Result<End, Error> {
 }
 
 /// The warning where KVM has no help of the processor.
-const SOFTWARE_BACKEND: &str =
-    "warning: this KVM is a software backend (no VMX, no SVM): it is slow and maps no 2 MiB pages";
+const SOFTWARE_BACKEND: &str = "warning: this KVM is a software backend (no VMX, no SVM): it is slow, and shows no 2 MiB pages";
 
 /// Runs the guest again to show its last instructions.
 fn replay(config: &Config, output: &Arc<Output>) -> Result<End, Error> {
@@ -236,13 +234,6 @@ pub fn fail(output: &Output, error: Error) -> i32 {
         Error::Memory(error) if error.is_usage() => BAD_USAGE,
         _ => FAILED,
     }
-}
-
-/// Ends the program where a vCPU's thread can't be stopped: the machine stays, for that thread may still use it.
-fn leave(output: &Output, error: Error) -> ! {
-    output.detach_event_loop();
-    output.message(format_args!("{error}"), None);
-    emergency::exit(FAILED)
 }
 
 /// The name of what is run, for messages.

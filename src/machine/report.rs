@@ -21,7 +21,8 @@ pub fn end(machine: &Machine) -> Result<End, Error> {
     let end = match end {
         // Who leaves does not wait for a slow reader.
         End::UserQuit => {
-            machine.output.finish_without_waiting();
+            machine.output.do_not_wait();
+            let _ = machine.output.finish();
             end
         }
         _ => match machine.output.finish() {
@@ -33,8 +34,7 @@ pub fn end(machine: &Machine) -> Result<End, Error> {
     let vcpu = &machine.runners[vcpu].vcpu;
     if let Some(replay) = &machine.replay {
         let (replay, memory) = (&*replay.lock(), &*machine.memory);
-        let died = matches!(end, End::Died(_));
-        machine.output.message(format_args!("{}", replay::Shown { replay, memory, died }), None);
+        machine.output.message(format_args!("{}", replay::Shown { replay, memory, end }), None);
         return Ok(end);
     }
     if let Some(dirty_log) = &machine.dirty_log {
@@ -55,8 +55,7 @@ pub fn end(machine: &Machine) -> Result<End, Error> {
             warn(machine, died(machine, vcpu, &cause, death == Death::FailEntry));
         }
         End::NeverWakes => {
-            let cause =
-                "every vCPU has executed HLT with interrupts off: nothing can wake the guest";
+            let cause = "every vCPU that was started has executed HLT with interrupts off: nothing can wake the guest";
             warn(machine, died(machine, vcpu, cause, false));
         }
         End::Failed(kvm::Error::Ioctl(error)) if error.call == Name::Request(KVM_RUN) => {

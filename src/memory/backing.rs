@@ -10,6 +10,7 @@ use crate::memory::Error;
 use crate::memory::pool::Pool;
 use alloc::boxed::Box;
 use core::ffi::{CStr, c_int};
+use core::mem::MaybeUninit;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering::Relaxed, Ordering::SeqCst};
 
@@ -79,8 +80,9 @@ fn undo_in_emergency() {
 struct GuardedFile(Box<RamFile>);
 
 impl GuardedFile {
-    fn new(file: RamFile) -> GuardedFile {
-        let file = Box::new(file);
+    /// `place` was allocated before the file was made: an allocation that fails is such an emergency.
+    fn new(place: Box<MaybeUninit<RamFile>>, file: RamFile) -> GuardedFile {
+        let file = Box::write(place, file);
         IN_EMERGENCY.store((&raw const *file).cast_mut(), SeqCst);
         emergency::set_undo(undo_in_emergency);
         GuardedFile(file)
@@ -145,7 +147,7 @@ fn memfd(size: u64) -> Result<Ram, Error> {
     let fd = Fd::memfd(c"BiscuitOS_HugePage", libc::MFD_HUGETLB | libc::MFD_HUGE_2MB)
         .map_err(|error| Error::Call { backing, error })?;
     let file = RamFile { fd, path: None, undo: Undo::Nothing, keep: AtomicBool::new(true) };
-    fill(file, backing, Some(MIB_2), size)
+    fill(GuardedFile::new(Box::new_uninit(), file), backing, Some(MIB_2), size)
 }
 
 /// Opens a hugetlbfs file or a character device:
@@ -154,12 +156,13 @@ fn memfd(size: u64) -> Result<Ram, Error> {
 /// 3. a file must be on hugetlbfs
 ///
 /// Nothing that was there is changed. The page size is `None` for a device.
-fn open(path: &'static CStr) -> Result<(RamFile, Option<u64>), Error> {
+fn open(path: &'static CStr) -> Result<(GuardedFile, Option<u64>), Error> {
     let backing = Backing::File(path);
     let failed = |error| Error::Call { backing, error };
     // A symbolic link is not followed: what it leads to would be emptied.
     let flags = libc::O_RDWR | libc::O_NOFOLLOW;
     let open = |flags| Fd::open(path, flags, 0o600);
+    let place = Box::new_uninit();
     let (fd, undo) = match open(flags) {
         Err(error) if error.is(libc::ENOENT) => {
             (open(flags | libc::O_CREAT | libc::O_EXCL), Undo::Remove)
@@ -168,14 +171,15 @@ fn open(path: &'static CStr) -> Result<(RamFile, Option<u64>), Error> {
     };
     let fd = fd.map_err(|error| Error::Open { path, error })?;
     let file = RamFile { fd, path: Some(path), undo, keep: AtomicBool::new(false) };
+    let file = GuardedFile::new(place, file);
 
-    let kind = file.fd.stat().map_err(failed)?.st_mode & libc::S_IFMT;
+    let kind = file.0.fd.stat().map_err(failed)?.st_mode & libc::S_IFMT;
     if kind != libc::S_IFREG && kind != libc::S_IFCHR {
         return Err(Error::Kind { path });
     }
-    if let Err(error) = file.fd.lock() {
+    if let Err(error) = file.0.fd.lock() {
         // Whoever has locked it uses it, even if we have made it.
-        file.keep.store(true, Relaxed);
+        file.0.keep.store(true, Relaxed);
         return Err(match error.is(libc::EAGAIN) {
             true => Error::Locked { path, error },
             false => failed(error),
@@ -184,7 +188,7 @@ fn open(path: &'static CStr) -> Result<(RamFile, Option<u64>), Error> {
     if kind == libc::S_IFCHR {
         return Ok((file, None));
     }
-    match hugetlbfs_page_size(&file.fd).map_err(failed)? {
+    match hugetlbfs_page_size(&file.0.fd).map_err(failed)? {
         Some(page_size) => Ok((file, Some(page_size))),
         None => Err(Error::NotHugetlbfs { path }),
     }
@@ -195,7 +199,7 @@ fn open(path: &'static CStr) -> Result<(RamFile, Option<u64>), Error> {
 /// 2. empty the file, since hugetlbfs keeps contents; its pages go back to the pool
 /// 3. map it: the mapping reserves all its pages at once
 fn fill(
-    mut file: RamFile,
+    mut file: GuardedFile,
     backing: Backing,
     page_size: Option<u64>,
     size: u64,
@@ -203,14 +207,14 @@ fn fill(
     let failed = |error| Error::Call { backing, error };
     if let Some(page_size) = page_size {
         check_size(backing, page_size, size)?;
-        file.fd.set_size(size).map_err(failed)?;
-        if file.undo == Undo::Nothing {
-            file.undo = Undo::Empty;
+        file.0.fd.set_size(size).map_err(failed)?;
+        if file.0.undo == Undo::Nothing {
+            file.0.undo = Undo::Empty;
         }
-        file.fd.punch_hole(size).map_err(failed)?;
+        file.0.fd.punch_hole(size).map_err(failed)?;
     }
-    match Mapping::new(Some(&file.fd), size as usize, libc::MAP_SHARED) {
-        Ok(mapping) => Ok(Ram { mapping, backing, page_size, file: Some(GuardedFile::new(file)) }),
+    match Mapping::new(Some(&file.0.fd), size as usize, libc::MAP_SHARED) {
+        Ok(mapping) => Ok(Ram { mapping, backing, page_size, file: Some(file) }),
         Err(error) => Err(map_failed(backing, page_size, size, error)),
     }
 }
@@ -236,14 +240,14 @@ fn map_failed(backing: Backing, page_size: Option<u64>, size: u64, error: CallEr
 pub fn probe(backing: Backing, size: u64) -> Result<(), Error> {
     let Backing::File(path) = backing else { return Ram::map(backing, size).map(drop) };
     let (file, page_size) = open(path)?;
-    let Some(page_size) = page_size.filter(|_| file.undo == Undo::Nothing) else {
+    let Some(page_size) = page_size.filter(|_| file.0.undo == Undo::Nothing) else {
         // A device has nothing to lose; and what was made just now is removed again.
         return fill(file, backing, page_size, size).map(drop);
     };
     check_size(backing, page_size, size)?;
     // The pages that the file holds go back to the pool before the run takes what it needs.
     let held =
-        file.fd.stat().map_err(|error| Error::Call { backing, error })?.st_blocks as u64 * 512;
+        file.0.fd.stat().map_err(|error| Error::Call { backing, error })?.st_blocks as u64 * 512;
     let needed = size / page_size;
     match Pool::read(page_size).available() + held / page_size >= needed {
         true => Ok(()),

@@ -228,16 +228,14 @@ impl GuestMemory {
     ///
     /// The kernel tells KVM of each change of a mapping's rights (mmu_notifier), and KVM then forgets the range. The right
     /// to execute, which nobody needs here, comes and goes, so that nobody finds the page missing meanwhile.
-    pub fn drop_page(&self, gpa: u64) {
-        let Ok(offset) = self.find(gpa, 1) else { return };
+    pub fn drop_page(&self, gpa: u64) -> Result<(), CallError> {
+        let Ok(offset) = self.find(gpa, 1) else { return Ok(()) };
         // The rights of a huge page change as a whole.
         let size = self.ram.page_size.unwrap_or(PAGE_SIZE);
         let start = (offset & !(size - 1)) as usize;
         let usual = libc::PROT_READ | libc::PROT_WRITE;
-        for rights in [usual | libc::PROT_EXEC, usual] {
-            // Where it fails, the page stays mapped, which the guest can't tell from a page that came back.
-            let _ = self.ram.mapping.protect(start, size as usize, rights);
-        }
+        self.ram.mapping.protect(start, size as usize, usual | libc::PROT_EXEC)?;
+        self.ram.mapping.protect(start, size as usize, usual)
     }
 
     /// Whether the host backs RAM with pages from a pool of huge pages.
@@ -336,8 +334,8 @@ mod tests {
     fn a_page_that_was_dropped_keeps_its_contents() {
         let memory = memory();
         memory.write(0x1800, &[5]).unwrap();
-        memory.drop_page(0x1800);
+        memory.drop_page(0x1800).unwrap();
         assert_eq!(memory.read_value::<u8>(0x1800), Ok(5));
-        memory.drop_page(0x9000);
+        memory.drop_page(0x9000).unwrap();
     }
 }
