@@ -1,6 +1,6 @@
 # KOB-2M's guest: prints its line through a port, again and again.
 #
-# Shows    the smallest useful guest: no BIOS, no stack, no interrupts; port I/O leaves to the VMM
+# Shows    the smallest useful guest: no BIOS, no stack, no interrupts; port I/O exits to the VMM
 # Run      RunBiscuitOS.sh
 # Look for a line every 6 seconds; Ctrl-C ends it, since the guest never halts
 #

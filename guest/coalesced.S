@@ -1,9 +1,9 @@
-# Writes that nobody has to hear of at once: by exits, and by the ring of coalesced writes.
+# Writes that may be handled later: each with an exit, and then by the ring of coalesced writes.
 #
-# Shows    KVM_REGISTER_COALESCED_MMIO on addresses and on a port; that the ring is drained before the next exit is answered, so that
-#          nothing overtakes
+# Shows    KVM_REGISTER_COALESCED_MMIO on addresses and on a port; that the ring is emptied before the next exit is handled, so that
+#          the order of writes is kept
 # Run      RunBiscuitOS.sh --pause 0 --irqchip --mode protected --stats /usr/bin/firmware/coalesced.bin
-# Look for the sums, which are right both times; 199 exits saved: the ring has room for 169 writes, and the next one leaves
+# Look for the sums, which are right both times; 199 exits saved: the ring has room for 169 writes, and the next one exits
 
 	.include "lesson.inc"
 	.include "board.inc"

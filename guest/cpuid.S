@@ -1,8 +1,8 @@
 # Asks CPUID who made the processor, and reads MSRs: one that KVM has, and one that it doesn't know.
 #
 # Shows    that CPUID says what KVM_SET_CPUID2 was given, without an exit to user space; that `rdmsr` and `wrmsr`
-#          of an MSR that KVM doesn't know leave with KVM_EXIT_X86_RDMSR and _WRMSR, where user space asked for
-#          it (KVM_CAP_X86_USER_SPACE_MSR, Linux 5.10), and are a #GP else
+#          of an MSR that KVM doesn't know exit with KVM_EXIT_X86_RDMSR and _WRMSR, where user space asked for
+#          it (KVM_CAP_X86_USER_SPACE_MSR, Linux 5.10), and otherwise raise #GP
 # Run      RunBiscuitOS.sh --pause 0 --mode long --trace=exits /usr/bin/firmware/cpuid.bin
 # Look for the vendor; "KVMKVMKVM", by which a guest knows KVM; EFER; and "MSR 4b4f4232 keeps 12345678", or "is
 #          absent" on an old kernel; then another, which the program refuses: "MSR 4b4f4233 is a #GP"

@@ -1,7 +1,7 @@
 # Calls the hypervisor: once KVM answers, once the program.
 #
 # Shows    `vmmcall` (AMD) or `vmcall` (Intel): a number in RAX, arguments in RBX, RCX, RDX, the answer in
-#          RAX. KVM answers most by itself; KVM_HC_MAP_GPA_RANGE, 12, leaves with KVM_EXIT_HYPERCALL where user
+#          RAX. KVM answers most by itself; KVM_HC_MAP_GPA_RANGE, 12, exits with KVM_EXIT_HYPERCALL where user
 #          space asked for it (KVM_CAP_EXIT_HYPERCALL, Linux 5.14)
 # Run      RunBiscuitOS.sh --pause 0 --mode long --trace=exits /usr/bin/firmware/hypercall.bin
 # Look for "99: fffffc18": -1000, KVM's ENOSYS, without an exit; and "12: 00000000", the program's answer, with

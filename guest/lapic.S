@@ -1,6 +1,6 @@
-# The local APIC's timer: a processor's own, without any line.
+# The local APIC's timer: each processor has one, and it needs no interrupt line.
 #
-# Shows    registers at an address that never leave: the local APIC is in the kernel
+# Shows    memory-mapped registers whose accesses cause no exit to user space: the local APIC is in the kernel
 # Run      RunBiscuitOS.sh --pause 0 --irqchip --mode protected --stats /usr/bin/firmware/lapic.bin
 # Look for "10 ticks", and no KVM_EXIT_MMIO
 

@@ -1,7 +1,7 @@
 # Memory-mapped I/O in every size, on the lessons' page.
 #
-# Shows    KVM_EXIT_MMIO: an address that no slot covers leaves like a port does, but KVM must read the
-#          instruction to know what it wants; 8 bytes are possible here, and a string is an exit an item
+# Shows    KVM_EXIT_MMIO: an access that no slot covers exits as port I/O does, but KVM must decode the
+#          instruction to know what it does; 8 bytes are possible here, and a string instruction exits once per item
 # Run      RunBiscuitOS.sh --pause 0 --mode long --trace=exits /usr/bin/firmware/mmio.bin
 # Look for "55667788 5566aabb 556600bb 000000cc, time goes on": in the trace, each access with its len
 

@@ -1,7 +1,7 @@
-# Messages: an interrupt that is a write to an address, with no line at all.
+# MSI: an interrupt sent as a memory write, without an interrupt line.
 #
 # Shows    KVM_SIGNAL_MSI, by a call for each; and the same by an eventfd and the routing table (KVM_IRQFD,
-#          KVM_SET_GSI_ROUTING), where a write to a port becomes an interrupt and nothing leaves
+#          KVM_SET_GSI_ROUTING), where a write to a port becomes an interrupt without an exit
 # Run      RunBiscuitOS.sh --pause 0 --irqchip --mode protected --trace /usr/bin/firmware/msi.bin
 # Look for "3 messages"; in the trace, KVM_SIGNAL_MSI three times, and no exit at port 0xee
 

@@ -1,6 +1,6 @@
 # 200,000 exits: one byte each, without a newline, then HLT.
 #
-# Shows    what an I/O exit costs: all the guest does is to leave
+# Shows    what an I/O exit costs: the guest does nothing but exit
 # Run      time RunBiscuitOS.sh /usr/bin/firmware/storm.bin > /dev/null
 # Look for the seconds, times 5, in microseconds an exit
 

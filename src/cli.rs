@@ -92,7 +92,7 @@ impl fmt::Display for UsageError {
             UsageError::NoValue(option) => write!(f, "{option}: needs a value"),
             UsageError::UnwantedValue(option) => write!(f, "{option}: takes no value"),
             UsageError::SecondImage(word) => {
-                write!(f, "{}: a second guest; one IMAGE or one --kernel can run", Text::from(word))
+                write!(f, "{}: only one guest can run: one IMAGE or one --kernel", Text::from(word))
             }
             UsageError::BadValue { option, value, reason } => {
                 write!(f, "{option} {}: ", Text::from(value))?;
@@ -100,17 +100,17 @@ impl fmt::Display for UsageError {
                     Reason::NotANumber => f.write_str("not a number such as 4096, 0x1000 or 16M"),
                     Reason::NotSeconds => f.write_str("not a number of seconds such as 6 or 0.25"),
                     Reason::Zero => f.write_str("must not be 0"),
-                    Reason::TooLarge => f.write_str("more than 64 bits hold"),
+                    Reason::TooLarge => f.write_str("does not fit in 64 bits"),
                     Reason::TooManyVcpus => {
                         write!(
                             f,
-                            "at most {MAX_VCPUS}: an APIC id has 8 bits, and 255 means all of them"
+                            "at most {MAX_VCPUS}: an APIC id has 8 bits, and 255 is the broadcast id"
                         )
                     }
                     Reason::NotOneOf(these) => write!(f, "not one of {these}"),
-                    Reason::NoSuchRegister => {
-                        f.write_str("not a register and a value that fits, such as cs.type=3")
-                    }
+                    Reason::NoSuchRegister => f.write_str(
+                        "unknown register, or the value does not fit; an example: cs.type=3",
+                    ),
                 }
             }
             UsageError::OddSize(size) => {
@@ -141,7 +141,7 @@ impl fmt::Display for UsageError {
                 write!(f, "--base {base:#x}: not with --kernel, whose RAM starts at 0")
             }
             UsageError::NotForKernel(option) => {
-                write!(f, "{option}: not with --kernel, whose file decides this")
+                write!(f, "{option}: not with --kernel: the kernel file determines it")
             }
             UsageError::NothingAsJson => f.write_str("--json: only with --stats or --check"),
         }
@@ -544,8 +544,8 @@ Usage: {0} [OPTIONS] [IMAGE]
 Runs IMAGE, a file of raw code, in a KVM virtual machine with one vCPU and RAM in
 huge pages. What the guest writes to port 0x10 goes to standard output.
 IMAGE is {image} by default.
-Runs a kernel instead with --kernel; then the guest's serial port is this
-terminal, Ctrl-A X leaves, and Ctrl-A ? lists the keys.
+With --kernel it runs a kernel instead: the guest's serial port is this terminal,
+Ctrl-A X quits, and Ctrl-A ? lists the keys.
 
 The machine:
   -m, --memory SIZE      RAM: default 16M, or 256M for a kernel
@@ -558,18 +558,23 @@ The machine:
       --base GPA         the guest-physical address where RAM starts: default 0
       --pause SECONDS    the pause after each line on port 0x10: default 6, or 0
                          for a kernel
-      --set REG=VALUE    set a register before the start: rax=1, cs.type=3
+      --set REG=VALUE    set a register before the start; may be repeated. REG is
+                         rax to r15, rip, rflags, cr0, cr2, cr3, cr4, cr8, efer,
+                         apic_base; or cs, ds, es, fs, gs, ss, tr, ldt with .base,
+                         .limit, .selector, .type, .present, .dpl, .db, .s, .l,
+                         .g, .avl, .unusable
   -c, --cpus N           vCPUs, 1 to {MAX_VCPUS}; with 2 or more, IMAGE gets --irqchip
       --irqchip          give IMAGE interrupt controllers, timers, a serial port
       --reset WHAT       what a reset by the guest does: end (default) or restart
 An image:
       --load GPA         where IMAGE is loaded: default 0x1000
       --entry GPA        its first instruction: default where it is loaded
-      --mode MODE        how the vCPU starts: real (default), protected, long, user
+      --mode MODE        the vCPU's initial mode: real (default), protected,
+                         long, user
 A kernel:
   -k, --kernel FILE      a Linux bzImage or vmlinux, or a Multiboot kernel
   -i, --initrd FILE      Linux' initrd, or a Multiboot module; may be repeated
-  -p, --append STRING    its command line; Linux has console=ttyS0 without it
+  -p, --append STRING    its command line; default for Linux: console=ttyS0
 Instruments, on standard error:
       --trace[=WHAT]     each system call and each exit; WHAT is calls, exits, or
                          calls,exits
@@ -588,8 +593,8 @@ With --stats or --check:
       --json             one JSON object, for tools
 
 SIZE, GPA and VALUE are decimal, or hexadecimal with 0x; K, M and G mean KiB, MiB
-and GiB. The beginning of a long option will do. -kernel, -initrd, -append, -smp
-and --params work as in QEMU and kvmtool.
+and GiB. A unique prefix of a long option is enough. -kernel, -initrd, -append,
+-smp and --params work as in QEMU and kvmtool.
 
 Exit status:
   0         the guest halted, switched off or reset
@@ -597,7 +602,7 @@ Exit status:
   2         the command line is wrong
   3         the guest died, or nothing can wake it
   128+N     signal N
-  2*V+1     the guest wrote V to port 0xf4; this is also said in words
+  2*V+1     the guest wrote V to port 0xf4; a message says so too
 
 Examples:
   {0}                                        the first lesson

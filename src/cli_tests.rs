@@ -62,7 +62,7 @@ fn modes_registers_and_backings() {
     let settings = [Setting::new("rax", 1).unwrap(), Setting::new("cs.type", 3).unwrap()];
     assert_eq!(set, settings);
     for text in [c"rax", c"=1", c"", c"rbx.base=1", c"cs=1", c"cs.type=16", c"\xff=1"] {
-        assert!(wrong(&[c"--set", text]).contains("not a register"));
+        assert!(wrong(&[c"--set", text]).contains("unknown register"));
     }
     assert!(wrong(&[c"--set", c"rax="]).contains("not a number"));
     for (name, backing) in [
@@ -198,8 +198,8 @@ fn what_is_wrong_is_named() {
         (&[c"-hm"], "-hm: no such option"),
         (&[c"--help=x"], "--help: takes no value"),
         (&[c"--step=1"], "--step: takes no value"),
-        (&[c"a", c"b"], "b: a second guest"),
-        (&[c"--kernel", c"a", c"b"], "b: a second guest"),
+        (&[c"a", c"b"], "b: only one guest can run"),
+        (&[c"--kernel", c"a", c"b"], "b: only one guest can run"),
         (&[c"--kernel="], "--kernel: needs a value"),
         (&[c"--backing="], "--backing: needs a value"),
         (&[c"--json"], "--json: only with --stats or --check"),

@@ -32,6 +32,9 @@
 /// x86's smallest page: slots are aligned to it, and KVM falls back to it.
 pub const PAGE_SIZE: u64 = 4096;
 
+/// The pages of the default pool, and the larger of those that KVM maps guests by everywhere.
+pub const HUGE_PAGE: u64 = 2 << 20;
+
 /// Where RAM starts. KVM uses 2 MiB pages only where guest-physical and host-virtual addresses agree modulo 2 MiB. A
 /// mapping of a hugetlbfs file starts at a multiple of 2 MiB, and so does the slot. (The original's slot started at
 /// 0x1000, and KVM mapped it in 4 KiB pages only.)

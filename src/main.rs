@@ -97,7 +97,10 @@ fn run_machine(config: &Config, mut output: Output) -> c_int {
         Err(error) => machine::fail(&output, error),
     };
     match output.trace_failure() {
-        Some(errno) if status == machine::SUCCESS => machine::fail(&output, Error::Trace(errno)),
+        Some(errno) if status == machine::SUCCESS => {
+            let path = config.instruments.trace_file;
+            machine::fail(&output, Error::Trace { path, errno })
+        }
         _ => status,
     }
 }

@@ -56,7 +56,7 @@ fn run(kernel: &str, only: &str) -> Tally {
         .env("OVERLAY", &overlay)
         .env("TOOLS", "strace")
         .env("CMD", format!("ONLY={only} sh /root/cases.sh"))
-        .env("TIMEOUT", "900")
+        .env("TIMEOUT", "1800")
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
     // A page of 1 GiB must be set aside while the kernel boots. QEMU touches some 1.5 GiB then.
@@ -105,7 +105,7 @@ fn lay_over(directory: &Path, kernel: &str) {
     for script in ["cases.sh", "transcript.sh"] {
         fs::copy(format!("tests/bed/{script}"), directory.join("root").join(script)).unwrap();
     }
-    for name in ["pause", "drops", "wake"] {
+    for name in ["pause", "drops", "two", "wake"] {
         let elf = directory.join(format!("root/{name}.elf"));
         assemble(&format!("tests/bed/{name}.S"), &elf);
     }

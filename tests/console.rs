@@ -130,7 +130,7 @@ fn a_kernel_has_the_terminal_only_in_the_foreground() {
         );
         session.type_keys(look.as_bytes());
         thread::sleep(Duration::from_secs(5));
-        session.type_keys(b"\rgrep -q -e -icanon /tmp/raw && echo it was ra'w'\r");
+        session.type_keys(b"\rgrep -q -e -icanon /tmp/raw && grep -q 'min = 1; time = 0;' /tmp/raw && echo it was ra'w'\r");
         session.expect("it was raw");
         session.type_keys(cooked.as_bytes());
         session.expect("cooked");

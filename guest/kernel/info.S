@@ -1,4 +1,5 @@
-# What Multiboot tells: the command line, which begins with the kernel's own name, the modules, the memory map, and that the first 640 KiB are free.
+# What a Multiboot loader reports: the command line, which begins with the kernel's own name; the modules; the memory map, in which
+# the first 640 KiB are free.
 #
 # Run      RunBiscuitOS.sh --kernel /usr/bin/firmware/kernel/info.elf --initrd FILE --append 'a b'
 # Look for the command line, then each module's bytes, then "memory as told"

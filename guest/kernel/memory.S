@@ -1,4 +1,4 @@
-# 0xff000000: 64 KiB that behave as memory in every size, although each access leaves. What is above reads ones.
+# 0xff000000: 64 KiB that behave as memory in every size, although each access exits. Reads above it give ones.
 #
 # Run      RunBiscuitOS.sh --kernel /usr/bin/firmware/kernel/memory.elf; echo $?
 # Look for "memory", and 1

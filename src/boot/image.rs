@@ -2,6 +2,7 @@
 
 use crate::boot::Error;
 use crate::host::fd::Fd;
+use crate::layout::{HUGE_PAGE, PAGE_SIZE};
 use crate::memory::GuestMemory;
 use core::ffi::CStr;
 
@@ -15,11 +16,30 @@ pub struct Image {
 /// What errors call the image: the operand of the command line.
 pub const IMAGE_OPERAND: &str = "IMAGE";
 
-/// Where an image may lie: from the guest-physical address where it is loaded, to the one before which it must end.
+/// Where an image may lie.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ImageRoom {
+    /// The guest-physical address where it is loaded.
     pub load: u64,
+    /// The one before which it must end.
     pub end: u64,
+    /// Where RAM starts.
+    pub base: u64,
+    /// What the mode's tables need behind it.
+    pub tables: u64,
+}
+
+impl ImageRoom {
+    /// In bytes.
+    pub fn size(&self) -> u64 {
+        self.end.saturating_sub(self.load)
+    }
+
+    /// How much RAM an image of this size needs, in whole huge pages where it is not tiny.
+    pub fn needed_memory(&self, size: u64) -> u64 {
+        let needed = (self.load - self.base).saturating_add(size).saturating_add(self.tables);
+        needed.next_multiple_of(if needed < HUGE_PAGE { PAGE_SIZE } else { HUGE_PAGE })
+    }
 }
 
 impl Image {
@@ -33,7 +53,7 @@ impl Image {
         match stat.st_mode & libc::S_IFMT {
             libc::S_IFDIR => Err(Error::Directory { path }),
             libc::S_IFREG if stat.st_size == 0 => Err(Error::Empty { path }),
-            libc::S_IFREG if stat.st_size as u64 > room.end.saturating_sub(room.load) => {
+            libc::S_IFREG if stat.st_size as u64 > room.size() => {
                 Err(Error::TooLarge { path, size: Some(stat.st_size as u64), room })
             }
             _ => Ok(Image { path, file, room }),
@@ -50,7 +70,7 @@ impl Image {
     /// Reads all of it into RAM.
     pub fn load(&self, memory: &GuestMemory) -> Result<(), Error> {
         let &Image { path, room, .. } = self;
-        let ImageRoom { load, end } = room;
+        let ImageRoom { load, end, .. } = room;
         let mut at = load;
         while at < end {
             let read = memory.read_stream(&self.file, at, end - at);

@@ -6,18 +6,18 @@ use crate::boot::plan::{KernelFile, Plan, Protocol, Refusal};
 use crate::boot::{Error, acpi, format, mode};
 use crate::config::{Config, Mode};
 use crate::host::fd::Fd;
-use crate::layout::{LINUX_GDT, MULTIBOOT_INFO, ZERO_PAGE};
+use crate::layout::{LINUX_GDT, MULTIBOOT_INFO, PAGE_SIZE, ZERO_PAGE};
 use crate::memory::GuestMemory;
 use crate::sys::multiboot::MULTIBOOT_BOOTLOADER_MAGIC;
 use crate::sys::regs::{kvm_regs, kvm_sregs};
 use alloc::vec::Vec;
+use core::cell::Cell;
 use core::ffi::CStr;
 
 /// A kernel with its initrds or modules, all open and checked.
 pub struct Kernel {
     path: &'static CStr,
     file: Fd,
-    size: u64,
     plan: Plan,
     initrds: Vec<Initrd>,
     /// Where the first initrd begins, and where the last one ends.
@@ -45,16 +45,40 @@ fn open(path: &'static CStr, option: &'static str) -> Result<(Fd, u64), Error> {
     }
 }
 
+/// A kernel for which RAM is too small needs the more for its initrds.
+fn with_initrds(ram_end: u64, initrds: &[&'static CStr]) -> Result<Refusal, Error> {
+    let mut ram_end = ram_end;
+    for path in initrds {
+        let (_, size) = open(path, "--initrd")?;
+        ram_end = ram_end.saturating_add(size).saturating_add(PAGE_SIZE);
+    }
+    Ok(Refusal::Initrd { ram_end })
+}
+
 impl Kernel {
     /// Opens and checks a kernel and its initrds.
     pub fn open(path: &'static CStr, config: &Config) -> Result<Kernel, Error> {
         let refused = |refusal: Refusal| Error::Refused { path, refusal };
         let (file, size) = open(path, "--kernel")?;
-        let read = linux::read_from(&file);
+        let failed = Cell::new(None);
+        let read = |offset, bytes: &mut [u8]| match file.read_at(offset, bytes) {
+            Ok(count) => count == bytes.len(),
+            Err(error) => {
+                failed.set(Some(error));
+                false
+            }
+        };
         let planned = format::plan(&KernelFile { size, read: &read }, config.low_end());
-        drop(read);
-        let plan = planned.map_err(refused)?;
-
+        // A file that can't be read is not a bad kernel.
+        if let Some(error) = failed.take() {
+            return Err(Error::Call { path, error });
+        }
+        let plan = match planned {
+            Err(Refusal::TooLarge { ram_end }) if !config.initrds.is_empty() => {
+                return Err(refused(with_initrds(ram_end, &config.initrds)?));
+            }
+            planned => planned.map_err(refused)?,
+        };
         let line = command_line(config, plan.protocol);
         let excess = (line.len() as u64).saturating_sub(plan.command_line);
         if excess > 0 {
@@ -82,7 +106,7 @@ impl Kernel {
             Protocol::Linux => None,
             Protocol::Multiboot => Some(InfoPage::new(path, line, &modules, ram).map_err(refused)?),
         };
-        Ok(Kernel { path, file, size, plan, initrds, initrd_range, info })
+        Ok(Kernel { path, file, plan, initrds, initrd_range, info })
     }
 
     /// Loads the kernel and its initrds, and writes what the protocol tells the kernel, ACPI's tables, and the tables of the
@@ -109,9 +133,7 @@ impl Kernel {
                     initrd: self.initrd_range,
                     command_line: command_line(config, Protocol::Linux),
                 };
-                let read = linux::read_from(&self.file);
-                let file = KernelFile { size: self.size, read: &read };
-                linux::write(&self.plan, &file, memory, &companions)?;
+                linux::write(&self.plan, memory, &companions)?;
             }
         }
         mode::write_tables(self.mode(), memory, config.low_end())

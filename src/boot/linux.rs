@@ -7,7 +7,6 @@
 use crate::boot::Error;
 use crate::boot::elf;
 use crate::boot::plan::{KernelFile, Piece, Plan, Protocol, Refusal, memory_map};
-use crate::host::fd::Fd;
 use crate::layout::*;
 use crate::memory::GuestMemory;
 use crate::memory::guest_memory::Plain;
@@ -84,7 +83,7 @@ pub fn plan(file: &KernelFile) -> Result<Option<Plan>, Refusal> {
             0 => 255,
             size => LONGEST_LINE.min(size.into()),
         },
-        has_header: true,
+        header: Some(header),
     }))
 }
 
@@ -102,7 +101,7 @@ pub fn plan_elf(file: &KernelFile) -> Result<Plan, Refusal> {
         initrd_limit: u64::MAX,
         initrd_max: u64::MAX,
         command_line: LONGEST_LINE,
-        has_header: false,
+        header: None,
     })
 }
 
@@ -115,17 +114,10 @@ pub struct Companions<'a> {
     pub command_line: &'a [u8],
 }
 
-/// Writes the zero page, the command line and the GDT. `file` is the kernel.
-pub fn write(
-    plan: &Plan,
-    file: &KernelFile,
-    memory: &GuestMemory,
-    companions: &Companions,
-) -> Result<(), Error> {
+/// Writes the zero page, the command line and the GDT.
+pub fn write(plan: &Plan, memory: &GuestMemory, companions: &Companions) -> Result<(), Error> {
     let mut page = zero_page();
-    if plan.has_header
-        && let Some(header) = header(file)
-    {
+    if let Some(header) = plan.header {
         page.hdr = header;
         clear_behind_header(&mut page.hdr);
     } else {
@@ -178,8 +170,3 @@ pub const GDT_LIMIT: u16 = size_of_val(&GDT) as u16 - 1;
 /// `__BOOT_CS` and `__BOOT_DS`.
 pub const BOOT_CS: u16 = 0x10;
 pub const BOOT_DS: u16 = 0x18;
-
-/// What a [`KernelFile`] reads with: bytes at an offset of a file.
-pub fn read_from(file: &Fd) -> impl Fn(u64, &mut [u8]) -> bool + '_ {
-    |offset, bytes| file.read_at(offset, bytes).is_ok_and(|count| count == bytes.len())
-}

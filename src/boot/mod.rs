@@ -17,18 +17,19 @@ use crate::config::{Config, Guest};
 use crate::host::syscall::CallError;
 use crate::memory::GuestMemory;
 use crate::memory::guest_memory::{AccessError, ReadError};
-use crate::show::{Amount, Text};
+use crate::show::{Amount, Bytes, OptionSize, Text};
 use crate::sys::regs::{kvm_regs, kvm_sregs};
+use alloc::boxed::Box;
 use core::ffi::CStr;
 use core::fmt;
-use image::{IMAGE_OPERAND, Image, ImageRoom};
+use image::{Image, ImageRoom};
 use kernel::Kernel;
 use plan::Refusal;
 
 /// What is run, open and checked.
 pub enum Payload {
     Image(Image),
-    Kernel(Kernel),
+    Kernel(Box<Kernel>),
 }
 
 impl Payload {
@@ -36,10 +37,14 @@ impl Payload {
     pub fn open(config: &Config) -> Result<Payload, Error> {
         match config.guest {
             Guest::Image(path) => {
-                let room = ImageRoom { load: config.load, end: config.image_end() };
+                let Config { load, base, mode, .. } = *config;
+                let end = config.image_end();
+                let room = ImageRoom { load, end, base, tables: mode.tables_size() };
                 Image::open(path, room).map(Payload::Image)
             }
-            Guest::Kernel(path) => Kernel::open(path, config).map(Payload::Kernel),
+            Guest::Kernel(path) => {
+                Kernel::open(path, config).map(|kernel| Payload::Kernel(Box::new(kernel)))
+            }
         }
     }
 
@@ -70,10 +75,13 @@ impl Payload {
     }
 }
 
+/// Where BiscuitOS has the lessons.
+const FIRMWARE: &[u8] = b"/usr/bin/firmware/";
+
 /// Why nothing can be started.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Error {
-    /// `option` is `--kernel`, `--initrd`, or [`IMAGE_OPERAND`].
+    /// `option` is `--kernel`, `--initrd`, or [`image::IMAGE_OPERAND`].
     Open {
         path: &'static CStr,
         option: &'static str,
@@ -136,14 +144,14 @@ impl fmt::Display for Error {
             Error::Open { path, option, error } => {
                 write!(f, "open {}: {}", Text::from(path), error.errno)?;
                 match error.errno.0 {
-                    libc::ENOENT if option == IMAGE_OPERAND => {
+                    libc::ENOENT if path.to_bytes().starts_with(FIRMWARE) => {
                         f.write_str(": no such file\n  `make install` installs the lessons' images")
                     }
                     libc::ENOENT | libc::ENOTDIR => {
                         write!(f, ": no such file\n  Check the path of {option}")
                     }
                     libc::EACCES | libc::EPERM => {
-                        write!(f, ": you may not read it\n  chmod a+r {}", Text::from(path))
+                        write!(f, ": permission denied\n  chmod a+r {}", Text::from(path))
                     }
                     libc::EMFILE => f.write_str(": too many open files\n  Raise ulimit -n"),
                     _ => Ok(()),
@@ -159,15 +167,17 @@ impl fmt::Display for Error {
                 write!(f, "{}: not a regular file, which {option} needs", Text::from(path))
             }
             Error::Empty { path } => write!(f, "{}: the file is empty", Text::from(path)),
-            Error::TooLarge { path, size, room: ImageRoom { load, end } } => {
-                write!(f, "{}: ", Text::from(path))?;
-                match size {
-                    Some(size) => write!(f, "{} are too many", Amount(size))?,
-                    None => f.write_str("there is too much of it")?,
+            Error::TooLarge { path, size, room } => {
+                write!(f, "{}: too large for ", Text::from(path))?;
+                write!(f, "the {} of RAM from {:#x} on", Amount(room.size()), room.load)?;
+                match size.map(|size| room.needed_memory(size)) {
+                    Some(needed) => write!(f, "; needs at least --memory {}", OptionSize(needed))?,
+                    None => f.write_str("\n  Raise --memory or lower --load")?,
                 }
-                let room = Amount(end.saturating_sub(load));
-                write!(f, ": from {load:#x} on, RAM has room for {room}")?;
-                f.write_str("\n  Raise --memory or lower --load; a --mode keeps the last 28 KiB")
+                match room.tables {
+                    0 => Ok(()),
+                    tables => write!(f, "\n  This --mode keeps the last {} of RAM", Bytes(tables)),
+                }
             }
             Error::Short { path } => {
                 write!(f, "{}: it has become shorter since it was checked", Text::from(path))

@@ -49,7 +49,7 @@ pub fn plan(file: &KernelFile) -> Result<Option<Plan>, Refusal> {
         initrd_max: u64::MAX,
         // How much room is left in the page shows when it is made.
         command_line: PAGE_SIZE,
-        has_header: false,
+        header: None,
     }))
 }
 

@@ -1,8 +1,9 @@
 //! What is to be done with a kernel: [`format::plan`](crate::boot::format::plan) makes a [`Plan`] of its file, with nothing but
 //! its bytes and the size of RAM. [`Kernel::load`](crate::boot::kernel::Kernel::load) carries it out.
 
-use crate::layout::{HIGH, HOLE, LOADER_END, LOW_END, MIB, PAGE_SIZE, TABLES};
+use crate::layout::{HIGH, HOLE, HUGE_PAGE, LOADER_END, LOW_END, MIB, PAGE_SIZE, TABLES};
 use crate::show::{Amount, OptionSize};
+use crate::sys::bootparam::setup_header;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -54,8 +55,8 @@ pub struct Plan {
     pub initrd_max: u64,
     /// The most bytes that a command line may have, without its zero.
     pub command_line: u64,
-    /// Of Linux: whether the file has a `struct setup_header`.
-    pub has_header: bool,
+    /// Of Linux: the header of a bzImage, for the zero page.
+    pub header: Option<setup_header>,
 }
 
 /// Why a kernel, or what goes with it, can't be run.
@@ -129,7 +130,7 @@ impl fmt::Display for Refusal {
                 let bits = if is_64_bit { 64 } else { 32 };
                 let order = if is_big_endian { " big-endian" } else { "" };
                 write!(f, "an ELF file of {bits} bits{order} for {}", Machine(machine))?;
-                f.write_str(", which an x86 processor does not start")
+                f.write_str(", which this machine cannot run")
             }
             Refusal::NotAProgram => f.write_str("an ELF file, but not a program"),
             Refusal::OldLinux { version } => {
@@ -163,7 +164,7 @@ impl fmt::Display for NeededRam {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let &NeededRam { ram_end, what } = self;
         // A whole number of huge pages is right for each backing.
-        match ram_end.checked_next_multiple_of(2 << 20) {
+        match ram_end.checked_next_multiple_of(HUGE_PAGE) {
             Some(size) if size <= HOLE => {
                 write!(f, "{what} needs at least --memory {}", OptionSize(size))
             }
@@ -197,7 +198,7 @@ impl fmt::Display for Machine {
 pub struct KernelFile<'a> {
     /// In bytes.
     pub size: u64,
-    /// Reads bytes at an offset; `false` where the file does not have them all.
+    /// Reads bytes at an offset; `false` where the file does not have them all, or can't be read.
     pub read: &'a dyn Fn(u64, &mut [u8]) -> bool,
 }
 

@@ -1,6 +1,7 @@
 //! Exits that run no destructor: out of memory, a panic (a bug of ours), and a vCPU thread that can't be stopped. Before each of
 //! them the terminal is restored and RAM's file is undone.
 
+use crate::host::errno::Errno;
 use crate::host::{fd, syscall, terminal};
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicPtr, Ordering::SeqCst};
@@ -46,10 +47,11 @@ pub fn panic(info: &core::panic::PanicInfo) -> ! {
     unsafe { libc::abort() }
 }
 
-/// Ends the program where it can't have `size` bytes of memory for itself. mmap(2) is what malloc(3) asks.
+/// Ends the program where it can't have `size` bytes of memory for itself.
 pub(super) fn out_of_memory(size: usize) -> ! {
+    let errno = Errno::last();
     exit_with_error(format_args!(
-        "KOB-2M: mmap: ENOMEM (12): out of memory: the program could not allocate {size} bytes\n  Raise ulimit -v"
+        "KOB-2M: malloc: {errno}: out of memory: the program could not allocate {size} bytes\n  Raise ulimit -v"
     ))
 }
 

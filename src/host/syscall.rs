@@ -1,7 +1,7 @@
 //! The one way to make a system call: a [`Call`] names it, so that an error and a trace can show it.
 //!
-//! Every call that builds, runs or examines the machine is made so, except those of threads. What the program does to wait, to tell the time
-//! and to print is not: a trace would trace itself.
+//! All calls that build, run or examine the machine go through here, except those that make threads. Waiting, clocks, signals and
+//! output do not: a trace would trace itself.
 
 use crate::host::errno::Errno;
 use crate::sys::ioctl;

@@ -20,7 +20,7 @@ pub struct Thread<T> {
 type Work = Box<dyn FnOnce() + Send>;
 
 extern "C" fn run(work: *mut c_void) -> *mut c_void {
-    // What the new thread has from its maker may be wrong, where a call of the C library's has failed unseen.
+    // Set the mask again here: the inherited one is wrong if a call of the C library's has failed in the other thread.
     signal::block_for_new_thread();
     // SAFETY: `spawn` made it with `Box::into_raw`, and gave it to this thread alone.
     let work = unsafe { Box::from_raw(work.cast::<Work>()) };

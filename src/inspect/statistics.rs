@@ -86,8 +86,10 @@ impl Statistics {
     /// Begins to count.
     pub fn start(&mut self, vcpus: &[Vcpu]) {
         let fds = core::iter::once(self.vm.stats()).chain(vcpus.iter().map(Vcpu::stats));
-        // A kernel without such descriptors has them for neither.
-        self.sources = fds.filter_map(Result::ok).filter_map(Source::counting_from_now).collect();
+        // All or none: without one of them, debugfs has their sum.
+        let sources: Option<Vec<Source>> =
+            fds.map(|fd| fd.ok().and_then(Source::counting_from_now)).collect();
+        self.sources = sources.unwrap_or_default();
         self.counts = Some(Arc::default());
         self.started = clock::monotonic();
     }
@@ -165,6 +167,10 @@ impl fmt::Display for Report<'_> {
         }
         for (id, figures) in &kvm.sources {
             write!(f, "\n  KVM's, {}:", Text(id))?;
+            let Some(figures) = figures else {
+                f.write_str(" missing, for they can't be read")?;
+                continue;
+            };
             for figure in figures.iter().filter(|figure| figure.value != 0) {
                 Line(&figure.name, figure.value).fmt(f)?;
                 f.write_str(&figure.unit)?;
@@ -247,11 +253,11 @@ impl Mapped<'_> {
         } else if ram.backing == Backing::Anonymous || ram.page_size == Some(PAGE_SIZE) {
             ": the backing has 4 KiB pages"
         } else if is_odd {
-            ": the slot is not congruent, GPA and HVA differ in their low 21 bits; --base 0 would do"
+            ": GPA and HVA differ in their low 21 bits; use --base 0"
         } else if *has_dirty_log {
             ": the dirty log is on, which splits them"
         } else if memory.was_split() {
-            ": the guest has dropped pages, which needs 4 KiB pages"
+            ": the guest has used the page-drop device"
         } else if ram.backing == Backing::Transparent {
             ": the host had no huge page for the rest, or /sys/kernel/mm/transparent_hugepage/enabled is never"
         } else if ram.page_size.is_none() {
@@ -284,7 +290,15 @@ impl fmt::Display for Json<'_> {
         for (index, (id, figures)) in kvm.sources.iter().enumerate() {
             let comma = if index == 0 { "" } else { ", " };
             write!(f, "{comma}{}: ", JsonText(Text(id)))?;
-            object(f, figures.iter().map(|figure| (JsonText(&*figure.name), figure.value)))?;
+            match figures {
+                Some(figures) => {
+                    object(
+                        f,
+                        figures.iter().map(|figure| (JsonText(&*figure.name), figure.value)),
+                    )?;
+                }
+                None => f.write_str("null")?,
+            }
         }
         let ram = statistics.memory.ram();
         let [small, large, giant] = kvm.pages.map(JsonNumber);
@@ -320,7 +334,7 @@ fn object(
 /// KVM's statistics at one moment. A statistic that the kernel does not have is not here.
 struct KvmFigures {
     /// Each source's name, and what it says.
-    sources: Vec<(Vec<u8>, Vec<Figure>)>,
+    sources: Vec<(Vec<u8>, Option<Vec<Figure>>)>,
     /// How KVM maps guest memory: in how many pages of 4 KiB, 2 MiB and 1 GiB. Linux 5.13.
     pages: [Option<u64>; 3],
     /// Before that, in how many that are larger than 4 KiB.
@@ -343,9 +357,9 @@ const DEBUGFS_FIGURES: [&str; 7] =
     ["exits", "io_exits", "mmio_exits", "halt_exits", "signal_exits", "pf_taken", "insn_emulation"];
 
 impl KvmFigures {
-    fn new(sources: Vec<(Vec<u8>, Vec<Figure>)>) -> KvmFigures {
+    fn new(sources: Vec<(Vec<u8>, Option<Vec<Figure>>)>) -> KvmFigures {
         let find = |wanted: &str| {
-            let mut figures = sources.iter().flat_map(|(_, figures)| figures);
+            let mut figures = sources.iter().flat_map(|(_, figures)| figures).flatten();
             figures.find(|figure| figure.name == wanted).map(|figure| figure.value)
         };
         let (pages, large) = (PAGES.map(find), find(LARGE_PAGES));
@@ -353,7 +367,7 @@ impl KvmFigures {
     }
 
     fn of_descriptors(sources: &[Source]) -> KvmFigures {
-        let figures = |source: &Source| (source.id.clone(), source.figures().unwrap_or_default());
+        let figures = |source: &Source| (source.id.clone(), source.figures());
         KvmFigures::new(sources.iter().map(figures).collect())
     }
 
@@ -367,7 +381,9 @@ impl KvmFigures {
             })
             .collect();
         let is_there = !figures.is_empty();
-        KvmFigures::new(is_there.then(|| (b"from debugfs".to_vec(), figures)).into_iter().collect())
+        KvmFigures::new(
+            is_there.then(|| (b"from debugfs".to_vec(), Some(figures))).into_iter().collect(),
+        )
     }
 }
 
@@ -517,7 +533,7 @@ mod tests {
         let path = directory("5.10", &[("largepages", "8\n"), ("exits", "70\n")]);
         let figures = KvmFigures::of_debugfs(&path);
         assert_eq!((figures.pages, figures.large), ([None; 3], Some(8)));
-        let [(_, figures)] = &figures.sources[..] else { panic!() };
+        let [(_, Some(figures))] = &figures.sources[..] else { panic!() };
         let names: Vec<_> = figures.iter().map(|figure| (&*figure.name, figure.value)).collect();
         assert_eq!(names, [("largepages", 8), ("exits", 70)]);
         std::fs::remove_dir_all(path).unwrap();

@@ -1,5 +1,5 @@
-//! Single-step: `KVM_EXIT_DEBUG` follows each instruction. What the instruction was is seen before it is executed, and what
-//! it did afterwards.
+//! Single-step: `KVM_EXIT_DEBUG` follows each instruction. The bytes are read before the instruction is executed, the
+//! registers after that.
 
 use crate::inspect::guest_view::GuestView;
 use crate::kvm::{self, Vcpu};

@@ -95,8 +95,8 @@ pub fn reason_name(reason: u32) -> &'static str {
     name(reason).unwrap_or("KVM_EXIT_(not in Linux 6.12)")
 }
 
-/// Shows each exit, a write before it is answered and a read after that: of which vCPU, if there are several, its number and name, where, its data, and
-/// who answered.
+/// Shows each exit: vCPU (if there are several), number, name, RIP, data, and the device that handled it. Writes are shown before
+/// they are handled, reads after that.
 pub struct ExitTrace {
     pub output: Arc<Output>,
     /// Whether there are several vCPUs.

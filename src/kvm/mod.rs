@@ -57,7 +57,7 @@ impl fmt::Display for Error {
                          As root: modprobe kvm_amd || modprobe kvm_intel"
                     }
                     libc::EACCES | libc::EPERM => {
-                        ": you may not open it\n  Be root, or join the group that may (ls -l /dev/kvm); \
+                        ": permission denied\n  Be root, or join the group that may (ls -l /dev/kvm); \
                          often: usermod -aG kvm USER"
                     }
                     libc::EMFILE => ": too many open files\n  Raise ulimit -n",

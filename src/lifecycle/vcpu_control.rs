@@ -146,7 +146,7 @@ impl VcpuControl {
         self.inner.lock().question == Question::Asked
     }
 
-    /// Answers.
+    /// Answers [`VcpuControl::ask_can_be_woken`].
     pub fn answer(&self, can_be_woken: bool) {
         self.inner.lock().question = Question::CanBeWoken(can_be_woken);
     }

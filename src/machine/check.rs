@@ -12,7 +12,7 @@ use crate::machine::{Error, builder, payload_name};
 use crate::memory::pool::Pool;
 use crate::memory::{self, BackingName, backing};
 use crate::output::Output;
-use crate::show::{Bytes, Text};
+use crate::show::{Bytes, OptionSize, Text};
 use crate::sys::cap::CAPABILITIES;
 use alloc::format;
 use alloc::string::String;
@@ -159,7 +159,7 @@ fn examine(findings: &mut Findings, config: &Config, output: &Output) {
             let vcpu = builder::try_vcpu(config, &kvm, output);
             findings.result(
                 format_args!("VM and vCPU"),
-                format_args!("can be made, with these registers"),
+                format_args!("can be created with these registers"),
                 vcpu,
             );
         }
@@ -190,14 +190,36 @@ fn examine(findings: &mut Findings, config: &Config, output: &Output) {
         _ => findings.result(name, format_args!("{path}"), payload),
     }
     for size in [2 << 20, 1 << 30] {
-        let Pool { page_size, total, free, reserved } = Pool::read(size);
-        findings.add(
-            if total == 0 { Verdict::Absent } else { Verdict::Ok },
-            format_args!("pool of {} pages", Bytes(page_size)),
-            format_args!("{total} pages, {free} free, of which {reserved} are reserved"),
+        let name = format_args!("pool of {} pages", Bytes(size));
+        match Pool::read(size) {
+            None => findings.add(Verdict::Unknown, name, format_args!("the kernel does not say")),
+            Some(Pool { total, free, reserved, .. }) => findings.add(
+                if total == 0 { Verdict::Absent } else { Verdict::Ok },
+                name,
+                format_args!("{total} pages, {free} free, of which {reserved} are reserved"),
+            ),
+        }
+    }
+    if let Some(path) = config.instruments.trace_file {
+        findings.result(
+            format_args!("--trace-file"),
+            format_args!("{}", Text::from(path)),
+            try_trace_file(path),
         );
     }
     cgroup_limits(findings, config);
+}
+
+/// Whether a trace could be written there. What is there stays.
+fn try_trace_file(path: &'static CStr) -> Result<(), Error> {
+    let open = |flags| Fd::open(path, libc::O_WRONLY | flags, 0o666).map(drop);
+    match open(0) {
+        Err(error) if error.is(libc::ENOENT) => {
+            open(libc::O_CREAT | libc::O_EXCL).inspect(|()| fd::remove(path))
+        }
+        opened => opened,
+    }
+    .map_err(|error| Error::TraceFile { path, error })
 }
 
 /// The processor, KVM, and what it can do.
@@ -221,10 +243,7 @@ fn host(findings: &mut Findings) -> Result<Kvm, kvm::Error> {
     );
     let (verdict, detail) = match backend.has_nested_paging() {
         Some(true) => (Verdict::Ok, "on"),
-        Some(false) => (
-            Verdict::Absent,
-            "off: KVM keeps page tables of its own (shadow paging), which is slow",
-        ),
+        Some(false) => (Verdict::Absent, "off: KVM keeps shadow page tables, which is slow"),
         None => (Verdict::Unknown, "the KVM module does not say"),
     };
     findings.add(verdict, format_args!("nested paging"), format_args!("{detail}"));
@@ -283,7 +302,7 @@ fn cgroup_limits(findings: &mut Findings, config: &Config) {
                     true => (Verdict::Ok, String::new()),
                     false if uses_huge_pages => (
                         Verdict::Missing,
-                        format!(", too few\nAs root: echo {} > {path}", config.memory),
+                        format!(", too few\nAs root: echo {} > {path}", OptionSize(config.memory)),
                     ),
                     false => (Verdict::Absent, String::new()),
                 };

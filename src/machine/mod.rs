@@ -80,8 +80,11 @@ pub enum Error {
         path: &'static CStr,
         error: CallError,
     },
-    /// The trace can't be written.
-    Trace(Errno),
+    /// The trace can't be written: to this file, or to standard error.
+    Trace {
+        path: Option<&'static CStr>,
+        errno: Errno,
+    },
 }
 
 impl From<boot::Error> for Error {
@@ -133,7 +136,10 @@ impl fmt::Display for Error {
                     error.errno
                 )
             }
-            Error::Trace(errno) => write!(f, "write the trace: {errno}: it is not complete"),
+            Error::Trace { path, errno } => {
+                let path = path.unwrap_or(c"standard error");
+                write!(f, "write {}: {errno}\n  The trace is incomplete", Text::from(path))
+            }
         }
     }
 }

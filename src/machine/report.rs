@@ -108,7 +108,7 @@ fn halted(machine: &Machine, vcpu: &Vcpu) -> Result<(), kvm::Error> {
     let verdict = match regs.rflags & RFLAGS_IF {
         0 => "no interrupt could wake it",
         _ if machine.config.has_board() => {
-            "an interrupt could wake it, but this software backend does not wait when it is single-stepped"
+            "an interrupt could wake it, but under single-step this software backend does not wait for one"
         }
         _ => "an interrupt could wake it, but without the board nothing sends one",
     };

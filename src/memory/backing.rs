@@ -5,7 +5,7 @@ use crate::host::emergency;
 use crate::host::fd::{self, Fd};
 use crate::host::mapping::Mapping;
 use crate::host::syscall::CallError;
-use crate::layout::PAGE_SIZE;
+use crate::layout::{HUGE_PAGE, PAGE_SIZE};
 use crate::memory::Error;
 use crate::memory::pool::Pool;
 use alloc::boxed::Box;
@@ -13,8 +13,6 @@ use core::ffi::{CStr, c_int};
 use core::mem::MaybeUninit;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering::Relaxed, Ordering::SeqCst};
-
-const MIB_2: u64 = 2 << 20;
 
 /// Mapped memory, a whole number of pages.
 pub struct Ram {
@@ -135,7 +133,7 @@ fn anonymous(size: u64) -> Result<Ram, Error> {
 /// The kernel makes a huge page only of 2 MiB that begin at a multiple of 2 MiB, and so does KVM.
 fn transparent(size: u64) -> Result<Ram, Error> {
     let backing = Backing::Transparent;
-    let mapping = Mapping::aligned(size as usize, MIB_2 as usize)
+    let mapping = Mapping::aligned(size as usize, HUGE_PAGE as usize)
         .map_err(|error| Error::Call { backing, error })?;
     mapping.advise(libc::MADV_HUGEPAGE);
     Ok(Ram { mapping, backing, page_size: None, file: None })
@@ -147,7 +145,7 @@ fn memfd(size: u64) -> Result<Ram, Error> {
     let fd = Fd::memfd(c"BiscuitOS_HugePage", libc::MFD_HUGETLB | libc::MFD_HUGE_2MB)
         .map_err(|error| Error::Call { backing, error })?;
     let file = RamFile { fd, path: None, undo: Undo::Nothing, keep: AtomicBool::new(true) };
-    fill(GuardedFile::new(Box::new_uninit(), file), backing, Some(MIB_2), size)
+    fill(GuardedFile::new(Box::new_uninit(), file), backing, Some(HUGE_PAGE), size)
 }
 
 /// Opens a hugetlbfs file or a character device:
@@ -249,7 +247,8 @@ pub fn probe(backing: Backing, size: u64) -> Result<(), Error> {
     let held =
         file.0.fd.stat().map_err(|error| Error::Call { backing, error })?.st_blocks as u64 * 512;
     let needed = size / page_size;
-    match Pool::read(page_size).available() + held / page_size >= needed {
+    // A kernel that does not describe its pool lets the run try.
+    match Pool::read(page_size).is_none_or(|pool| pool.available() + held / page_size >= needed) {
         true => Ok(()),
         false => Err(Error::Pool { backing, needed, page_size, error: None }),
     }

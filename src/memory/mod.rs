@@ -82,7 +82,7 @@ impl fmt::Display for Error {
                         ": no such directory\n  Check the path of --backing"
                     }
                     libc::EACCES | libc::EPERM => {
-                        ": you may not open it\n  Be root, or use a --backing of yours"
+                        ": permission denied\n  Be root, or name a --backing that you may open"
                     }
                     libc::EISDIR => ": a directory\n  Name a file in it",
                     libc::ELOOP => ": a symbolic link\n  Name the file itself",
@@ -95,7 +95,7 @@ impl fmt::Display for Error {
             }
             Error::NotHugetlbfs { path } => write!(
                 f,
-                "{}: not on hugetlbfs: its pages would have 4 KiB\n  {}",
+                "{}: not on hugetlbfs, so RAM would be in 4 KiB pages\n  {}",
                 Text::from(path),
                 if is_below_mount(path) {
                     "As root: mount -t hugetlbfs none /mnt/HugePagefs; or --backing memfd, which needs no mount"
@@ -111,10 +111,11 @@ impl fmt::Display for Error {
             ),
             Error::Size { backing, memory, page_size } => write!(
                 f,
-                "--memory {}: not a multiple of {}, the page size of {}",
+                "--memory {}: not a multiple of {}, the page size of {}\n  Next: --memory {}",
                 OptionSize(memory),
                 Bytes(page_size),
-                BackingName(backing)
+                BackingName(backing),
+                OptionSize(memory.next_multiple_of(page_size))
             ),
             Error::Pool { backing, needed, page_size, error } => {
                 match error {
@@ -123,7 +124,14 @@ impl fmt::Display for Error {
                     }
                     None => write!(f, "{}: too few huge pages", BackingName(backing))?,
                 }
-                Pool::read(page_size).explain(needed, f)
+                match Pool::read(page_size) {
+                    Some(pool) => pool.explain(needed, f),
+                    None => write!(
+                        f,
+                        "\n  {needed} pages of {} are needed; the kernel does not say what its pool has",
+                        Bytes(page_size)
+                    ),
+                }
             }
             Error::Call { backing, error } => {
                 write!(f, "{} {}: {}", error.call, BackingName(backing), error.errno)?;
@@ -135,7 +143,7 @@ impl fmt::Display for Error {
                         ": this kernel has no memory files in huge pages (Linux 4.14)"
                     }
                     (_, libc::ENODEV | libc::EINVAL | libc::EACCES | libc::EPERM) => {
-                        ": it can't be mapped"
+                        ": it can't be mapped as RAM"
                     }
                     _ => "",
                 })

@@ -19,15 +19,14 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// The pool of pages of this size. Where sysfs does not describe it, it is empty.
-    pub fn read(page_size: u64) -> Pool {
+    /// The pool of pages of this size; `None` where sysfs does not describe it.
+    pub fn read(page_size: u64) -> Option<Pool> {
         let figure = |name: &str| {
             let size = page_size >> 10;
-            let path = format!("/sys/kernel/mm/hugepages/hugepages-{size}kB/{name}_hugepages");
-            procfs::number(&path).unwrap_or(0)
+            procfs::number(&format!("/sys/kernel/mm/hugepages/hugepages-{size}kB/{name}_hugepages"))
         };
-        let (total, free, reserved) = (figure("nr"), figure("free"), figure("resv"));
-        Pool { page_size, total, free, reserved }
+        let (total, free, reserved) = (figure("nr")?, figure("free")?, figure("resv")?);
+        Some(Pool { page_size, total, free, reserved })
     }
 
     /// Pages that a new mapping can have.
@@ -45,7 +44,7 @@ impl Pool {
         )?;
         match needed.saturating_sub(self.available()) {
             0 => f.write_str(
-                "That is enough: does the mount have a size=, or the shell a `ulimit -v`?",
+                "The pool has enough. Check the size= option of the mount, and ulimit -v",
             ),
             missing => write!(
                 f,

@@ -3,7 +3,7 @@
 
 /// "The Real-Mode Kernel Header": in a bzImage at offset [`SETUP_HEADER_OFFSET`], and at the same place in the zero page.
 #[repr(C, packed)]
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct setup_header {
     /// Sectors of real-mode code behind the boot sector; 0 means 4.
     pub setup_sects: u8,

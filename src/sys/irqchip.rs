@@ -193,7 +193,7 @@ pub struct kvm_mp_state {
     pub mp_state: u32,
 }
 
-/// The vCPU runs, or would.
+/// The vCPU is runnable.
 pub const KVM_MP_STATE_RUNNABLE: u32 = 0;
 /// An application processor that nobody has started.
 pub const KVM_MP_STATE_UNINITIALIZED: u32 = 1;
