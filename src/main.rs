@@ -12,11 +12,11 @@ use alloc::vec::Vec;
 use core::ffi::{CStr, c_char, c_int};
 use kob_2m::cli::{self, Command, Help};
 use kob_2m::config::Config;
-use kob_2m::host::fd::{self, Fd};
+use kob_2m::host::fd;
 use kob_2m::host::heap::Malloc;
 use kob_2m::host::{signal, thread};
 use kob_2m::inspect::trace;
-use kob_2m::machine::{self, Error, check};
+use kob_2m::machine::{self, Error, check, trace_file};
 use kob_2m::output::Output;
 
 // Rust's standard library, which is not there, would ask for the C library.
@@ -78,11 +78,10 @@ fn run(words: Vec<&'static CStr>) -> c_int {
 
 /// Runs a machine, with its trace.
 fn run_machine(config: &Config, mut output: Output) -> c_int {
-    if let Some(path) = config.instruments.trace_file {
-        match Fd::open(path, libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC, 0o666) {
-            Ok(file) => output.set_trace_file(file),
-            Err(error) => return machine::fail(&output, Error::TraceFile { path, error }),
-        }
+    match trace_file::open(config) {
+        Ok(None) => {}
+        Ok(Some(file)) => output.set_trace_file(file),
+        Err(error) => return machine::fail(&output, error),
     }
     let output = Arc::new(output);
     trace::start_clock();

@@ -109,6 +109,19 @@ fn the_line_appears_ctrl_c_ends_the_guest_and_the_shell_is_there() {
     assert!(session.child.wait().unwrap().success());
 }
 
+/// The program opens a terminal a second time, and traces that too.
+#[test]
+fn a_trace_can_go_to_the_terminal() {
+    let cmd = "timeout 20 BiscuitOS_app -b anon --trace /usr/bin/firmware/halt.bin; echo ended $?; \
+               timeout 20 BiscuitOS_app -b anon --trace-file /tmp/trace /usr/bin/firmware/halt.bin; echo ended $?";
+    let mut session = Session::start(bed().env("CMD", format!("exec 2>&1; {cmd}")));
+    session.expect("KVM_CREATE_VM");
+    session.expect("KVM_EXIT_HLT");
+    session.expect("ended 0");
+    session.expect("ended 0");
+    assert!(session.child.wait().unwrap().success());
+}
+
 /// A program that is stopped, or in the background, leaves the terminal to the shell, and takes it again afterwards.
 #[test]
 fn a_kernel_has_the_terminal_only_in_the_foreground() {

@@ -125,7 +125,10 @@ fn a_bad_command_line_ends_with_2_and_says_what_is_wrong() {
         ),
         (&["--load", "16M"], "--load 0x1000000: outside RAM, which is 0x0 to 0xffffff"),
         (&["--entry", "16M"], "--entry 0x1000000: outside RAM, which is 0x0 to 0xffffff"),
-        (&["--base", "2M"], "--load 0x1000: outside RAM, which is 0x200000 to 0x11fffff"),
+        (
+            &["--base", "2M"],
+            "--base 0x200000: address 0x1000, where an image is loaded, is outside RAM",
+        ),
     ];
     for (arguments, message) in cases {
         let (status, stdout, stderr) = run(arguments);

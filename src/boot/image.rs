@@ -4,7 +4,9 @@ use crate::boot::Error;
 use crate::host::fd::Fd;
 use crate::layout::{HUGE_PAGE, PAGE_SIZE};
 use crate::memory::GuestMemory;
+use crate::sys::bootparam::{HEADER_MAGIC, SETUP_HEADER_OFFSET, setup_header};
 use core::ffi::CStr;
+use core::mem::offset_of;
 
 /// An image file, open, and as far as can be told good.
 pub struct Image {
@@ -42,6 +44,24 @@ impl ImageRoom {
     }
 }
 
+/// What kind of kernel a file is that was taken for raw code.
+fn kernel_format(file: &Fd) -> Option<&'static str> {
+    let has = |offset: usize, bytes: [u8; 4]| {
+        let mut found = [0; 4];
+        file.read_at(offset as u64, &mut found) == Ok(4) && found == bytes
+    };
+    if has(0, *b"\x7fELF") {
+        Some("an ELF file")
+    } else if has(
+        SETUP_HEADER_OFFSET + offset_of!(setup_header, header),
+        HEADER_MAGIC.to_le_bytes(),
+    ) {
+        Some("a Linux bzImage")
+    } else {
+        None
+    }
+}
+
 impl Image {
     /// Opens an image. Refuses a directory, an empty file, and one that is too large. The size of a pipe or a device shows
     /// only when it is read.
@@ -56,6 +76,10 @@ impl Image {
             libc::S_IFREG if stat.st_size as u64 > room.size() => {
                 Err(Error::TooLarge { path, size: Some(stat.st_size as u64), room })
             }
+            libc::S_IFREG => match kernel_format(&file) {
+                None => Ok(Image { path, file, room }),
+                Some(format) => Err(Error::IsKernel { path, format }),
+            },
             _ => Ok(Image { path, file, room }),
         }
     }

@@ -91,7 +91,10 @@ pub fn plan(file: &KernelFile) -> Result<Option<Plan>, Refusal> {
 pub fn plan_elf(file: &KernelFile) -> Result<Plan, Refusal> {
     let elf = elf::read(file)?;
     if !elf.is_64_bit {
-        return Err(Refusal::Narrow);
+        // The Multiboot header may lie in what is missing.
+        let end = elf.pieces.iter().map(|piece| piece.from.saturating_add(piece.size)).max();
+        let missing = end.unwrap_or(0).saturating_sub(file.size);
+        return Err(if missing > 0 { Refusal::Truncated { missing } } else { Refusal::Narrow });
     }
     Ok(Plan {
         protocol: Protocol::Linux,

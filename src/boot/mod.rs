@@ -104,6 +104,11 @@ pub enum Error {
     Empty {
         path: &'static CStr,
     },
+    /// An image that is a kernel's file, and not raw code.
+    IsKernel {
+        path: &'static CStr,
+        format: &'static str,
+    },
     /// An image, and how large it is, if that is known.
     TooLarge {
         path: &'static CStr,
@@ -145,7 +150,7 @@ impl fmt::Display for Error {
                 write!(f, "open {}: {}", Text::from(path), error.errno)?;
                 match error.errno.0 {
                     libc::ENOENT if path.to_bytes().starts_with(FIRMWARE) => {
-                        f.write_str(": no such file\n  `make install` installs the lessons' images")
+                        f.write_str(": no such file\n  `make install` puts it there in a BiscuitOS tree; `make` leaves ./_BiscuitOS-VM.iso")
                     }
                     libc::ENOENT | libc::ENOTDIR => {
                         write!(f, ": no such file\n  Check the path of {option}")
@@ -165,6 +170,10 @@ impl fmt::Display for Error {
             }
             Error::NotRegular { path, option } => {
                 write!(f, "{}: not a regular file, which {option} needs", Text::from(path))
+            }
+            Error::IsKernel { path, format } => {
+                let path = Text::from(path);
+                write!(f, "{path}: {format}, and not raw code\n  Boot it with --kernel {path}")
             }
             Error::Empty { path } => write!(f, "{}: the file is empty", Text::from(path)),
             Error::TooLarge { path, size, room } => {

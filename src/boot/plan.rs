@@ -213,10 +213,6 @@ impl KernelFile<'_> {
 impl Plan {
     /// Checks that all pieces lie in the file, and apart from each other in RAM below `top`, where it is free.
     pub fn check(mut self, file_size: u64, top: u64) -> Result<Plan, Refusal> {
-        // ACPI's tables lie below 1 MiB.
-        if top < MIB {
-            return Err(Refusal::TooLarge { ram_end: MIB + TABLES });
-        }
         for (index, piece) in self.pieces.iter().enumerate() {
             let missing = piece.from.saturating_add(piece.size).saturating_sub(file_size);
             if missing > 0 {
@@ -227,15 +223,17 @@ impl Plan {
             if !is_low && piece.to < MIB {
                 return Err(Refusal::Place { gpa: piece.to });
             }
-            if end > top {
-                return Err(Refusal::TooLarge { ram_end: end.saturating_add(TABLES) });
-            }
             let mut before = self.pieces[..index].iter();
             if before.any(|other| piece.to < other.end() && other.to < end) {
                 return Err(Refusal::Overlap { gpa: piece.to });
             }
         }
         self.end = self.pieces.iter().map(Piece::end).max().unwrap_or(0);
+        // ACPI's tables lie below 1 MiB.
+        let needed = self.end.max(MIB);
+        if needed > top {
+            return Err(Refusal::TooLarge { ram_end: needed.saturating_add(TABLES) });
+        }
         let holds_entry = |piece: &Piece| self.entry.wrapping_sub(piece.to) < piece.size;
         match self.pieces.iter().any(holds_entry) {
             true => Ok(self),

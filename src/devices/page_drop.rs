@@ -6,6 +6,7 @@
 
 use crate::bus::Device;
 use crate::host::mutex::Mutex;
+use crate::host::syscall::CallError;
 use crate::kvm::{self, Vm};
 use crate::layout::{HIGH_SLOT, LOW_SLOT};
 use crate::lifecycle::VcpuControl;
@@ -14,6 +15,7 @@ use crate::output::Output;
 use crate::show::number;
 use crate::sys::memory::KVM_MEM_LOG_DIRTY_PAGES;
 use alloc::sync::Arc;
+use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Port 0xe4.
@@ -55,6 +57,15 @@ impl PageDrop {
     }
 }
 
+impl PageDrop {
+    fn warn(&self, error: fmt::Arguments, vcpu: &Arc<VcpuControl>) {
+        if !self.has_warned.swap(true, Relaxed) {
+            let text = format_args!("a page was not dropped: {error} (reported once)");
+            self.output.message(text, Some(vcpu));
+        }
+    }
+}
+
 impl Device for PageDrop {
     fn name(&self, _: u64, _: bool) -> &'static str {
         "test device: drops a page"
@@ -65,12 +76,11 @@ impl Device for PageDrop {
     }
 
     fn write(&self, _: u64, data: &[u8], vcpu: &Arc<VcpuControl>) {
-        let result = self.split().and_then(|()| Ok(self.memory.drop_page(number(data))?));
-        if let Err(error) = result
-            && !self.has_warned.swap(true, Relaxed)
-        {
-            let text = format_args!("a page was not dropped: {error} (reported once)");
-            self.output.message(text, Some(vcpu));
+        if let Err(error) = self.split() {
+            return self.warn(format_args!("{error}"), vcpu);
+        }
+        if let Err(CallError { call, errno }) = self.memory.drop_page(number(data)) {
+            self.warn(format_args!("{call}: {errno}"), vcpu);
         }
     }
 }

@@ -95,7 +95,8 @@ mod tests {
     fn the_host_bridge_is_alone() {
         let bus = PciBus::default();
         let mut found = vec![];
-        for device in 0..0x1_0000u32 {
+        let step = if cfg!(miri) { 0x101 } else { 1 };
+        for device in (0..0x1_0000u32).step_by(step) {
             bus.write(ADDRESS, &(0x8000_0000 | device << 8).to_le_bytes(), &vcpu());
             if read(&bus, DATA, 2) != 0xffff {
                 found.push(device);

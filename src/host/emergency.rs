@@ -51,7 +51,7 @@ pub fn panic(info: &core::panic::PanicInfo) -> ! {
 pub(super) fn out_of_memory(size: usize) -> ! {
     let errno = Errno::last();
     exit_with_error(format_args!(
-        "KOB-2M: malloc: {errno}: out of memory: the program could not allocate {size} bytes\n  Raise ulimit -v"
+        "KOB-2M: malloc: {errno}: out of memory: the program could not allocate {size} bytes\n  Raise ulimit -v or -d"
     ))
 }
 

@@ -11,6 +11,7 @@ pub mod guarded;
 pub mod heap;
 pub mod mapping;
 pub mod mutex;
+pub mod process;
 pub mod procfs;
 pub mod signal;
 pub mod syscall;

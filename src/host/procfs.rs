@@ -3,7 +3,6 @@
 use crate::host::fd::Fd;
 use alloc::ffi::CString;
 use alloc::vec::Vec;
-use core::ffi::CStr;
 
 /// The bytes of a file; `None` where it can't be read.
 pub fn read(path: &str) -> Option<Vec<u8>> {
@@ -32,19 +31,4 @@ pub fn decimal(digits: &[u8]) -> Option<u64> {
 /// The lines of a file.
 pub fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     bytes.split(|&byte| byte == b'\n')
-}
-
-/// Whether the environment has this variable, and not empty: https://no-color.org.
-pub fn has_variable(name: &CStr) -> bool {
-    // SAFETY: the name ends in a zero byte; nobody changes the environment. A value that is there ends in a zero byte too.
-    unsafe {
-        let value = libc::getenv(name.as_ptr());
-        !value.is_null() && *value != 0
-    }
-}
-
-/// The number of this process.
-pub fn process_id() -> i32 {
-    // SAFETY: takes no memory.
-    unsafe { libc::getpid() }
 }

@@ -10,7 +10,7 @@ use crate::show::{Bits, Dump};
 use crate::sys::exit::*;
 use crate::sys::regs::{kvm_regs, kvm_sregs};
 use crate::x86::mode::{self, Paging};
-use crate::x86::{PDE, PTE, rules};
+use crate::x86::{PDE, PTE, is_amd, rules};
 use core::arch::x86_64::__cpuid;
 use core::fmt::{self, Display};
 
@@ -28,7 +28,7 @@ impl fmt::Display for Cause<'_> {
             Death::FailEntry => {
                 let code = page.fail_entry().hardware_entry_failure_reason;
                 write!(f, "KVM_EXIT_FAIL_ENTRY: the hardware refused the guest: {code:#x}")?;
-                f.write_str(entry_failure(is_amd(), code))?;
+                f.write_str(entry_failure(is_amd(__cpuid(0).ebx), code))?;
             }
             Death::Emulation | Death::Internal => {
                 let suberror = page.internal().suberror;
@@ -98,11 +98,6 @@ fn suberror_meaning(suberror: u32) -> &'static str {
         }
         _ => "(not in Linux 6.12)",
     }
-}
-
-/// CPUID leaf 0 spells the vendor: "AuthenticAMD", or "HygonGenuine" of the same design.
-fn is_amd() -> bool {
-    matches!(&__cpuid(0).ebx.to_le_bytes(), b"Auth" | b"Hygo")
 }
 
 /// What the hardware's code means: Intel's SDM volume 3, appendix C and 31.4; AMD's APM volume 2, appendix C.

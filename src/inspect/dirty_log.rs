@@ -36,6 +36,9 @@ impl DirtyLogView {
                 // A String takes all that fits into memory.
                 let _ = write!(text, "\n  {from:#x} to {last:#x}: {}", end - first);
             }
+            if log.ranges().next().is_none() {
+                text.push_str(" none");
+            }
             self.output.message(format_args!("{text}"), vcpu);
         };
         for (slot, region) in [LOW_SLOT, HIGH_SLOT].into_iter().zip(self.memory.regions()) {

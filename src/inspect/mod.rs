@@ -2,8 +2,10 @@
 
 pub mod death;
 pub mod dirty_log;
+pub mod findings;
 pub mod guest_view;
 pub mod json;
+pub mod kvm_figures;
 pub mod observer;
 pub mod registers;
 pub mod replay;

@@ -1,6 +1,7 @@
 //! What a guest's CPUID says.
 
 use crate::sys::cpuid::{KVM_CPUID_FLAG_SIGNIFCANT_INDEX, kvm_cpuid_entry2, kvm_cpuid2};
+use crate::x86;
 
 /// Linux 6.12 gives some 60 entries on a large machine.
 const ROOM: usize = 128;
@@ -60,10 +61,9 @@ impl Cpuid {
         let count = self.header.nent as usize;
         for entry in &mut self.entries[..count] {
             match entry.function {
-                // EBX has the first letters of the maker's name: AuthenticAMD, HygonGenuine.
                 0 => {
                     last_leaf = entry.eax;
-                    is_amd = matches!(&entry.ebx.to_le_bytes(), b"Auth" | b"Hygo");
+                    is_amd = x86::is_amd(entry.ebx);
                 }
                 // SDM volume 2, CPUID, leaf 1.
                 1 => {

@@ -137,49 +137,18 @@ pub fn build<'a>(
         window: devices.window.clone(),
         output: output.clone(),
     });
-    let is_stepped = config.instruments.step || is_replay;
-    let hlt_waits_in_kernel =
-        config.has_board() && !(is_stepped && Backend::of_this_host() == Backend::Software);
-    let mut runners = Vec::new();
-    for mut vcpu in vcpus {
-        let number = vcpu.number();
-        let mut observers: Vec<Box<dyn ExitObserver>> = Vec::new();
-        if let Some(counter) = statistics.counter() {
-            observers.push(Box::new(counter));
-        }
-        if let Some(dirty_log) = &dirty_log {
-            observers.push(Box::new(dirty_log.clone()));
-        }
-        if config.instruments.trace_calls {
-            observers.push(Box::new(CallTraceBrake(output.clone())));
-        }
-        if config.instruments.trace_exits && !is_replay {
-            vcpu.page_mut().request_registers();
-            let shows_vcpu = config.cpus > 1;
-            observers.push(Box::new(ExitTrace { output: output.clone(), shows_vcpu }));
-        }
-        let mut stepper = None;
-        if is_stepped {
-            let step = Stepper::start(&mut vcpu, &memory)?;
-            if let Some(replay) = &replay {
-                replay.lock().add(&step);
-            } else {
-                observers.push(Box::new(StepTrace(output.clone())));
-            }
-            stepper = Some(step);
-        }
-        let control = Arc::new(VcpuControl::new(number, Some(vcpu.page().immediate_exit())));
-        runners.push(VcpuRunner {
-            vcpu,
-            control,
-            handler: handler.clone(),
-            observers,
-            stepper,
-            replay: replay.clone(),
-            memory: memory.clone(),
-            hlt_waits_in_kernel,
-        });
-    }
+    let parts = RunnerParts {
+        config,
+        output,
+        statistics: &statistics,
+        dirty_log: dirty_log.as_ref(),
+        replay: replay.as_ref(),
+        memory: &memory,
+        handler: &handler,
+    };
+    let runners: Result<Vec<VcpuRunner>, kvm::Error> =
+        vcpus.into_iter().map(|vcpu| build_runner(&parts, vcpu)).collect();
+    let runners = runners?;
     Ok(Machine {
         config,
         has_kernel,
@@ -193,6 +162,61 @@ pub fn build<'a>(
         statistics,
         dirty_log,
         replay,
+    })
+}
+
+/// What all vCPUs' threads share.
+struct RunnerParts<'a> {
+    config: &'a Config,
+    output: &'a Arc<Output>,
+    statistics: &'a Statistics,
+    dirty_log: Option<&'a DirtyLogView>,
+    replay: Option<&'a Arc<Mutex<Replay>>>,
+    memory: &'a Arc<GuestMemory>,
+    handler: &'a Arc<ExitHandler>,
+}
+
+/// A vCPU with its instruments, ready for its thread.
+fn build_runner(parts: &RunnerParts, mut vcpu: Vcpu) -> Result<VcpuRunner, kvm::Error> {
+    let &RunnerParts { config, output, statistics, dirty_log, replay, memory, handler } = parts;
+    let instruments = &config.instruments;
+    let mut observers: Vec<Box<dyn ExitObserver>> = Vec::new();
+    if let Some(counter) = statistics.counter() {
+        observers.push(Box::new(counter));
+    }
+    if let Some(dirty_log) = dirty_log {
+        observers.push(Box::new(dirty_log.clone()));
+    }
+    if instruments.trace_calls {
+        observers.push(Box::new(CallTraceBrake(output.clone())));
+    }
+    if instruments.trace_exits && replay.is_none() {
+        vcpu.page_mut().request_registers();
+        let shows_vcpu = config.cpus > 1;
+        observers.push(Box::new(ExitTrace { output: output.clone(), shows_vcpu }));
+    }
+    let mut stepper = None;
+    if instruments.step || replay.is_some() {
+        let step = Stepper::start(&mut vcpu, memory)?;
+        if let Some(replay) = replay {
+            replay.lock().add(&step);
+        } else {
+            observers.push(Box::new(StepTrace(output.clone())));
+        }
+        stepper = Some(step);
+    }
+    // A software backend steps over HLT, board or not.
+    let steps_over_hlt = stepper.is_some() && Backend::of_this_host() == Backend::Software;
+    let immediate_exit = vcpu.page().immediate_exit();
+    Ok(VcpuRunner {
+        control: Arc::new(VcpuControl::new(vcpu.number(), Some(immediate_exit))),
+        vcpu,
+        handler: handler.clone(),
+        observers,
+        stepper,
+        replay: replay.cloned(),
+        memory: memory.clone(),
+        hlt_waits_in_kernel: config.has_board() && !steps_over_hlt,
     })
 }
 

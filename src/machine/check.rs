@@ -4,11 +4,12 @@ use crate::boot::Payload;
 use crate::boot::image::Image;
 use crate::config::{Backing, Config, Guest};
 use crate::host::fd::{self, Fd};
+use crate::host::process;
 use crate::host::procfs;
-use crate::inspect::json::JsonText;
+use crate::inspect::findings::{Findings, Json, Table, Verdict};
 use crate::kvm::backend::Backend;
 use crate::kvm::{self, Kvm};
-use crate::machine::{Error, builder, payload_name};
+use crate::machine::{Error, builder, payload_name, trace_file};
 use crate::memory::pool::Pool;
 use crate::memory::{self, BackingName, backing};
 use crate::output::Output;
@@ -16,141 +17,24 @@ use crate::show::{Bytes, OptionSize, Text};
 use crate::sys::cap::CAPABILITIES;
 use alloc::format;
 use alloc::string::String;
-use alloc::vec::Vec;
 use core::arch::x86_64::__cpuid;
 use core::ffi::CStr;
-use core::fmt;
 
 /// Examines everything that a run with this configuration needs, and shows it on standard output. Returns whether such a
 /// run would start.
 pub fn check(config: &Config, output: &Output) -> Result<bool, Error> {
-    let mut findings = Findings(Vec::new());
+    let mut findings = Findings::default();
     examine(&mut findings, config, output);
     let text = match config.instruments.json {
         true => format!("{}\n", Json(&findings)),
         false => {
             let in_colour =
-                fd::is_terminal(libc::STDOUT_FILENO) && !procfs::has_variable(c"NO_COLOR");
+                fd::is_terminal(libc::STDOUT_FILENO) && !process::has_variable(c"NO_COLOR");
             format!("{}", Table { findings: &findings, in_colour })
         }
     };
     output.answer(format_args!("{text}")).map_err(Error::Output)?;
     Ok(findings.would_start())
-}
-
-/// What is to be thought of a finding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    /// The machine would not start.
-    Missing,
-    /// It would, but something can't be had.
-    Absent,
-    /// It can't be known without running.
-    Unknown,
-    Ok,
-}
-
-/// In the order in which a table shows them: the worst first.
-const VERDICTS: [Verdict; 4] = [Verdict::Missing, Verdict::Absent, Verdict::Unknown, Verdict::Ok];
-
-impl Verdict {
-    /// In tables, and in JSON.
-    fn names(self) -> (&'static str, &'static str) {
-        match self {
-            Verdict::Missing => ("MISSING", "missing"),
-            Verdict::Absent => ("absent", "absent"),
-            Verdict::Unknown => ("unknown", "unknown"),
-            Verdict::Ok => ("ok", "ok"),
-        }
-    }
-
-    /// Red, yellow, green: ECMA-48, SGR.
-    fn colour(self) -> &'static str {
-        match self {
-            Verdict::Missing => "\x1b[31m",
-            Verdict::Absent | Verdict::Unknown => "\x1b[33m",
-            Verdict::Ok => "\x1b[32m",
-        }
-    }
-}
-
-/// Something about this host. `detail` may have further lines: the remedy.
-struct Finding {
-    verdict: Verdict,
-    name: String,
-    detail: String,
-}
-
-struct Findings(Vec<Finding>);
-
-impl Findings {
-    fn add(&mut self, verdict: Verdict, name: fmt::Arguments, detail: fmt::Arguments) {
-        self.0.push(Finding { verdict, name: format!("{name}"), detail: format!("{detail}") });
-    }
-
-    fn result(
-        &mut self,
-        name: fmt::Arguments,
-        good: fmt::Arguments,
-        result: Result<(), impl fmt::Display>,
-    ) {
-        match result {
-            Ok(()) => self.add(Verdict::Ok, name, good),
-            Err(error) => self.add(Verdict::Missing, name, format_args!("{error}")),
-        }
-    }
-
-    fn would_start(&self) -> bool {
-        self.0.iter().all(|finding| finding.verdict != Verdict::Missing)
-    }
-}
-
-/// For people: in columns, the worst first.
-struct Table<'a> {
-    findings: &'a Findings,
-    in_colour: bool,
-}
-
-impl fmt::Display for Table<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let &Table { findings, in_colour } = self;
-        for verdict in VERDICTS {
-            let (before, behind) = if in_colour { (verdict.colour(), "\x1b[0m") } else { ("", "") };
-            for finding in findings.0.iter().filter(|finding| finding.verdict == verdict) {
-                let mut lines = finding.detail.split('\n');
-                let first = lines.next().unwrap_or_default();
-                let name = &*finding.name;
-                writeln!(f, "{before}{:8}{behind} {name:<30} {first}", verdict.names().0)?;
-                for line in lines {
-                    writeln!(f, "{:8} {:30} {}", "", "", line.trim_start())?;
-                }
-            }
-        }
-        f.write_str(match findings.would_start() {
-            true => "This machine would start.\n",
-            false => "This machine would not start.\n",
-        })
-    }
-}
-
-/// For tools: one object, which README.md describes.
-struct Json<'a>(&'a Findings);
-
-impl fmt::Display for Json<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "{{\"would_start\": {}, \"findings\": [", self.0.would_start())?;
-        for (index, Finding { verdict, name, detail }) in self.0.0.iter().enumerate() {
-            write!(
-                f,
-                "{}{{\"verdict\": \"{}\", \"name\": {}, \"detail\": {}}}",
-                if index == 0 { "" } else { ", " },
-                verdict.names().1,
-                JsonText(name),
-                JsonText(detail)
-            )?;
-        }
-        f.write_str("]}")
-    }
 }
 
 fn examine(findings: &mut Findings, config: &Config, output: &Output) {
@@ -166,13 +50,13 @@ fn examine(findings: &mut Findings, config: &Config, output: &Output) {
         Err(error) => findings.add(Verdict::Missing, format_args!("KVM"), format_args!("{error}")),
     }
     let probed = backing::probe(config.backing, config.memory);
-    findings.result(
-        format_args!("RAM, {}", Bytes(config.memory)),
-        format_args!("{}", BackingName(config.backing)),
-        probed,
-    );
-    if let Err(memory::Error::Locked { path, .. }) = probed {
-        owner(findings, path);
+    let name = format_args!("RAM, {}", Bytes(config.memory));
+    match probed {
+        Err(error @ memory::Error::Locked { path, .. }) => {
+            let owner = owner(path).unwrap_or_default();
+            findings.add(Verdict::Missing, name, format_args!("{error}{owner}"));
+        }
+        probed => findings.result(name, format_args!("{}", BackingName(config.backing)), probed),
     }
     let payload = Payload::open(config).map(drop);
     let path = payload_name(config);
@@ -204,22 +88,10 @@ fn examine(findings: &mut Findings, config: &Config, output: &Output) {
         findings.result(
             format_args!("--trace-file"),
             format_args!("{}", Text::from(path)),
-            try_trace_file(path),
+            trace_file::probe(config, path),
         );
     }
     cgroup_limits(findings, config);
-}
-
-/// Whether a trace could be written there. What is there stays.
-fn try_trace_file(path: &'static CStr) -> Result<(), Error> {
-    let open = |flags| Fd::open(path, libc::O_WRONLY | flags, 0o666).map(drop);
-    match open(0) {
-        Err(error) if error.is(libc::ENOENT) => {
-            open(libc::O_CREAT | libc::O_EXCL).inspect(|()| fd::remove(path))
-        }
-        opened => opened,
-    }
-    .map_err(|error| Error::TraceFile { path, error })
 }
 
 /// The processor, KVM, and what it can do.
@@ -255,23 +127,20 @@ fn host(findings: &mut Findings) -> Result<Kvm, kvm::Error> {
     Ok(kvm)
 }
 
-/// Who holds the lock on a file: /proc/locks names process, device and inode.
-fn owner(findings: &mut Findings, path: &CStr) {
-    let stat = Fd::open(path, libc::O_PATH, 0).and_then(|fd| fd.stat());
-    let (Ok(stat), Some(locks)) = (stat, procfs::read("/proc/locks")) else { return };
+/// Who holds the lock on a file, as a further line: /proc/locks names process, device and inode.
+fn owner(path: &CStr) -> Option<String> {
+    let stat = Fd::open(path, libc::O_PATH, 0).and_then(|fd| fd.stat()).ok()?;
+    let locks = procfs::read("/proc/locks")?;
     let (major, minor) = (libc::major(stat.st_dev), libc::minor(stat.st_dev));
     let file = format!("{major:02x}:{minor:02x}:{}", stat.st_ino);
-    for line in procfs::lines(&locks) {
+    procfs::lines(&locks).find_map(|line| {
         // `1: FLOCK  ADVISORY  WRITE 1234 00:2e:5678 0 EOF`
         let mut fields = line.split(|&byte| byte == b' ').filter(|field| !field.is_empty());
-        if fields.nth(1) == Some(b"FLOCK")
-            && let (Some(process), Some(locked)) = (fields.nth(2), fields.next())
-            && locked == file.as_bytes()
-        {
-            let detail = format_args!("process {}", Text(process));
-            findings.add(Verdict::Missing, format_args!("RAM is locked by"), detail);
-        }
-    }
+        let is_flock = fields.nth(1) == Some(b"FLOCK");
+        let (process, locked) = (fields.nth(2)?, fields.next()?);
+        (is_flock && locked == file.as_bytes())
+            .then(|| format!("\nIt is process {}", Text(process)))
+    })
 }
 
 /// The limits that cgroups set on huge pages of 2 MiB: of this process' group and of those above it, where they are mounted
@@ -318,42 +187,5 @@ fn cgroup_limits(findings: &mut Findings, config: &Config) {
                 None => break,
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn findings() -> Findings {
-        let mut findings = Findings(Vec::new());
-        findings.add(Verdict::Ok, format_args!("fine"), format_args!("1"));
-        findings.result(
-            format_args!("RAM"),
-            format_args!("there"),
-            Err::<(), _>("no \"pages\"\n  As root: more"),
-        );
-        findings
-    }
-
-    #[test]
-    fn what_is_missing_comes_first_with_its_remedy() {
-        let findings = findings();
-        let table = Table { findings: &findings, in_colour: false }.to_string();
-        let lines: Vec<_> = table.lines().collect();
-        assert_eq!(lines[0], format!("MISSING  {:30} no \"pages\"", "RAM"));
-        assert_eq!(lines[1].trim_start(), "As root: more");
-        assert_eq!(lines[2], format!("ok       {:30} 1", "fine"));
-        assert_eq!(lines[3], "This machine would not start.");
-        let table = Table { findings: &findings, in_colour: true }.to_string();
-        assert!(table.starts_with("\x1b[31mMISSING \x1b[0m "));
-    }
-
-    #[test]
-    fn tools_get_one_object() {
-        assert_eq!(
-            Json(&findings()).to_string(),
-            r#"{"would_start": false, "findings": [{"verdict": "ok", "name": "fine", "detail": "1"}, {"verdict": "missing", "name": "RAM", "detail": "no \"pages\"\n  As root: more"}]}"#
-        );
     }
 }

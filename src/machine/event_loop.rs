@@ -71,12 +71,7 @@ impl Machine<'_> {
         let mut halts = self.config.has_board().then(HaltWatch::start);
         let mut gathered_at = None;
         loop {
-            if signal::take_statistics_wanted() {
-                report::statistics_now(self);
-            }
-            if let Some(signal) = signal::stopping() {
-                self.lifecycle.end(End::Signal(signal), None);
-            }
+            self.handle_signals();
             if let Err(errno) = self.output.failure() {
                 self.lifecycle.end(without_output(errno), None);
             }
@@ -138,20 +133,33 @@ impl Machine<'_> {
             {
                 halts.was_active();
             }
-            if stdin {
-                match input.read() {
-                    Some(Key::Leave) => {
-                        let text = format_args!("Ctrl-A X: the machine is switched off");
-                        self.output.message(text, None);
-                        self.lifecycle.end(End::UserQuit, None);
-                    }
-                    Some(Key::Help) => self.output.message(format_args!("{}", keys::HELP), None),
-                    _ => {}
-                }
+            if stdin && let Some(key) = input.read() {
+                self.handle_key(key);
             }
             if output {
                 self.output.write_some();
             }
+        }
+    }
+
+    fn handle_signals(&self) {
+        if signal::take_statistics_wanted() {
+            report::statistics_now(self);
+        }
+        if let Some(signal) = signal::stopping() {
+            self.lifecycle.end(End::Signal(signal), None);
+        }
+    }
+
+    /// Handles a key of the program's own.
+    fn handle_key(&self, key: Key) {
+        match key {
+            Key::Leave => {
+                self.output.message(format_args!("Ctrl-A X: the machine is switched off"), None);
+                self.lifecycle.end(End::UserQuit, None);
+            }
+            Key::Help => self.output.message(format_args!("{}", keys::HELP), None),
+            Key::Guest(_) | Key::Nothing => {}
         }
     }
 }

@@ -19,6 +19,7 @@ pub mod exit_handler;
 pub mod halt_watch;
 pub mod keys;
 pub mod report;
+pub mod trace_file;
 pub mod vcpu_thread;
 
 use crate::boot;
@@ -80,6 +81,10 @@ pub enum Error {
         path: &'static CStr,
         error: CallError,
     },
+    /// That file is one that the machine is made of.
+    TraceFileIsInput {
+        path: &'static CStr,
+    },
     /// The trace can't be written: to this file, or to standard error.
     Trace {
         path: Option<&'static CStr>,
@@ -113,13 +118,13 @@ impl From<CallError> for Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self {
+        match *self {
             Error::Boot(error) => error.fmt(f),
             Error::Memory(error) => error.fmt(f),
             Error::Kvm(error) => error.fmt(f),
             Error::Host(CallError { call, errno }) => {
                 write!(f, "{call}: {errno}")?;
-                f.write_str(match (*call, errno.0) {
+                f.write_str(match (call, errno.0) {
                     (Name::Function("pthread_create"), libc::EAGAIN) => {
                         ": no more threads\n  Raise ulimit -u or ulimit -v, or the cgroup's pids.max"
                     }
@@ -129,13 +134,21 @@ impl fmt::Display for Error {
             }
             Error::Output(errno) => write!(f, "write standard output: {errno}"),
             Error::TraceFile { path, error } => {
-                write!(
-                    f,
-                    "open {}: {}\n  Check the path of --trace-file",
-                    Text::from(*path),
-                    error.errno
-                )
+                write!(f, "open {}: {}", Text::from(path), error.errno)?;
+                f.write_str(match error.errno.0 {
+                    libc::EISDIR => ": a directory\n  Name a file in it",
+                    libc::ENXIO => ": nobody reads this FIFO\n  Start its reader first",
+                    libc::EACCES | libc::EPERM => {
+                        ": permission denied\n  Name another --trace-file"
+                    }
+                    _ => "\n  Check the path of --trace-file",
+                })
             }
+            Error::TraceFileIsInput { path } => write!(
+                f,
+                "--trace-file {}: this file is part of the machine, and would be lost\n  Name another file",
+                Text::from(path)
+            ),
             Error::Trace { path, errno } => {
                 let path = path.unwrap_or(c"standard error");
                 write!(f, "write {}: {errno}\n  The trace is incomplete", Text::from(path))
@@ -238,6 +251,7 @@ pub fn fail(output: &Output, error: Error) -> i32 {
     output.message(format_args!("{error}"), None);
     match error {
         Error::Memory(error) if error.is_usage() => BAD_USAGE,
+        Error::TraceFileIsInput { .. } => BAD_USAGE,
         _ => FAILED,
     }
 }

@@ -14,6 +14,7 @@
 pub mod backing;
 pub mod guest_memory;
 pub mod pool;
+pub mod ram_file;
 
 pub use guest_memory::GuestMemory;
 

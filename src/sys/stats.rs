@@ -44,6 +44,10 @@ pub const KVM_STATS_TYPE_MASK: u32 = 0xf;
 pub const KVM_STATS_TYPE_INSTANT: u32 = 1;
 /// The largest that there was.
 pub const KVM_STATS_TYPE_PEAK: u32 = 2;
+/// A histogram with buckets of one width; each value counts the events in its bucket.
+pub const KVM_STATS_TYPE_LINEAR_HIST: u32 = 3;
+/// Likewise; each bucket is twice as wide as the one before.
+pub const KVM_STATS_TYPE_LOG_HIST: u32 = 4;
 /// Where the unit begins: 0 none, 1 bytes, 2 seconds, 3 cycles, 4 boolean.
 pub const KVM_STATS_UNIT_SHIFT: u32 = 4;
 /// Which bits of `flags` are the base.

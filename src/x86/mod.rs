@@ -108,3 +108,9 @@ pub const PTE: &str = "P RW US PWT PCD A D PAT G";
 
 /// The one-byte instruction HLT.
 pub const HLT: u8 = 0xf4;
+
+/// Whether a processor is AMD's or of the same design, by EBX of CPUID leaf 0: the first letters of "AuthenticAMD" or
+/// "HygonGenuine".
+pub fn is_amd(ebx: u32) -> bool {
+    matches!(&ebx.to_le_bytes(), b"Auth" | b"Hygo")
+}

@@ -91,6 +91,8 @@ fn what_users_of_qemu_and_kvmtool_type_is_understood() {
         &[c"-k", c"k", c"-i", c"i", c"-p", c"a b", c"-c", c"2"][..],
         &[c"-kk", c"-ii", c"-pa b", c"-c2"],
         &[c"-kernel", c"k", c"-initrd", c"i", c"-append", c"a b", c"-smp", c"2"],
+        &[c"-kernel", c"k", c"-initrd", c"i", c"-append", c"a b", c"-smp", c"cpus=2"],
+        &[c"-kernel", c"k", c"-initrd", c"i", c"-params", c"a b", c"-cpus", c"2"],
         &[c"--kernel=k", c"--init=i", c"--params", c"a b", c"--cp", c"2"],
     ] {
         assert_eq!(config(words), kernel, "{words:?}");
@@ -225,7 +227,15 @@ fn what_is_wrong_is_named() {
         (&[c"--base", c"0xfffffffffffff000"], "RAM must end at 0xfffbc000 or below"),
         (&[c"--load", c"16M"], "--load 0x1000000: outside RAM, which is 0x0 to 0xffffff"),
         (&[c"--entry", c"16M"], "--entry 0x1000000: outside RAM"),
-        (&[c"--base", c"0x2000"], "--load 0x1000: outside RAM, which is 0x2000 to 0x1001fff"),
+        (
+            &[c"--base", c"0x2000"],
+            "--base 0x2000: address 0x1000, where an image is loaded, is outside RAM",
+        ),
+        (&[c"--base", c"0x2000"], "Add --load 0x3000"),
+        (
+            &[c"--base", c"0x2000", c"--load", c"0x1000"],
+            "outside RAM, which is 0x2000 to 0x1001fff",
+        ),
     ] {
         assert!(wrong(words).contains(message), "{words:?}: {}", wrong(words));
     }

@@ -1,11 +1,15 @@
 //! The command line.
 
+mod help;
+mod usage_error;
+
+pub use help::Help;
+pub use usage_error::{Reason, UsageError};
+
 use crate::config::*;
 use crate::layout::{HIGH, MAX_VCPUS, PAGE_SIZE};
-use crate::show::{OptionSize, Text};
 use crate::x86::registers::Setting;
 use core::ffi::CStr;
-use core::fmt;
 
 /// What the user wants.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,136 +20,6 @@ pub enum Command {
     Check(Config),
     Help,
     Version,
-}
-
-/// What is wrong with a command line.
-#[derive(Clone, Debug, PartialEq)]
-pub enum UsageError {
-    /// A word that begins with a dash and is no option.
-    UnknownOption(&'static CStr),
-    /// The beginning of both of these options, at least.
-    Ambiguous(&'static CStr, [&'static str; 2]),
-    NoValue(&'static str),
-    /// The option takes no value and has one: `--help=x`.
-    UnwantedValue(&'static str),
-    SecondImage(&'static CStr),
-    /// The option's value is not what it takes.
-    BadValue {
-        option: &'static str,
-        value: &'static CStr,
-        reason: Reason,
-    },
-    /// Not a multiple of 4 KiB.
-    OddSize(u64),
-    /// RAM ends where the image goes, or before.
-    TooLittleRam {
-        memory: u64,
-        needed: u64,
-    },
-    OddBase(u64),
-    /// RAM ends above the limit.
-    RamTooHigh {
-        memory: u64,
-        base: u64,
-        limit: u64,
-    },
-    /// `--load` or `--entry` is outside low RAM.
-    OutsideRam {
-        option: &'static str,
-        address: u64,
-        first: u64,
-        last: u64,
-    },
-    /// `--initrd` or `--append` without `--kernel`.
-    NoKernel(&'static str),
-    /// `--base` with a kernel.
-    MovedKernel(u64),
-    /// An option that a kernel's file decides.
-    NotForKernel(&'static str),
-    /// `--json` without anything that it could show.
-    NothingAsJson,
-}
-
-/// What is wrong with an option's value.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Reason {
-    NotANumber,
-    NotSeconds,
-    Zero,
-    TooLarge,
-    /// More than [`MAX_VCPUS`].
-    TooManyVcpus,
-    /// Not one of these.
-    NotOneOf(&'static str),
-    NoSuchRegister,
-}
-
-impl fmt::Display for UsageError {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match *self {
-            UsageError::UnknownOption(word) => {
-                write!(f, "{}: no such option", Text::from(word))
-            }
-            UsageError::Ambiguous(word, [one, other]) => {
-                write!(f, "{}: could be {one} or {other}", Text::from(word))
-            }
-            UsageError::NoValue(option) => write!(f, "{option}: needs a value"),
-            UsageError::UnwantedValue(option) => write!(f, "{option}: takes no value"),
-            UsageError::SecondImage(word) => {
-                write!(f, "{}: only one guest can run: one IMAGE or one --kernel", Text::from(word))
-            }
-            UsageError::BadValue { option, value, reason } => {
-                write!(f, "{option} {}: ", Text::from(value))?;
-                match reason {
-                    Reason::NotANumber => f.write_str("not a number such as 4096, 0x1000 or 16M"),
-                    Reason::NotSeconds => f.write_str("not a number of seconds such as 6 or 0.25"),
-                    Reason::Zero => f.write_str("must not be 0"),
-                    Reason::TooLarge => f.write_str("does not fit in 64 bits"),
-                    Reason::TooManyVcpus => {
-                        write!(
-                            f,
-                            "at most {MAX_VCPUS}: an APIC id has 8 bits, and 255 is the broadcast id"
-                        )
-                    }
-                    Reason::NotOneOf(these) => write!(f, "not one of {these}"),
-                    Reason::NoSuchRegister => f.write_str(
-                        "unknown register, or the value does not fit; an example: cs.type=3",
-                    ),
-                }
-            }
-            UsageError::OddSize(size) => {
-                write!(f, "--memory {}: not a multiple of 4 KiB", OptionSize(size))?;
-                match size {
-                    // kvmtool and QEMU take a number of MiB.
-                    1..4096 => write!(f, "\n  For {size} MiB: --memory {size}M"),
-                    _ => Ok(()),
-                }
-            }
-            UsageError::TooLittleRam { memory, needed } => write!(
-                f,
-                "--memory {}: too little for an image; needs at least {}",
-                OptionSize(memory),
-                OptionSize(needed)
-            ),
-            UsageError::OddBase(base) => write!(f, "--base {base:#x}: not a multiple of 4 KiB"),
-            UsageError::RamTooHigh { memory, base, limit } => write!(
-                f,
-                "--memory {}, --base {base:#x}: RAM must end at {limit:#x} or below",
-                OptionSize(memory)
-            ),
-            UsageError::OutsideRam { option, address, first, last } => {
-                write!(f, "{option} {address:#x}: outside RAM, which is {first:#x} to {last:#x}")
-            }
-            UsageError::NoKernel(option) => write!(f, "{option}: only with --kernel"),
-            UsageError::MovedKernel(base) => {
-                write!(f, "--base {base:#x}: not with --kernel, whose RAM starts at 0")
-            }
-            UsageError::NotForKernel(option) => {
-                write!(f, "{option}: not with --kernel: the kernel file determines it")
-            }
-            UsageError::NothingAsJson => f.write_str("--json: only with --stats or --check"),
-        }
-    }
 }
 
 /// The options, each with its long name, its short one, and what it takes.
@@ -214,10 +88,6 @@ const OPTIONS: [(Opt, &str, Option<u8>, Takes); 25] = [
     (Opt::Version, "--version", Some(b'V'), Takes::Nothing),
 ];
 
-/// What users of QEMU type, and the option that it is here. Its value follows.
-const QEMU_WORDS: [(&str, &str); 4] =
-    [("-kernel", "--kernel"), ("-initrd", "--initrd"), ("-append", "--append"), ("-smp", "--cpus")];
-
 /// Reads the words behind the program's name.
 pub fn parse(mut words: impl Iterator<Item = &'static CStr>) -> Result<Command, UsageError> {
     let mut config = Config::default();
@@ -244,12 +114,13 @@ pub fn parse(mut words: impl Iterator<Item = &'static CStr>) -> Result<Command, 
         };
         let bad = |reason| UsageError::BadValue { option: name, value, reason };
         let as_number = || number(value.to_bytes()).map_err(bad);
-        let not_zero = || match as_number()? {
-            0 => Err(bad(Reason::Zero)),
-            number => Ok(number),
-        };
+        let not_zero =
+            |text: Option<&[u8]>| match number(text.unwrap_or(value.to_bytes())).map_err(bad)? {
+                0 => Err(bad(Reason::Zero)),
+                number => Ok(number),
+            };
         match option {
-            Opt::Memory => memory = Some(not_zero()?),
+            Opt::Memory => memory = Some(not_zero(None)?),
             Opt::Backing | Opt::Kernel | Opt::Initrd | Opt::TraceFile if value.is_empty() => {
                 return Err(UsageError::NoValue(name));
             }
@@ -266,7 +137,8 @@ pub fn parse(mut words: impl Iterator<Item = &'static CStr>) -> Result<Command, 
             Opt::Kernel => set_guest(&mut guest, Guest::Kernel(value), value)?,
             Opt::Initrd => config.initrds.push(value),
             Opt::Append => config.command_line = Some(value),
-            Opt::Cpus => match not_zero()? {
+            // QEMU's -smp takes `cpus=2` too.
+            Opt::Cpus => match not_zero(value.to_bytes().strip_prefix(b"cpus="))? {
                 number if number > MAX_VCPUS.into() => return Err(bad(Reason::TooManyVcpus)),
                 number => config.cpus = number as u32,
             },
@@ -320,7 +192,9 @@ pub fn parse(mut words: impl Iterator<Item = &'static CStr>) -> Result<Command, 
 fn set_guest(guest: &mut Option<Guest>, new: Guest, word: &'static CStr) -> Result<(), UsageError> {
     match guest.replace(new) {
         None => Ok(()),
-        Some(_) => Err(UsageError::SecondImage(word)),
+        Some(Guest::Image(first) | Guest::Kernel(first)) => {
+            Err(UsageError::SecondImage(word, first))
+        }
     }
 }
 
@@ -339,9 +213,11 @@ fn find_option(word: &'static CStr) -> Result<Found, UsageError> {
     let found = |(option, name, _, takes): (Opt, &'static str, Option<u8>, Takes), attached| {
         Ok(Found { option, name, takes, attached })
     };
-    if let Some((_, name)) = QEMU_WORDS.into_iter().find(|(qemu, _)| qemu.as_bytes() == bytes) {
-        let option = OPTIONS.into_iter().find(|(_, long, ..)| *long == name);
-        return found(option.expect("the table names options"), None);
+    // As QEMU has them: one dash before a long name, and -smp.
+    let is_long =
+        |long: &str| long.as_bytes()[1..] == *bytes || long == "--cpus" && bytes == b"-smp";
+    if let Some(option) = OPTIONS.into_iter().find(|(_, long, ..)| is_long(long)) {
+        return found(option, None);
     }
     if bytes.get(1) != Some(&b'-') {
         let is = |letter: u8| OPTIONS.into_iter().find(|(_, _, short, _)| *short == Some(letter));
@@ -455,7 +331,10 @@ fn check(config: &Config, has_load: bool) -> Result<(), UsageError> {
     if let Guest::Kernel(_) = guest {
         return Ok(());
     }
-    if !has_load && load >= base && load >= config.low_end() {
+    if !has_load && load < base {
+        return Err(UsageError::BaseWithoutLoad { base, load });
+    }
+    if !has_load && load >= config.low_end() {
         let needed = (load + 1 - base).next_multiple_of(PAGE_SIZE);
         return Err(UsageError::TooLittleRam { memory, needed });
     }
@@ -527,91 +406,6 @@ fn seconds(text: &[u8]) -> Result<u64, Reason> {
         .checked_mul(1_000_000_000)
         .and_then(|whole| whole.checked_add(nanoseconds))
         .ok_or(Reason::TooLarge)
-}
-
-/// `--help`.
-pub struct Help<'a>(pub Text<'a>);
-
-impl fmt::Display for Help<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let image = Text::from(DEFAULT_IMAGE);
-        let backing = Text::from(DEFAULT_BACKING);
-        write!(
-            f,
-            "\
-Usage: {0} [OPTIONS] [IMAGE]
-
-Runs IMAGE, a file of raw code, in a KVM virtual machine with one vCPU and RAM in
-huge pages. What the guest writes to port 0x10 goes to standard output.
-IMAGE is {image} by default.
-With --kernel it runs a kernel instead: the guest's serial port is this terminal,
-Ctrl-A X quits, and Ctrl-A ? lists the keys.
-
-The machine:
-  -m, --memory SIZE      RAM: default 16M, or 256M for a kernel
-  -b, --backing WHAT     where RAM comes from:
-                           FILE    on hugetlbfs, or a character device; default
-                                   {backing}
-                           memfd   2 MiB pages without a mount
-                           thp     transparent huge pages
-                           anon    4 KiB pages
-      --base GPA         the guest-physical address where RAM starts: default 0
-      --pause SECONDS    the pause after each line on port 0x10: default 6, or 0
-                         for a kernel
-      --set REG=VALUE    set a register before the start; may be repeated. REG is
-                         rax to r15, rip, rflags, cr0, cr2, cr3, cr4, cr8, efer,
-                         apic_base; or cs, ds, es, fs, gs, ss, tr, ldt with .base,
-                         .limit, .selector, .type, .present, .dpl, .db, .s, .l,
-                         .g, .avl, .unusable
-  -c, --cpus N           vCPUs, 1 to {MAX_VCPUS}; with 2 or more, IMAGE gets --irqchip
-      --irqchip          give IMAGE interrupt controllers, timers, a serial port
-      --reset WHAT       what a reset by the guest does: end (default) or restart
-An image:
-      --load GPA         where IMAGE is loaded: default 0x1000
-      --entry GPA        its first instruction: default where it is loaded
-      --mode MODE        the vCPU's initial mode: real (default), protected,
-                         long, user
-A kernel:
-  -k, --kernel FILE      a Linux bzImage or vmlinux, or a Multiboot kernel
-  -i, --initrd FILE      Linux' initrd, or a Multiboot module; may be repeated
-  -p, --append STRING    its command line; default for Linux: console=ttyS0
-Instruments, on standard error:
-      --trace[=WHAT]     each system call and each exit; WHAT is calls, exits, or
-                         calls,exits
-      --trace-file FILE  write the trace to FILE
-      --step             each instruction
-      --stats            exits, KVM's statistics, and which pages KVM maps, at the
-                         end and when SIGUSR1 comes
-      --dirty-log        which pages the guest has written
-      --replay           if the guest dies, run it again and show its last
-                         instructions
-Instead of running:
-      --check            tell whether this machine would start here, and why not
-  -h, --help             show this
-  -V, --version          show the version
-With --stats or --check:
-      --json             one JSON object, for tools
-
-SIZE, GPA and VALUE are decimal, or hexadecimal with 0x; K, M and G mean KiB, MiB
-and GiB. A unique prefix of a long option is enough. -kernel, -initrd, -append,
--smp and --params work as in QEMU and kvmtool.
-
-Exit status:
-  0         the guest halted, switched off or reset
-  1         the host or this program failed
-  2         the command line is wrong
-  3         the guest died, or nothing can wake it
-  128+N     signal N
-  2*V+1     the guest wrote V to port 0xf4; a message says so too
-
-Examples:
-  {0}                                        the first lesson
-  {0} --stats --backing memfd --pause 0 touch.bin
-  {0} -k bzImage -i initrd -c 2 -m 512M      Linux on two vCPUs
-",
-            self.0
-        )
-    }
 }
 
 #[cfg(test)]

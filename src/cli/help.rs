@@ -1,0 +1,91 @@
+//! The text of `--help`.
+
+use crate::config::{DEFAULT_BACKING, DEFAULT_IMAGE};
+use crate::layout::MAX_VCPUS;
+use crate::show::Text;
+use core::fmt;
+
+/// `--help`.
+pub struct Help<'a>(pub Text<'a>);
+
+impl fmt::Display for Help<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let image = Text::from(DEFAULT_IMAGE);
+        let backing = Text::from(DEFAULT_BACKING);
+        write!(
+            f,
+            "\
+Usage: {0} [OPTIONS] [IMAGE]
+
+Runs IMAGE, a file of raw code, in a KVM virtual machine with one vCPU and RAM in
+huge pages. What the guest writes to port 0x10 goes to standard output.
+IMAGE is {image} by default.
+With --kernel it runs a kernel instead: the guest's serial port is this terminal,
+Ctrl-A X quits, and Ctrl-A ? lists the keys.
+
+The machine:
+  -m, --memory SIZE      RAM: default 16M, or 256M for a kernel
+  -b, --backing WHAT     where RAM comes from:
+                           FILE    on hugetlbfs, or a character device; default
+                                   {backing}
+                           memfd   2 MiB pages without a mount
+                           thp     transparent huge pages
+                           anon    4 KiB pages
+      --base GPA         the guest-physical address where RAM starts: default 0
+      --pause SECONDS    the pause after each line on port 0x10: default 6, or 0
+                         for a kernel
+      --set REG=VALUE    set a register before the start; may be repeated. REG is
+                         rax to r15, rip, rflags, cr0, cr2, cr3, cr4, cr8, efer,
+                         apic_base; or cs, ds, es, fs, gs, ss, tr, ldt with .base,
+                         .limit, .selector, .type, .present, .dpl, .db, .s, .l,
+                         .g, .avl, .unusable
+  -c, --cpus N           vCPUs, 1 to {MAX_VCPUS}; with 2 or more, IMAGE gets --irqchip
+      --irqchip          give IMAGE interrupt controllers, timers, a serial port
+      --reset WHAT       what a reset by the guest does: end (default) or restart
+An image:
+      --load GPA         where IMAGE is loaded: default 0x1000
+      --entry GPA        its first instruction: default where it is loaded
+      --mode MODE        the vCPU's initial mode: real (default), protected,
+                         long, user
+A kernel:
+  -k, --kernel FILE      a Linux bzImage or vmlinux, or a Multiboot kernel
+  -i, --initrd FILE      Linux' initrd, or a Multiboot module; may be repeated
+  -p, --append STRING    its command line; default for Linux: console=ttyS0
+Instruments, on standard error:
+      --trace[=WHAT]     each system call and each exit; WHAT is calls, exits, or
+                         calls,exits
+      --trace-file FILE  write the trace to FILE
+      --step             each instruction
+      --stats            exits, KVM's statistics, and which pages KVM maps, at the
+                         end and when SIGUSR1 comes
+      --dirty-log        which pages the guest has written
+      --replay           if the guest dies, run it again and show its last
+                         instructions
+Instead of running:
+      --check            tell whether this machine would start here, and why not
+  -h, --help             show this
+  -V, --version          show the version
+With --stats or --check:
+      --json             one JSON object, for tools
+
+SIZE, GPA and VALUE are decimal, or hexadecimal with 0x; K, M and G mean KiB, MiB
+and GiB. A unique prefix of a long option is enough. -kernel, -initrd, -append,
+-smp and --params work as in QEMU and kvmtool.
+
+Exit status:
+  0         the guest halted, switched off or reset
+  1         the host or this program failed
+  2         the command line is wrong
+  3         the guest died, or nothing can wake it
+  128+N     signal N
+  2*V+1     the guest wrote V to port 0xf4; a message says so too
+
+Examples:
+  {0}                                        the first lesson
+  {0} --stats --backing memfd --pause 0 touch.bin
+  {0} -k bzImage -i initrd -c 2 -m 512M      Linux on two vCPUs
+",
+            self.0
+        )
+    }
+}

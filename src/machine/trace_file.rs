@@ -1,0 +1,47 @@
+//! `--trace-file`: the file that a trace goes to.
+
+use crate::config::{Backing, Config};
+use crate::host::fd::{self, Fd};
+use crate::machine::Error;
+use core::ffi::CStr;
+
+/// Opens and empties it; `None` without the option. Refused where it is a file that the machine is made of, which would be lost.
+pub fn open(config: &Config) -> Result<Option<Fd>, Error> {
+    let Some(path) = config.instruments.trace_file else { return Ok(None) };
+    check_is_no_input(config, path)?;
+    // A FIFO that nobody reads is an error (ENXIO), and not a wait.
+    let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC | libc::O_NONBLOCK;
+    let file = Fd::open(path, flags, 0o666).map_err(|error| Error::TraceFile { path, error })?;
+    Ok(Some(file))
+}
+
+/// Whether it could be opened, for `--check`. What is there stays.
+pub fn probe(config: &Config, path: &'static CStr) -> Result<(), Error> {
+    check_is_no_input(config, path)?;
+    let open = |flags| Fd::open(path, libc::O_WRONLY | libc::O_NONBLOCK | flags, 0o666).map(drop);
+    match open(0) {
+        Err(error) if error.is(libc::ENOENT) => {
+            open(libc::O_CREAT | libc::O_EXCL).inspect(|()| fd::remove(path))
+        }
+        opened => opened,
+    }
+    .map_err(|error| Error::TraceFile { path, error })
+}
+
+fn check_is_no_input(config: &Config, path: &'static CStr) -> Result<(), Error> {
+    let identity = |path: &CStr| {
+        let stat = Fd::open(path, libc::O_PATH, 0).and_then(|file| file.stat()).ok()?;
+        (stat.st_mode & libc::S_IFMT == libc::S_IFREG).then_some((stat.st_dev, stat.st_ino))
+    };
+    let backing = match config.backing {
+        Backing::File(path) => Some(path),
+        _ => None,
+    };
+    let inputs = config.initrds.iter().copied().chain([config.path()]).chain(backing);
+    match identity(path) {
+        Some(trace) if inputs.filter_map(identity).any(|input| input == trace) => {
+            Err(Error::TraceFileIsInput { path })
+        }
+        _ => Ok(()),
+    }
+}
