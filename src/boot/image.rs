@@ -44,18 +44,17 @@ impl ImageRoom {
     }
 }
 
+/// Behind the magic numbers of both formats. No kernel is shorter.
+const MAGIC_END: usize = SETUP_HEADER_OFFSET + offset_of!(setup_header, header) + 4;
+
 /// What kind of kernel a file is that was taken for raw code.
-fn kernel_format(file: &Fd) -> Option<&'static str> {
-    let has = |offset: usize, bytes: [u8; 4]| {
-        let mut found = [0; 4];
-        file.read_at(offset as u64, &mut found) == Ok(4) && found == bytes
-    };
-    if has(0, *b"\x7fELF") {
+fn kernel_format(file: &Fd, size: u64) -> Option<&'static str> {
+    let mut start = [0; MAGIC_END];
+    if size < MAGIC_END as u64 || file.read_at(0, &mut start) != Ok(MAGIC_END) {
+        None
+    } else if start.starts_with(b"\x7fELF") {
         Some("an ELF file")
-    } else if has(
-        SETUP_HEADER_OFFSET + offset_of!(setup_header, header),
-        HEADER_MAGIC.to_le_bytes(),
-    ) {
+    } else if start.ends_with(&HEADER_MAGIC.to_le_bytes()) {
         Some("a Linux bzImage")
     } else {
         None
@@ -76,7 +75,7 @@ impl Image {
             libc::S_IFREG if stat.st_size as u64 > room.size() => {
                 Err(Error::TooLarge { path, size: Some(stat.st_size as u64), room })
             }
-            libc::S_IFREG => match kernel_format(&file) {
+            libc::S_IFREG => match kernel_format(&file, stat.st_size as u64) {
                 None => Ok(Image { path, file, room }),
                 Some(format) => Err(Error::IsKernel { path, format }),
             },
