@@ -83,10 +83,11 @@ impl Statistics {
     /// Begins to count.
     pub fn start(&mut self, vcpus: &[Vcpu]) {
         let fds = core::iter::once(self.vm.stats()).chain(vcpus.iter().map(Vcpu::stats));
-        // All or none: without one of them, debugfs has their sum.
-        let sources: Option<Vec<Source>> =
-            fds.map(|fd| fd.ok().and_then(Source::counting_from_now)).collect();
-        self.sources = sources.unwrap_or_default();
+        self.sources = fds.filter_map(Result::ok).filter_map(Source::counting_from_now).collect();
+        // All or none: where one is missing, debugfs has the sum of all.
+        if self.sources.len() != 1 + vcpus.len() {
+            self.sources.clear();
+        }
         self.counts = Some(Arc::default());
         self.started = clock::monotonic();
     }

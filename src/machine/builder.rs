@@ -146,9 +146,10 @@ pub fn build<'a>(
         memory: &memory,
         handler: &handler,
     };
-    let runners: Result<Vec<VcpuRunner>, kvm::Error> =
-        vcpus.into_iter().map(|vcpu| build_runner(&parts, vcpu)).collect();
-    let runners = runners?;
+    let mut runners = Vec::new();
+    for vcpu in vcpus {
+        runners.push(build_runner(&parts, vcpu)?);
+    }
     Ok(Machine {
         config,
         has_kernel,
