@@ -217,6 +217,18 @@ impl fmt::Display for Mapped<'_> {
             (Backing::File(_), Some(_)) => " on hugetlbfs",
             (Backing::File(_), None) => " of a device",
         })?;
+        Pages { kvm: self.kvm, reason: &|small, large| self.reason(small, large) }.fmt(f)
+    }
+}
+
+/// In which pages KVM maps RAM, as far as this kernel says. `reason` is asked with the numbers of small and large ones.
+struct Pages<'a> {
+    kvm: &'a KvmFigures,
+    reason: &'a dyn Fn(u64, u64) -> &'static str,
+}
+
+impl fmt::Display for Pages<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match (self.kvm.pages, self.kvm.large) {
             ([Some(small), Some(large), giant], _) => {
                 f.write_str("; KVM maps ")?;
@@ -225,7 +237,7 @@ impl fmt::Display for Mapped<'_> {
                     Some(giant) => write!(f, "{giant} of 1 GiB, ")?,
                 }
                 write!(f, "{large} of 2 MiB and {small} of 4 KiB")?;
-                f.write_str(self.reason(small, large + giant.unwrap_or(0)))
+                f.write_str((self.reason)(small, large + giant.unwrap_or(0)))
             }
             (_, Some(large)) => write!(
                 f,
@@ -328,4 +340,30 @@ fn object(
         write!(f, "{comma}{name}: {value}")?;
     }
     f.write_str("}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_that_are_not_counted_are_not_shown_as_0() {
+        let shown = |pages, large| {
+            let kvm = KvmFigures { sources: Vec::new(), pages, large };
+            Pages { kvm: &kvm, reason: &|small, _| if small > 0 { ": why" } else { "" } }
+                .to_string()
+        };
+        let counted = [Some(0), Some(8), Some(0)];
+        assert_eq!(shown(counted, None), "; KVM maps 8 of 2 MiB and 0 of 4 KiB");
+        let with_giant = [Some(3), Some(0), Some(1)];
+        assert_eq!(
+            shown(with_giant, None),
+            "; KVM maps 1 of 1 GiB, 0 of 2 MiB and 3 of 4 KiB: why"
+        );
+        assert_eq!(
+            shown([None; 3], Some(8)),
+            "; KVM maps 8 large pages; before Linux 5.13 it does not count the small ones"
+        );
+        assert_eq!(shown([None; 3], None), "; KVM does not say in which pages it maps them");
+    }
 }
