@@ -207,48 +207,61 @@ struct Found {
     attached: Option<&'static CStr>,
 }
 
-/// Finds `--name`, `--name=value`, or the beginning of a name that fits no other; `-n`, `-nvalue`; and QEMU's words.
+/// A row of [`OPTIONS`].
+type Row = (Opt, &'static str, Option<u8>, Takes);
+
+fn row(is: impl Fn(&Row) -> bool) -> Option<Row> {
+    OPTIONS.into_iter().find(is)
+}
+
+impl Found {
+    fn new((option, name, _, takes): Row, attached: Option<&'static CStr>) -> Found {
+        Found { option, name, takes, attached }
+    }
+}
+
+/// Finds the option that a word names.
 fn find_option(word: &'static CStr) -> Result<Found, UsageError> {
     let bytes = word.to_bytes();
-    let found = |(option, name, _, takes): (Opt, &'static str, Option<u8>, Takes), attached| {
-        Ok(Found { option, name, takes, attached })
-    };
     // As QEMU has them: one dash before a long name, and -smp.
-    let is_long =
-        |long: &str| long.as_bytes()[1..] == *bytes || long == "--cpus" && bytes == b"-smp";
-    if let Some(option) = OPTIONS.into_iter().find(|(_, long, ..)| is_long(long)) {
-        return found(option, None);
+    let is_qemu_s = |(_, long, ..): &Row| {
+        long.as_bytes()[1..] == *bytes || *long == "--cpus" && bytes == b"-smp"
+    };
+    match row(is_qemu_s) {
+        Some(row) => Ok(Found::new(row, None)),
+        None if bytes.starts_with(b"--") => find_long(word),
+        None => find_short(word),
     }
-    if bytes.get(1) != Some(&b'-') {
-        let is = |letter: u8| OPTIONS.into_iter().find(|(_, _, short, _)| *short == Some(letter));
-        let option = is(bytes[1]).ok_or(UsageError::UnknownOption(word))?;
-        let attached = (bytes.len() > 2).then(|| tail(word, 2));
-        return match (option.3, attached) {
-            // `-hV`: letters that take no value may stand together. The first one counts.
-            (Takes::Nothing, Some(rest)) => {
-                let takes_nothing =
-                    |&letter: &u8| is(letter).is_some_and(|other| other.3 == Takes::Nothing);
-                if rest.to_bytes().iter().all(takes_nothing) {
-                    found(option, None)
-                } else {
-                    Err(UsageError::UnknownOption(word))
-                }
-            }
-            (_, attached) => found(option, attached),
-        };
+}
+
+/// Splits `-n` and `-nvalue`, or `-hV`: letters that take no value may stand together, and the first one counts.
+fn find_short(word: &'static CStr) -> Result<Found, UsageError> {
+    let letters = word.to_bytes();
+    let find = |letter: u8| row(|(_, _, short, _)| *short == Some(letter));
+    let takes_nothing =
+        |&letter: &u8| find(letter).is_some_and(|(.., takes)| takes == Takes::Nothing);
+    let option = find(letters[1]).ok_or(UsageError::UnknownOption(word))?;
+    let rest = (letters.len() > 2).then(|| tail(word, 2));
+    match option.3 {
+        Takes::Nothing if letters[2..].iter().all(takes_nothing) => Ok(Found::new(option, None)),
+        Takes::Nothing => Err(UsageError::UnknownOption(word)),
+        Takes::Value | Takes::PerhapsValue => Ok(Found::new(option, rest)),
     }
+}
+
+/// Splits `--name` and `--name=value`. The beginning of a name will do if no other name begins so.
+fn find_long(word: &'static CStr) -> Result<Found, UsageError> {
+    let bytes = word.to_bytes();
     let name_len = bytes.iter().position(|&byte| byte == b'=').unwrap_or(bytes.len());
-    let attached = (bytes.len() > name_len).then(|| tail(word, name_len + 1));
     let name = &bytes[..name_len];
-    if let Some(option) = OPTIONS.into_iter().find(|(_, long, ..)| long.as_bytes() == name) {
-        return found(option, attached);
+    let value = (bytes.len() > name_len).then(|| tail(word, name_len + 1));
+    if let Some(row) = row(|(_, long, ..)| long.as_bytes() == name) {
+        return Ok(Found::new(row, value));
     }
-    if name.len() <= 2 {
-        return Err(UsageError::UnknownOption(word));
-    }
-    let mut fitting = OPTIONS.into_iter().filter(|(_, long, ..)| long.as_bytes().starts_with(name));
+    let begins_so = |(_, long, ..): &Row| name.len() > 2 && long.as_bytes().starts_with(name);
+    let mut fitting = OPTIONS.into_iter().filter(begins_so);
     match (fitting.next(), fitting.next()) {
-        (Some(option), None) => found(option, attached),
+        (Some(row), None) => Ok(Found::new(row, value)),
         (Some((_, one, ..)), Some((_, other, ..))) => {
             Err(UsageError::Ambiguous(word, [one, other]))
         }
