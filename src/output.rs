@@ -229,16 +229,17 @@ impl Output {
 
     /// From now on the event loop writes the queue; `event_loop` wakes it.
     pub fn attach_event_loop(&self, event_loop: Arc<Event>) {
-        let second = |fd: c_int| {
+        let second = |fd: c_int, is_terminal: bool| {
             // Opened once more, since O_NONBLOCK on the user's own descriptor would change it for the shell as well.
             let path = format!("/proc/self/fd/{fd}\0");
             let path = CStr::from_bytes_until_nul(path.as_bytes()).ok()?;
             let flags = libc::O_WRONLY | libc::O_NONBLOCK | libc::O_NOCTTY;
-            fd::is_terminal(fd).then(|| Fd::open(path, flags, 0).ok()).flatten()
+            is_terminal.then(|| Fd::open(path, flags, 0).ok()).flatten()
         };
         // Before the queue is locked: the calls may be traced, and a trace is added to the queue.
         let on_terminal = fd::is_terminal(self.standard);
-        let terminals = [second(self.standard), second(self.error)];
+        let terminals =
+            [second(self.standard, on_terminal), second(self.error, fd::is_terminal(self.error))];
         let mut queue = self.queue.lock();
         (queue.on_terminal, queue.terminals) = (on_terminal, terminals);
         queue.event_loop = Some(event_loop);
