@@ -120,7 +120,7 @@ fn events(state: &mut State) -> Result<&Events, CallError> {
 
 impl Device for Counter {
     fn name(&self, _: u64, _: bool) -> &'static str {
-        "counter or log"
+        "counter"
     }
 
     fn read(&self, offset: u64, data: &mut [u8]) {

@@ -96,7 +96,7 @@ impl State {
 
 impl Device for Log {
     fn name(&self, _: u64, _: bool) -> &'static str {
-        "counter or log"
+        "log"
     }
 
     fn read(&self, offset: u64, data: &mut [u8]) {

@@ -61,7 +61,7 @@ const MSR_RI: u8 = 1 << 6;
 const MSR_DCD: u8 = 1 << 7;
 
 /// After so many reads of LSR without a byte sent, the guest polls for input.
-const ASKS: u8 = 16;
+const POLLS: u8 = 16;
 
 /// How many bytes the receive FIFO holds.
 const FIFO: usize = 16;
@@ -162,11 +162,11 @@ struct Registers {
     /// THR holds a byte.
     is_sending: bool,
     /// The transmitter has become empty, and the guest has not been told.
-    empty: bool,
+    thre_pending: bool,
     received: [u8; FIFO],
     len: usize,
-    /// How often LSR has been read since something was sent: up to [`ASKS`].
-    asked: u8,
+    /// How often LSR has been read since something was sent: up to [`POLLS`].
+    lsr_polls: u8,
     /// The event loop has input for which there was no room.
     input_waits: bool,
     /// When bytes may be received: see [`SETTLE`].
@@ -187,10 +187,10 @@ impl Default for Registers {
             divisor: [12, 0],
             overrun: false,
             is_sending: false,
-            empty: false,
+            thre_pending: false,
             received: [0; FIFO],
             len: 0,
-            asked: 0,
+            lsr_polls: 0,
             input_waits: false,
             settled_at: 0,
         }
@@ -206,7 +206,7 @@ impl Registers {
 
     /// Sends what is in THR, which takes no time. Whether there was something.
     fn transmit(&mut self) -> bool {
-        self.empty |= self.is_sending;
+        self.thre_pending |= self.is_sending;
         core::mem::take(&mut self.is_sending)
     }
 
@@ -214,7 +214,7 @@ impl Registers {
     /// to, it empties the FIFO, and what was typed before would be lost. And none in loopback mode, which cuts the line.
     fn room(&self) -> usize {
         let interrupts = self.ier & IER_RECEIVED != 0 && self.mcr & MCR_OUT2 != 0;
-        let listens = interrupts || self.asked == ASKS;
+        let listens = interrupts || self.lsr_polls == POLLS;
         if listens && self.mcr & MCR_LOOP == 0 {
             self.depth() - self.len.min(self.depth())
         } else {
@@ -263,13 +263,13 @@ impl Registers {
             IIR => {
                 let reason = self.reason();
                 // Reading this reason ends it.
-                self.empty &= reason != IIR_EMPTY;
+                self.thre_pending &= reason != IIR_EMPTY;
                 reason | if self.fcr & FCR_ENABLE != 0 { IIR_FIFOS } else { 0 }
             }
             LCR => self.lcr,
             MCR => self.mcr,
             LSR => {
-                self.asked = (self.asked + 1).min(ASKS);
+                self.lsr_polls = (self.lsr_polls + 1).min(POLLS);
                 let overrun = if core::mem::take(&mut self.overrun) { LSR_OVERRUN } else { 0 };
                 let ready = if self.len > 0 { LSR_READY } else { 0 };
                 LSR_EMPTY | overrun | ready
@@ -287,7 +287,7 @@ impl Registers {
             DATA | IER if is_divisor => self.divisor[register as usize] = value,
             DATA => {
                 // A byte in THR ends the transmitter's interrupt.
-                (self.is_sending, self.empty, self.asked) = (true, false, 0);
+                (self.is_sending, self.thre_pending, self.lsr_polls) = (true, false, 0);
                 if self.mcr & MCR_LOOP == 0 {
                     return Some(value);
                 }
@@ -295,7 +295,7 @@ impl Registers {
             }
             IER => {
                 // Enabling this interrupt while the transmitter is empty raises it at once.
-                self.empty |= value & IER_EMPTY & !self.ier != 0;
+                self.thre_pending |= value & IER_EMPTY & !self.ier != 0;
                 self.ier = value & 0x0f;
             }
             IIR => {
@@ -350,7 +350,7 @@ impl Registers {
             IIR_RECEIVED
         } else if self.ier & IER_RECEIVED != 0 && self.len > 0 {
             IIR_TIMEOUT
-        } else if self.ier & IER_EMPTY != 0 && self.empty {
+        } else if self.ier & IER_EMPTY != 0 && self.thre_pending {
             IIR_EMPTY
         } else if self.ier & IER_MODEM != 0 && self.changed != 0 {
             IIR_MODEM

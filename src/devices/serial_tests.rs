@@ -154,7 +154,7 @@ fn nothing_comes_in_while_nobody_listens() {
     serial.write(MCR, MCR_OUT2);
     assert_eq!(serial.room(), 1);
     serial.write(IER, 0);
-    (0..ASKS).for_each(|_| _ = serial.read(LSR));
+    (0..POLLS).for_each(|_| _ = serial.read(LSR));
     assert_eq!(serial.room(), 1, "it asks again and again");
     serial.write(DATA, 0);
     assert_eq!(serial.room(), 0);

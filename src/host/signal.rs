@@ -86,7 +86,7 @@ extern "C" fn on_terminal_stop(signal: c_int) {
 
 fn stop_by_default(signal: c_int) {
     terminal::restore();
-    if handle(signal, libc::SIG_DFL, 0).is_err() {
+    if set_handler(signal, libc::SIG_DFL, 0).is_err() {
         return;
     }
     let only_this = set_of(&[signal]);
@@ -95,7 +95,7 @@ fn stop_by_default(signal: c_int) {
     change_blocked(libc::SIG_UNBLOCK, &only_this);
     change_blocked(libc::SIG_BLOCK, &only_this);
     // It has worked before.
-    let _ = handle(signal, on_terminal_stop as extern "C" fn(c_int) as usize, 0);
+    let _ = set_handler(signal, on_terminal_stop as extern "C" fn(c_int) as usize, 0);
 }
 
 /// A page that the host can't provide. In a guarded access the thread goes on behind it; anywhere else it is fatal.
@@ -112,7 +112,7 @@ extern "C" fn on_bus_error(signal: c_int, _: *mut libc::siginfo_t, context: *mut
 /// Restores the terminal and lets the signal do what it does by default.
 extern "C" fn on_fatal(signal: c_int) {
     terminal::restore();
-    match handle(signal, libc::SIG_DFL, 0) {
+    match set_handler(signal, libc::SIG_DFL, 0) {
         // SAFETY: takes no memory. The signal is delivered when this handler returns.
         Ok(_) => unsafe { _ = libc::raise(signal) },
         // SAFETY: ends the process, with a shell's status for this signal.
@@ -124,19 +124,19 @@ extern "C" fn on_fatal(signal: c_int) {
 /// a closed pipe shows as EPIPE; and SIGXFSZ, so that a file size limit shows as EFBIG.
 pub fn install() -> Result<(), CallError> {
     let on_stop = on_stop as extern "C" fn(c_int) as usize;
-    handle(libc::SIGINT, on_stop, 0)?;
-    handle(libc::SIGTERM, on_stop, 0)?;
-    if handle(libc::SIGHUP, on_stop, 0)? == libc::SIG_IGN {
-        handle(libc::SIGHUP, libc::SIG_IGN, 0)?;
+    set_handler(libc::SIGINT, on_stop, 0)?;
+    set_handler(libc::SIGTERM, on_stop, 0)?;
+    if set_handler(libc::SIGHUP, on_stop, 0)? == libc::SIG_IGN {
+        set_handler(libc::SIGHUP, libc::SIG_IGN, 0)?;
     }
-    handle(libc::SIGUSR1, on_statistics_wanted as extern "C" fn(c_int) as usize, 0)?;
-    handle(libc::SIGCONT, on_continued as extern "C" fn(c_int) as usize, 0)?;
-    handle(KICK, on_kick as extern "C" fn(c_int) as usize, 0)?;
+    set_handler(libc::SIGUSR1, on_statistics_wanted as extern "C" fn(c_int) as usize, 0)?;
+    set_handler(libc::SIGCONT, on_continued as extern "C" fn(c_int) as usize, 0)?;
+    set_handler(KICK, on_kick as extern "C" fn(c_int) as usize, 0)?;
     let on_bus_error =
         on_bus_error as extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) as usize;
-    handle(libc::SIGBUS, on_bus_error, libc::SA_SIGINFO)?;
-    handle(libc::SIGPIPE, libc::SIG_IGN, 0)?;
-    handle(libc::SIGXFSZ, libc::SIG_IGN, 0)?;
+    set_handler(libc::SIGBUS, on_bus_error, libc::SA_SIGINFO)?;
+    set_handler(libc::SIGPIPE, libc::SIG_IGN, 0)?;
+    set_handler(libc::SIGXFSZ, libc::SIG_IGN, 0)?;
     Ok(())
 }
 
@@ -146,17 +146,17 @@ pub fn guard_terminal() -> Result<(), CallError> {
     let on_stop = on_terminal_stop as extern "C" fn(c_int) as usize;
     let guards = FATAL.map(|signal| (signal, on_fatal)).into_iter();
     for (signal, handler) in guards.chain([(libc::SIGTSTP, on_stop)]) {
-        let before = handle(signal, handler, 0)?;
+        let before = set_handler(signal, handler, 0)?;
         // Ignored by whoever started the program; or handled already, in an earlier life of the machine.
         if before != libc::SIG_DFL && before != handler {
-            handle(signal, before, 0)?;
+            set_handler(signal, before, 0)?;
         }
     }
     Ok(())
 }
 
 /// sigaction(2). System calls that the signal interrupts are not restarted. Returns the handler before.
-fn handle(signal: c_int, handler: usize, flags: c_int) -> Result<usize, CallError> {
+fn set_handler(signal: c_int, handler: usize, flags: c_int) -> Result<usize, CallError> {
     let mut old = MaybeUninit::<libc::sigaction>::zeroed();
     // SAFETY: the structures are made of integers; the handlers do only what a signal handler may.
     unsafe {

@@ -38,7 +38,7 @@ pub fn end(machine: &Machine) -> Result<End, Error> {
         return Ok(end);
     }
     if let Some(dirty_log) = &machine.dirty_log {
-        warn(machine, dirty_log.show(None));
+        report_error(machine, dirty_log.show(None));
     }
     statistics(machine);
     match end {
@@ -52,14 +52,14 @@ pub fn end(machine: &Machine) -> Result<End, Error> {
         }
         End::Died(death) => {
             let cause = format!("{}", Cause(death, vcpu.page()));
-            warn(machine, died(machine, vcpu, &cause, death == Death::FailEntry));
+            report_error(machine, died(machine, vcpu, &cause, death == Death::FailEntry));
         }
         End::NeverWakes => {
             let cause = "every vCPU that was started has executed HLT with interrupts off: nothing can wake the guest";
-            warn(machine, died(machine, vcpu, cause, false));
+            report_error(machine, died(machine, vcpu, cause, false));
         }
         End::Failed(kvm::Error::Ioctl(error)) if error.call == Name::Request(KVM_RUN) => {
-            warn(machine, died(machine, vcpu, "KVM_RUN failed", false));
+            report_error(machine, died(machine, vcpu, "KVM_RUN failed", false));
         }
         End::Status(status) => {
             let text =
@@ -76,7 +76,7 @@ pub fn end(machine: &Machine) -> Result<End, Error> {
 }
 
 /// What fails while a death is reported does not replace it.
-fn warn(machine: &Machine, result: Result<(), kvm::Error>) {
+fn report_error(machine: &Machine, result: Result<(), kvm::Error>) {
     if let Err(error) = result {
         machine.output.message(format_args!("{error}"), None);
     }
