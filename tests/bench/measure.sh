@@ -16,7 +16,7 @@ over() { awk -v a="$1" -v b="$2" -v c="$3" 'BEGIN { exit !(a > b * c) }'; }
 soon() { until "$@"; do usleep 20000; done; }
 lines() { [ "$(wc -l < /tmp/out)" -ge 1 ]; }
 
-RunBiscuitOS.sh --version > /dev/null
+RunBiscuitOS.sh /usr/bin/firmware/halt.bin > /dev/null 2>&1
 printf '%-44s %10s %10s %-3s %6s\n' "$(uname -r)" program other '' ratio
 missed() { echo "MISSED: $*" >&2; bad=1; }
 bad=0
