@@ -297,6 +297,16 @@ fn facts() -> Facts {
     same!(facts, kvm_stats_desc { flags, exponent, size, offset, bucket_size });
     same!(facts, kvm_irq_routing { nr, flags });
     same!(facts, kvm_mp_state { mp_state });
+    same!(facts, kvm_irqchip { chip_id, pad, chip });
+    facts.size(
+        "kvm_irqchip_state",
+        "((struct kvm_irqchip *)0)->chip",
+        size_of::<kvm_irqchip_state>(),
+    );
+    for arm in ["dummy", "ioapic"] {
+        facts.names.insert(format!("kvm_irqchip_state.{arm}"));
+    }
+    same!(facts, kvm_ioapic_state { base_address, ioregsel, id, irr, pad, redirtbl });
     same!(facts, kvm_msrs { nmsrs, pad });
     same!(facts, kvm_coalesced_mmio_ring { first, last });
     facts.offset(

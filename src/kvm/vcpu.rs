@@ -35,7 +35,7 @@ pub struct Vcpu {
     fd: Fd,
     run: RunPage,
     /// The VM, and with it guest RAM, outlives its vCPUs.
-    _vm: Arc<Vm>,
+    vm: Arc<Vm>,
 }
 
 impl Vcpu {
@@ -43,7 +43,12 @@ impl Vcpu {
     pub fn create(vm: Arc<Vm>, number: u32, mmap_size: usize) -> Result<Vcpu, Error> {
         let fd = vm.create_vcpu(number)?;
         let run = RunPage::map(&fd, mmap_size)?;
-        Ok(Vcpu { number, fd, run, _vm: vm })
+        Ok(Vcpu { number, fd, run, vm })
+    }
+
+    /// The VM that it belongs to.
+    pub fn vm(&self) -> &Vm {
+        &self.vm
     }
 
     /// Its number, from 0 on. Its APIC id is the same.

@@ -139,6 +139,17 @@ impl Vm {
         self.set(ioctl::KVM_IRQ_LINE, &line, shown).map(drop)
     }
 
+    /// `KVM_GET_IRQCHIP`: the redirection entries of the I/O APIC, one for each of its lines.
+    pub fn io_apic_entries(&self) -> Result<[u64; 24], Error> {
+        let chip = kvm_irqchip_state { dummy: [0; 512] };
+        let mut irqchip = kvm_irqchip { chip_id: KVM_IRQCHIP_IOAPIC, pad: 0, chip };
+        let address = (&raw mut irqchip).expose_provenance() as u64;
+        // SAFETY: the kernel reads which chip it is, and fills its state.
+        unsafe { self.fd.ioctl(ioctl::KVM_GET_IRQCHIP, address, format_args!("I/O APIC")) }?;
+        // SAFETY: made of integers, for which any bytes are values.
+        Ok(unsafe { irqchip.chip.ioapic.redirtbl })
+    }
+
     /// `KVM_SIGNAL_MSI`: sends an interrupt message.
     pub fn signal_msi(&self, message: kvm_irq_routing_msi) -> Result<(), Error> {
         let kvm_irq_routing_msi { address_lo, address_hi, data, .. } = message;

@@ -17,7 +17,7 @@ use crate::show::number;
 use crate::sys::irqchip::{
     KVM_MP_STATE_HALTED, KVM_MP_STATE_INIT_RECEIVED, KVM_MP_STATE_UNINITIALIZED,
 };
-use crate::x86::{LVT_COUNTERS, LVT_DELIVERY, LVT_LINT0, LVT_MASKED, LVT_NMI, RFLAGS_IF};
+use crate::x86::{LVT_COUNTERS, LVT_LINT0, RFLAGS_IF, delivers_without_if};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -80,14 +80,13 @@ impl VcpuRunner {
         })
     }
 
-    /// Whether the timer (at LINT0) or a performance counter could send an NMI, as a watchdog has it. LINT1 has the NMI as on
-    /// a PC, but nothing here drives that pin.
+    /// Whether an NMI or the like could come: from the timer at LINT0 or a performance counter, as a watchdog has it, or from
+    /// a line of the I/O APIC. LINT1 has the NMI as on a PC, but nothing here drives that pin.
     fn has_nmi_source(&self) -> Result<bool, kvm::Error> {
         let lapic = self.vcpu.lapic()?;
-        Ok([LVT_LINT0, LVT_COUNTERS].into_iter().any(|register| {
-            let entry = number(&lapic.regs[register..register + 4]) as u32;
-            entry & (LVT_DELIVERY | LVT_MASKED) == LVT_NMI
-        }))
+        let local = [LVT_LINT0, LVT_COUNTERS].map(|at| number(&lapic.regs[at..at + 4]));
+        let lines = self.vcpu.vm().io_apic_entries()?;
+        Ok(local.into_iter().chain(lines).any(delivers_without_if))
     }
 
     #[inline]

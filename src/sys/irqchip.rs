@@ -186,6 +186,36 @@ impl Default for kvm_lapic_state {
     }
 }
 
+/// `KVM_GET_IRQCHIP`: api.rst 4.26. Which chip, and its state, in C a union.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct kvm_irqchip {
+    /// One of `KVM_IRQCHIP_*`.
+    pub chip_id: u32,
+    pub pad: u32,
+    pub chip: kvm_irqchip_state,
+}
+
+/// The arms of the union that are used here, and its size.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub union kvm_irqchip_state {
+    pub dummy: [u8; 512],
+    pub ioapic: kvm_ioapic_state,
+}
+
+/// The I/O APIC. A redirection entry is as the hardware's (Intel 82093AA, 3.2.4): bits 10:8 the delivery, bit 16 the mask.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct kvm_ioapic_state {
+    pub base_address: u64,
+    pub ioregsel: u32,
+    pub id: u32,
+    pub irr: u32,
+    pub pad: u32,
+    pub redirtbl: [u64; 24],
+}
+
 /// `KVM_GET_MP_STATE`: api.rst 4.38.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]

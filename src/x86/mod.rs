@@ -73,12 +73,14 @@ pub const LVT_COUNTERS: usize = 0x340;
 /// The pins LINT0 and LINT1.
 pub const LVT_LINT0: usize = 0x350;
 pub const LVT_LINT1: usize = 0x360;
-/// Bits 10:8 of an entry: how it is delivered.
-pub const LVT_DELIVERY: u32 = 7 << 8;
-/// As an NMI.
+/// Bits 10:8 of an entry say how it is delivered: as an NMI.
 pub const LVT_NMI: u32 = 4 << 8;
-/// The entry is masked.
-pub const LVT_MASKED: u32 = 1 << 16;
+
+/// Whether an entry, of the local vector table or of the I/O APIC, delivers what RFLAGS.IF does not keep out: an SMI, an NMI or
+/// an INIT. Bit 16 masks it.
+pub fn delivers_without_if(entry: u64) -> bool {
+    entry >> 16 & 1 == 0 && matches!(entry >> 8 & 7, 2 | 4 | 5)
+}
 
 // Segment types, with S set: SDM 3.4.5.1.
 

@@ -118,7 +118,7 @@ pub struct Changes<'a> {
 
 impl fmt::Display for Changes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let [before, after] = [self.before, self.after].map(|(regs, sregs)| list(regs, sregs));
+        let (before, after) = (list(self.before), list(self.after));
         let mut comma = "";
         for (([segment, name], before), (_, after)) in before.iter().zip(&after) {
             if before != after && *name != "rip" {
@@ -132,7 +132,7 @@ impl fmt::Display for Changes<'_> {
 }
 
 /// All registers, as a segment's name or nothing, a name, and a value.
-fn list(regs: &kvm_regs, sregs: &kvm_sregs) -> Vec<([&'static str; 2], u64)> {
+fn list((regs, sregs): (&kvm_regs, &kvm_sregs)) -> Vec<([&'static str; 2], u64)> {
     let mut list = Vec::new();
     list.extend(general(regs).map(|(name, &value)| (["", name], value)));
     for (segment, value) in segments(sregs) {

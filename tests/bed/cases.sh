@@ -1158,6 +1158,13 @@ a_guest_that_nothing_can_wake_ends() {
 	p 3 --cpus 3 --backing anon guest
 	says 'nothing can wake the guest'
 }
+a_guest_that_an_nmi_could_wake_goes_on() {
+	# Protected mode: line 4 of the I/O APIC, the serial port's, is an NMI; cli; hlt; jmp to the hlt.
+	printf '\307\005\000\000\300\376\030\000\000\000\307\005\020\000\300\376\040\004\000\000\372\364\353\375' > guest
+	timeout 8 $P --irqchip --mode protected --backing anon guest > out 2> err < /dev/null && status=0 || status=$?
+	is $status 143
+	silent
+}
 an_idle_guest_that_can_be_woken_is_disturbed_once() {
 	# mask the 8259's lines; sti; hlt; jmp to the sti
 	printf '\260\377\346\041\373\364\353\374' > guest
