@@ -67,6 +67,18 @@ impl Session {
         }
     }
 
+    /// What appears until `text` does.
+    fn until(&mut self, text: &str) -> String {
+        let end = Instant::now() + Duration::from_secs(60);
+        while !self.seen.contains(text) {
+            let left = end.saturating_duration_since(Instant::now());
+            let bytes = self.output.recv_timeout(left).unwrap_or_else(|_| panic!("no '{text}'"));
+            self.seen += &String::from_utf8_lossy(&bytes);
+        }
+        let at = self.seen.find(text).unwrap();
+        self.seen.drain(..at + text.len()).collect()
+    }
+
     fn type_keys(&mut self, keys: &[u8]) {
         self.keys.write_all(keys).unwrap();
     }
@@ -120,6 +132,40 @@ fn a_trace_can_go_to_the_terminal() {
     session.expect("ended 0");
     session.expect("ended 0");
     assert!(session.child.wait().unwrap().success());
+}
+
+#[test]
+fn a_check_is_in_colour_on_a_terminal_unless_no_color_is_set() {
+    let check = "BiscuitOS_app --check -b anon /usr/bin/firmware/halt.bin";
+    let cmd = format!(
+        "{check}; echo one; NO_COLOR=1 {check}; echo two; NO_COLOR= {check}; echo three; {check} | cat; echo four"
+    );
+    let mut session = Session::start(bed().env("CMD", cmd));
+    for (end, in_colour) in [("one", true), ("two", false), ("three", true), ("four", false)] {
+        let shown = session.until(end);
+        assert!(shown.contains("This machine would start."), "{shown}");
+        assert_eq!(shown.contains("\x1b[32mok"), in_colour, "{end}: {shown}");
+    }
+    assert!(session.child.wait().unwrap().success());
+}
+
+/// What make itself says comes behind.
+#[test]
+fn make_run_says_what_it_does_and_how_the_command_ended() {
+    let make = |cmd: &str| {
+        let mut command = Command::new("make");
+        command.args(["run", "KERNEL=6.1", &format!("CMD={cmd}")]);
+        let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    // One after the other: two makes at once would build the same files.
+    let _bed = bed();
+    let (status, said) = make("exit 7");
+    assert_eq!(status, Some(2));
+    assert!(said.contains("booting Linux 6.1 in QEMU, about 10 s"), "{said}");
+    assert!(said.contains("make run: the command ended with status 7, not make;"), "{said}");
+    let (status, said) = make("true");
+    assert_eq!((status, said.contains("ended with status")), (Some(0), false), "{said}");
 }
 
 /// A program that is stopped, or in the background, leaves the terminal to the shell, and takes it again afterwards.
