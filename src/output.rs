@@ -59,6 +59,10 @@ struct Queue {
     is_urgent: bool,
     /// Standard output is a terminal.
     on_terminal: bool,
+    /// Standard error is the same one: a message must not continue the guest's line.
+    on_one_terminal: bool,
+    /// The last byte for standard output was a newline, or there was none.
+    at_line_start: bool,
     /// Descriptors to write to that never block: terminals, opened a second time.
     terminals: [Option<Fd>; 2],
     /// Write what the readers take at once, and drop the rest.
@@ -93,6 +97,8 @@ impl Output {
             pieces: VecDeque::with_capacity(64),
             is_urgent: false,
             on_terminal: false,
+            on_one_terminal: false,
+            at_line_start: true,
             terminals: [None, None],
             is_impatient: false,
             failed: None,
@@ -154,6 +160,10 @@ impl Output {
         let text = format!("{}: {text}\n", self.program());
         let mut queue = self.queue.lock();
         queue.release_line();
+        if queue.on_one_terminal && !queue.at_line_start {
+            queue.add(Stream::Error, b"\n");
+            queue.at_line_start = true;
+        }
         queue.add(Stream::Error, text.as_bytes());
         self.added(queue, true, vcpu);
     }
@@ -240,8 +250,10 @@ impl Output {
         let on_terminal = fd::is_terminal(self.standard);
         let terminals =
             [second(self.standard, on_terminal), second(self.error, fd::is_terminal(self.error))];
+        let on_one_terminal = on_terminal && fd::are_one_terminal(self.standard, self.error);
         let mut queue = self.queue.lock();
         (queue.on_terminal, queue.terminals) = (on_terminal, terminals);
+        queue.on_one_terminal = on_one_terminal;
         queue.event_loop = Some(event_loop);
     }
 
@@ -353,8 +365,9 @@ impl Output {
 
 impl Queue {
     fn add(&mut self, stream: Stream, bytes: &[u8]) {
-        if bytes.is_empty() {
-            return;
+        let Some(&last) = bytes.last() else { return };
+        if stream == Stream::Standard {
+            self.at_line_start = last == b'\n';
         }
         self.bytes.extend(bytes);
         match self.pieces.back_mut() {

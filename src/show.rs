@@ -113,7 +113,10 @@ impl fmt::Display for Dump<'_> {
 
 /// The number that up to eight little-endian bytes are.
 pub fn number(bytes: &[u8]) -> u64 {
-    bytes.iter().take(8).rev().fold(0, |number, &byte| number << 8 | u64::from(byte))
+    let mut word = [0; 8];
+    let len = bytes.len().min(word.len());
+    word[..len].copy_from_slice(&bytes[..len]);
+    u64::from_le_bytes(word)
 }
 
 #[cfg(test)]

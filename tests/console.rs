@@ -128,7 +128,8 @@ fn a_trace_can_go_to_the_terminal() {
                timeout 20 BiscuitOS_app -b anon --trace-file /tmp/trace /usr/bin/firmware/halt.bin; echo ended $?";
     let mut session = Session::start(bed().env("CMD", format!("exec 2>&1; {cmd}")));
     session.expect("KVM_CREATE_VM");
-    session.expect("KVM_EXIT_HLT");
+    // The guest prints `x` without a newline, on this terminal too.
+    session.expect("\nBiscuitOS_app: KVM_EXIT_HLT");
     session.expect("ended 0");
     session.expect("ended 0");
     assert!(session.child.wait().unwrap().success());
