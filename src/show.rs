@@ -9,13 +9,8 @@ pub struct Bytes(pub u64);
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Bytes(bytes) = *self;
-        for (shift, unit) in [(30, "GiB"), (20, "MiB"), (10, "KiB")] {
-            if bytes != 0 && bytes.trailing_zeros() >= shift {
-                return write!(f, "{} {unit}", bytes >> shift);
-            }
-        }
-        write!(f, "{bytes} bytes")
+        let (number, unit) = whole_units(self.0, [" GiB", " MiB", " KiB", " bytes"]);
+        write!(f, "{number}{unit}")
     }
 }
 
@@ -45,14 +40,20 @@ pub struct OptionSize(pub u64);
 
 impl fmt::Display for OptionSize {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let OptionSize(bytes) = *self;
-        for (shift, unit) in [(30, "G"), (20, "M"), (10, "K")] {
-            if bytes != 0 && bytes.trailing_zeros() >= shift {
-                return write!(f, "{}{unit}", bytes >> shift);
-            }
-        }
-        write!(f, "{bytes}")
+        let (number, unit) = whole_units(self.0, ["G", "M", "K", ""]);
+        write!(f, "{number}{unit}")
     }
+}
+
+/// How many of the largest unit that divides a number of bytes, and that unit's name, of these from GiB down to bytes.
+fn whole_units(bytes: u64, [gib, mib, kib, byte]: [&str; 4]) -> (u64, &str) {
+    let (shift, unit) = match bytes.trailing_zeros() {
+        30.. if bytes > 0 => (30, gib),
+        20.. if bytes > 0 => (20, mib),
+        10.. if bytes > 0 => (10, kib),
+        _ => (0, byte),
+    };
+    (bytes >> shift, unit)
 }
 
 /// Text from outside, such as a file's name: control characters are shown as `?`, so that they can't change the terminal,
@@ -136,6 +137,8 @@ mod tests {
         ] {
             assert_eq!(Bytes(bytes).to_string(), shown);
         }
+        assert_eq!(OptionSize(68 << 20).to_string(), "68M");
+        assert_eq!(OptionSize((1 << 30) + 512).to_string(), "1073742336");
     }
 
     #[test]

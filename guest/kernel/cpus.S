@@ -4,7 +4,6 @@
 # Look for a dot from each, and 1
 
 	.include "kernel.inc"
-	.set	APIC, 0xfee00000
 	kernel
 	mov	$0xe0000, %esi		# the root pointer, on a boundary of 16
 1:	cmpl	$0x20445352, (%esi)	# "RSD "

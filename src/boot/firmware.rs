@@ -3,9 +3,8 @@
 use crate::kvm::{self, Vcpu};
 use crate::x86::{LVT_LINT0, LVT_LINT1, LVT_NMI};
 
-// LVT entries that are 0 but for the delivery: edge-triggered, not masked.
-const DELIVER_EXTINT: u32 = 7 << 8;
-const DELIVER_NMI: u32 = LVT_NMI;
+// Of an LVT entry: ExtINT. What is 0 but for the delivery is edge-triggered and not masked.
+const LVT_EXTINT: u32 = 7 << 8;
 
 /// SDM volume 4, table 2-2.
 const MSR_IA32_MISC_ENABLE: u32 = 0x1a0;
@@ -20,7 +19,7 @@ const WRITE_BACK: u64 = 6;
 pub fn set_up(vcpu: &Vcpu) -> Result<(), kvm::Error> {
     if vcpu.number() == 0 {
         let mut lapic = vcpu.lapic()?;
-        for (register, entry) in [(LVT_LINT0, DELIVER_EXTINT), (LVT_LINT1, DELIVER_NMI)] {
+        for (register, entry) in [(LVT_LINT0, LVT_EXTINT), (LVT_LINT1, LVT_NMI)] {
             lapic.regs[register..register + 4].copy_from_slice(&entry.to_le_bytes());
         }
         vcpu.set_lapic(&lapic)?;

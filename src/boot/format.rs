@@ -9,7 +9,6 @@ use crate::layout::TABLES;
 
 /// Plans a kernel, for a machine whose low RAM ends at `ram_end`.
 pub fn plan(file: &KernelFile, ram_end: u64) -> Result<Plan, Refusal> {
-    let initrd_limit = ram_end.saturating_sub(TABLES);
     let is_elf = file.bytes(0) == Some(*b"\x7fELF");
     let plan = if let Some(plan) = linux::plan(file)? {
         plan
@@ -20,8 +19,7 @@ pub fn plan(file: &KernelFile, ram_end: u64) -> Result<Plan, Refusal> {
     } else {
         return Err(Refusal::UnknownFormat);
     };
-    let initrd_limit = initrd_limit.min(plan.initrd_limit);
-    Plan { initrd_limit, ..plan }.check(file.size, ram_end.saturating_sub(TABLES))
+    plan.check(file.size, ram_end.saturating_sub(TABLES))
 }
 
 #[cfg(test)]

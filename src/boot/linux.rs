@@ -76,7 +76,7 @@ pub fn plan(file: &KernelFile) -> Result<Option<Plan>, Refusal> {
         entry: to.saturating_add(ENTRY_64),
         pieces: vec![Piece { from, size, to, room }],
         end: 0,
-        initrd_limit: u64::from(header.initrd_addr_max) + 1,
+        ram_end: 0,
         initrd_max: u64::from(header.initrd_addr_max) + 1,
         command_line: match header.cmdline_size {
             // An older kernel says nothing, and means this.
@@ -101,7 +101,7 @@ pub fn plan_elf(file: &KernelFile) -> Result<Plan, Refusal> {
         entry: elf.entry,
         pieces: elf.pieces,
         end: 0,
-        initrd_limit: u64::MAX,
+        ram_end: 0,
         initrd_max: u64::MAX,
         command_line: LONGEST_LINE,
         header: None,

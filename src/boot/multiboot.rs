@@ -45,7 +45,7 @@ pub fn plan(file: &KernelFile) -> Result<Option<Plan>, Refusal> {
         entry,
         pieces,
         end: 0,
-        initrd_limit: u64::MAX,
+        ram_end: 0,
         initrd_max: u64::MAX,
         // How much room is left in the page shows when it is made.
         command_line: PAGE_SIZE,

@@ -49,9 +49,9 @@ pub struct Plan {
     pub pieces: Vec<Piece>,
     /// Where the kernel ends in RAM.
     pub end: u64,
-    /// An initrd must end below this address: because RAM ends, or because the kernel wants it.
-    pub initrd_limit: u64,
-    /// That of the kernel alone.
+    /// Where RAM for kernel and initrds ends.
+    pub ram_end: u64,
+    /// An initrd must end below this address, because the kernel wants it.
     pub initrd_max: u64,
     /// The most bytes that a command line may have, without its zero.
     pub command_line: u64,
@@ -211,8 +211,9 @@ impl KernelFile<'_> {
 }
 
 impl Plan {
-    /// Checks that all pieces lie in the file, and apart from each other in RAM below `top`, where it is free.
-    pub fn check(mut self, file_size: u64, top: u64) -> Result<Plan, Refusal> {
+    /// Checks that all pieces lie in the file, and apart from each other in RAM below `ram_end`, where it is free.
+    pub fn check(mut self, file_size: u64, ram_end: u64) -> Result<Plan, Refusal> {
+        self.ram_end = ram_end;
         for (index, piece) in self.pieces.iter().enumerate() {
             let missing = piece.from.saturating_add(piece.size).saturating_sub(file_size);
             if missing > 0 {
@@ -231,7 +232,7 @@ impl Plan {
         self.end = self.pieces.iter().map(Piece::end).max().unwrap_or(0);
         // ACPI's tables lie below 1 MiB.
         let needed = self.end.max(MIB);
-        if needed > top {
+        if needed > ram_end {
             return Err(Refusal::TooLarge { ram_end: needed.saturating_add(TABLES) });
         }
         let holds_entry = |piece: &Piece| self.entry.wrapping_sub(piece.to) < piece.size;
@@ -241,12 +242,18 @@ impl Plan {
         }
     }
 
+    /// The address below which initrds must end.
+    pub fn initrd_limit(&self) -> u64 {
+        self.ram_end.min(self.initrd_max)
+    }
+
     /// Where initrds or modules go that have `total` bytes together. Linux takes them as one, as high as possible; modules
     /// follow the kernel.
     pub fn place(&self, total: u64) -> Result<u64, Refusal> {
         // What is reserved below 1 MiB has its own use.
         let first = self.end.next_multiple_of(PAGE_SIZE).max(MIB);
-        let room = self.initrd_limit.saturating_sub(first);
+        let limit = self.initrd_limit();
+        let room = limit.saturating_sub(first);
         if total > room {
             let end = first.saturating_add(total);
             return Err(match end > self.initrd_max {
@@ -255,7 +262,7 @@ impl Plan {
             });
         }
         Ok(match self.protocol {
-            Protocol::Linux => (self.initrd_limit - total) & !(PAGE_SIZE - 1),
+            Protocol::Linux => (limit - total) & !(PAGE_SIZE - 1),
             Protocol::Multiboot => first,
         })
     }

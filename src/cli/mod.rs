@@ -22,7 +22,6 @@ pub enum Command {
     Version,
 }
 
-/// The options, each with its long name, its short one, and what it takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Opt {
     Memory,
@@ -59,7 +58,10 @@ enum Takes {
     Nothing,
 }
 
-const OPTIONS: [(Opt, &str, Option<u8>, Takes); 25] = [
+/// An option, its long name, its short one, and what it takes.
+type Row = (Opt, &'static str, Option<u8>, Takes);
+
+const OPTIONS: [Row; 25] = [
     (Opt::Memory, "--memory", Some(b'm'), Takes::Value),
     (Opt::Backing, "--backing", Some(b'b'), Takes::Value),
     (Opt::Base, "--base", None, Takes::Value),
@@ -107,7 +109,7 @@ pub fn parse(mut words: impl Iterator<Item = &'static CStr>) -> Result<Command, 
         }
         let Found { option, name, takes, attached } = find_option(word)?;
         let value = match (takes, attached) {
-            (Takes::Value, Some(value)) | (Takes::PerhapsValue, Some(value)) => value,
+            (Takes::Value | Takes::PerhapsValue, Some(value)) => value,
             (Takes::Value, None) => words.next().ok_or(UsageError::NoValue(name))?,
             (Takes::Nothing, Some(_)) => return Err(UsageError::UnwantedValue(name)),
             (Takes::PerhapsValue | Takes::Nothing, None) => c"",
@@ -208,8 +210,6 @@ struct Found {
 }
 
 /// A row of [`OPTIONS`].
-type Row = (Opt, &'static str, Option<u8>, Takes);
-
 fn row(is: impl Fn(&Row) -> bool) -> Option<Row> {
     OPTIONS.into_iter().find(is)
 }
@@ -240,12 +240,13 @@ fn find_short(word: &'static CStr) -> Result<Found, UsageError> {
     let find = |letter: u8| row(|(_, _, short, _)| *short == Some(letter));
     let takes_nothing =
         |&letter: &u8| find(letter).is_some_and(|(.., takes)| takes == Takes::Nothing);
-    let option = find(letters[1]).ok_or(UsageError::UnknownOption(word))?;
+    let row = find(letters[1]).ok_or(UsageError::UnknownOption(word))?;
     let rest = (letters.len() > 2).then(|| tail(word, 2));
-    match option.3 {
-        Takes::Nothing if letters[2..].iter().all(takes_nothing) => Ok(Found::new(option, None)),
+    let (.., takes) = row;
+    match takes {
+        Takes::Nothing if letters[2..].iter().all(takes_nothing) => Ok(Found::new(row, None)),
         Takes::Nothing => Err(UsageError::UnknownOption(word)),
-        Takes::Value | Takes::PerhapsValue => Ok(Found::new(option, rest)),
+        Takes::Value | Takes::PerhapsValue => Ok(Found::new(row, rest)),
     }
 }
 

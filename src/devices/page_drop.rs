@@ -8,7 +8,6 @@ use crate::bus::Device;
 use crate::host::mutex::Mutex;
 use crate::host::syscall::CallError;
 use crate::kvm::{self, Vm};
-use crate::layout::{HIGH_SLOT, LOW_SLOT};
 use crate::lifecycle::VcpuControl;
 use crate::memory::GuestMemory;
 use crate::output::Output;
@@ -47,7 +46,7 @@ impl PageDrop {
         let mut is_split = self.is_split.lock();
         if !*is_split {
             let flags = KVM_MEM_LOG_DIRTY_PAGES;
-            for (slot, region) in [LOW_SLOT, HIGH_SLOT].into_iter().zip(self.memory.regions()) {
+            for (slot, region) in self.memory.slots() {
                 self.vm.set_user_memory_region(slot, flags, region.gpa, region, region.size)?;
             }
             self.memory.note_split();
@@ -55,9 +54,7 @@ impl PageDrop {
         }
         Ok(())
     }
-}
 
-impl PageDrop {
     fn warn(&self, error: fmt::Arguments, vcpu: &Arc<VcpuControl>) {
         if !self.has_warned.swap(true, Relaxed) {
             let text = format_args!("a page was not dropped: {error} (reported once)");

@@ -7,7 +7,8 @@ fn read(clock: libc::clockid_t) -> libc::timespec {
     time
 }
 
-fn nanoseconds(clock: libc::clockid_t) -> u64 {
+/// What a clock says, in nanoseconds.
+pub(super) fn nanoseconds(clock: libc::clockid_t) -> u64 {
     let time = read(clock);
     time.tv_sec as u64 * NANOSECONDS + time.tv_nsec as u64
 }
@@ -15,11 +16,6 @@ fn nanoseconds(clock: libc::clockid_t) -> u64 {
 /// CLOCK_MONOTONIC, in nanoseconds.
 pub fn monotonic() -> u64 {
     nanoseconds(libc::CLOCK_MONOTONIC)
-}
-
-/// What the clock of a thread's processor time says, in nanoseconds.
-pub(super) fn processor_time(clock: libc::clockid_t) -> u64 {
-    nanoseconds(clock)
 }
 
 /// CLOCK_REALTIME, in seconds since 1970.

@@ -195,14 +195,14 @@ pub fn is_terminal(fd: c_int) -> bool {
     unsafe { libc::isatty(fd) == 1 }
 }
 
-/// Whether both descriptors are one terminal.
+/// Whether both descriptors, which are terminals, are the same one.
 pub fn are_one_terminal(one: c_int, other: c_int) -> bool {
     let device = |fd: c_int| {
         let mut stat = MaybeUninit::<libc::stat>::uninit();
         // SAFETY: the kernel fills the structure, wholly where it returns 0.
         unsafe { (libc::fstat(fd, stat.as_mut_ptr()) == 0).then(|| stat.assume_init().st_rdev) }
     };
-    is_terminal(one) && is_terminal(other) && device(one) == device(other)
+    device(one) == device(other)
 }
 
 /// write(2), which may wait. The plain call: output is not traced.

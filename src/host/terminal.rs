@@ -5,6 +5,7 @@
 //! (SIGSTOP, SIGTSTP) or in the background (`&`, `bg`). A program that changes or reads it from there is stopped by the
 //! kernel (SIGTTOU, SIGTTIN).
 
+use crate::host::fd;
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -31,8 +32,7 @@ impl Terminal {
     /// Takes the terminal, now or as soon as the program is in the foreground: where `is_raw`, as cfmakeraw(3) has it, but
     /// a newline that the program prints still begins a line. Otherwise it stays as it is.
     pub fn take(is_raw: bool) -> Terminal {
-        // SAFETY: takes no memory.
-        let is_terminal = unsafe { libc::isatty(libc::STDIN_FILENO) } == 1;
+        let is_terminal = fd::is_terminal(libc::STDIN_FILENO);
         let mut terminal =
             Terminal { is_terminal, is_raw, is_foreground: !is_terminal, is_known: false };
         terminal.reacquire(false);

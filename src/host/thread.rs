@@ -89,7 +89,7 @@ impl<T: Send> Thread<T> {
         let mut clock = 0;
         // SAFETY: as above; the C library writes the clock's number. It can't fail for a thread that exists.
         unsafe { libc::pthread_getcpuclockid(self.id, &raw mut clock) };
-        clock::processor_time(clock)
+        clock::nanoseconds(clock)
     }
 }
 
@@ -128,13 +128,7 @@ pub fn with_enough_stack<T: Send>(work: impl FnOnce() -> T + Send) -> T {
         signal::set_blocked(&before);
         work()
     };
-    let work = Mutex::new(Some(there));
-    let take = || work.lock().take().expect("it is done once");
-    // SAFETY: the thread is joined below.
-    match unsafe { Thread::spawn_unchecked(|| take()()) } {
-        Ok(thread) => thread.join(),
-        Err(_) => take()(),
-    }
+    run_concurrently(there, || ()).0
 }
 
 #[cfg(test)]

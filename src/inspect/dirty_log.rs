@@ -5,9 +5,7 @@ use crate::inspect::observer::{ExitObserver, ObservedExit};
 use crate::kvm::exit::{self, Exit};
 use crate::kvm::vm::DirtyLog;
 use crate::kvm::{self, Vm};
-use crate::layout::{
-    DOORBELL_PORT, HIGH_SLOT, LESSON_DOORBELL, LOW_SLOT, PAGE_SIZE, RING_DIRTY, WINDOW,
-};
+use crate::layout::{DOORBELL_PORT, LESSON_DOORBELL, PAGE_SIZE, RING_DIRTY, WINDOW};
 use crate::lifecycle::VcpuControl;
 use crate::memory::GuestMemory;
 use crate::output::Output;
@@ -41,7 +39,7 @@ impl DirtyLogView {
             }
             self.output.message(format_args!("{text}"), vcpu);
         };
-        for (slot, region) in [LOW_SLOT, HIGH_SLOT].into_iter().zip(self.memory.regions()) {
+        for (slot, region) in self.memory.slots() {
             show("pages written:", region.gpa, self.vm.dirty_log(slot)?);
         }
         // The same pages have an address in the window too, and a log of their own.

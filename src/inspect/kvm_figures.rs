@@ -88,13 +88,6 @@ struct Descriptor {
 }
 
 impl Source {
-    /// Likewise; what was counted before does not count.
-    pub fn counting_from_now(fd: Fd) -> Option<Source> {
-        let mut source = Source::new(fd)?;
-        source.first = source.values()?;
-        Some(source)
-    }
-
     /// `None` where the kernel says something that makes no sense.
     pub fn new(fd: Fd) -> Option<Source> {
         let mut words = [0; size_of::<kvm_stats_header>()];
@@ -114,6 +107,13 @@ impl Source {
             descriptors: bytes.chunks_exact(size).map(Descriptor::new).collect(),
             first: Vec::new(),
         })
+    }
+
+    /// As [`Source::new`]; what was counted before does not count.
+    pub fn counting_from_now(fd: Fd) -> Option<Source> {
+        let mut source = Source::new(fd)?;
+        source.first = source.values()?;
+        Some(source)
     }
 
     /// All values, now.

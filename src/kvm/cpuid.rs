@@ -8,10 +8,11 @@ const ROOM: usize = 128;
 /// How many of them [`Cpuid::set_topology`] adds.
 const TOPOLOGY: usize = 3;
 
-// CPUID leaf 1: ECX, ECX, ECX, EDX, EDX.
+// CPUID leaf 1, ECX.
 const HYPERVISOR: u32 = 1 << 31;
 const TSC_DEADLINE: u32 = 1 << 24;
 const X2APIC: u32 = 1 << 21;
+// CPUID leaf 1, EDX.
 const HTT: u32 = 1 << 28;
 const APIC: u32 = 1 << 9;
 

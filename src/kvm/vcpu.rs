@@ -172,6 +172,7 @@ impl Vcpu {
     pub fn mp_state(&self) -> Result<u32, Error> {
         self.get(ioctl::KVM_GET_MP_STATE).map(|state: kvm_mp_state| state.mp_state)
     }
+
     /// `KVM_SET_GUEST_DEBUG`: from now on `KVM_EXIT_DEBUG` follows each instruction.
     pub fn single_step(&self) -> Result<(), Error> {
         let control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP;

@@ -73,7 +73,7 @@ pub fn build<'a>(
 
     // 5. RAM becomes the guest's.
     let flags = if config.instruments.dirty_log { KVM_MEM_LOG_DIRTY_PAGES } else { 0 };
-    for (slot, region) in [LOW_SLOT, HIGH_SLOT].into_iter().zip(memory.regions()) {
+    for (slot, region) in memory.slots() {
         vm.set_user_memory_region(slot, flags, region.gpa, region, region.size)?;
     }
 

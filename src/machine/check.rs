@@ -9,6 +9,7 @@ use crate::host::procfs;
 use crate::inspect::findings::{Findings, Json, Table, Verdict};
 use crate::kvm::backend::Backend;
 use crate::kvm::{self, Kvm};
+use crate::layout::HUGE_PAGE;
 use crate::machine::{Error, builder, payload_name, trace_file};
 use crate::memory::pool::Pool;
 use crate::memory::{self, BackingName, backing};
@@ -61,10 +62,9 @@ fn examine(findings: &mut Findings, config: &Config, output: &Output) {
     let payload = Payload::open(config).map(drop);
     let path = payload_name(config);
     let name = match config.guest {
-        Guest::Image(_) => "IMAGE",
-        Guest::Kernel(_) => "--kernel",
+        Guest::Image(_) => format_args!("IMAGE"),
+        Guest::Kernel(_) => format_args!("--kernel"),
     };
-    let name = format_args!("{name}");
     match config.guest {
         // A pipe or a device can be read once only, and that is for the run.
         Guest::Image(file) if payload.is_ok() && !Image::can_be_read_again(file) => {
@@ -73,7 +73,7 @@ fn examine(findings: &mut Findings, config: &Config, output: &Output) {
         }
         _ => findings.result(name, format_args!("{path}"), payload),
     }
-    for size in [2 << 20, 1 << 30] {
+    for size in [HUGE_PAGE, 1 << 30] {
         let name = format_args!("pool of {} pages", Bytes(size));
         match Pool::read(size) {
             None => findings.add(Verdict::Unknown, name, format_args!("the kernel does not say")),

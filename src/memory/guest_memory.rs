@@ -4,7 +4,7 @@ use crate::config::Backing;
 use crate::host::fd::Fd;
 use crate::host::guarded;
 use crate::host::syscall::CallError;
-use crate::layout::PAGE_SIZE;
+use crate::layout::{HIGH_SLOT, LOW_SLOT, PAGE_SIZE};
 use crate::memory::Error;
 use crate::memory::backing::Ram;
 use alloc::vec::Vec;
@@ -95,6 +95,11 @@ impl GuestMemory {
     /// In ascending order.
     pub fn regions(&self) -> &[Region] {
         &self.regions
+    }
+
+    /// The regions, each with the number of its memory slot.
+    pub fn slots(&self) -> impl Iterator<Item = (u32, &Region)> {
+        [LOW_SLOT, HIGH_SLOT].into_iter().zip(&self.regions)
     }
 
     /// What it is made of.

@@ -18,6 +18,7 @@ pub struct RamFile {
     pub keep: AtomicBool,
 }
 
+/// How the file becomes what it was.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Undo {
     Nothing,
@@ -47,7 +48,7 @@ impl Drop for RamFile {
     }
 }
 
-/// The file of [`Ram`], for [`undo_in_emergency`]; null for none.
+/// The file behind RAM, for [`undo_in_emergency`]; null for none.
 static IN_EMERGENCY: AtomicPtr<RamFile> = AtomicPtr::new(null_mut());
 
 /// Undoes what was done to the file, where nothing is dropped any more.

@@ -2,12 +2,8 @@
 # the same 2 MiB. Ends with status 17.
 
 	.include "kernel.inc"
-	.set	APIC, 0xfee00000
 	kernel
-	put_trampoline
-	movl	$0x1ff, APIC + 0xf0
-	movl	$0xc4500, APIC + 0x300	# INIT and start-up, to all others
-	movl	$0xc4608, APIC + 0x300
+	start_others
 1:	pause
 	cmpl	$0, up
 	je	1b

@@ -38,7 +38,7 @@ pub fn obey(file: &[u8]) {
     assert!(parts.iter().any(|&(from, to)| (from..to).contains(&planned.entry)));
     for total in [1, 4096, 70_001, RAM, u64::MAX] {
         if let Ok(first) = planned.place(total) {
-            assert!(first >= planned.end.max(MIB) && first + total <= planned.initrd_limit);
+            assert!(first >= planned.end.max(MIB) && first + total <= planned.initrd_limit());
             assert!(first % PAGE_SIZE == 0);
         }
     }
