@@ -38,11 +38,11 @@ _start:	gate	0x31, edge
 	route	10, 0x32, 0x8000
 	ring	RING_IRQ
 	out	%al, $COUNTER
-	wait_for edges, 1
+	spin_until edges, 1
 	say	"an interrupt by an irqfd\n"
 	ring	RING_IRQ_LEVEL		# an event raises one line: now it is 10
 	out	%al, $COUNTER
-	wait_for levels, 1
+	spin_until levels, 1
 	mov	LESSON_PAGE + 48, %eax
 	say_eax
 	say	" acknowledged\n"

@@ -22,7 +22,7 @@ _start:	gate	0x30, tick
 	mov	$0x2005, %edx		# line 5 up, and it stays
 	mov	$1, %al
 	out	%al, %dx
-	wait_for edges, 1
+	spin_until edges, 1
 	mov	$10000, %ecx
 1:	pause
 	loop	1b
@@ -32,7 +32,7 @@ _start:	gate	0x30, tick
 2:	mov	$0x200a, %edx		# line 10: until the handler takes it down, the third time
 	mov	$1, %al
 	out	%al, %dx
-	wait_for levels, 3
+	spin_until levels, 3
 	say	"a level: more than 1 interrupt, until it went\n"
 	ring	RING_END
 	counting tick, ticks

@@ -31,7 +31,7 @@ _start:	gate	0x40, pong
 2:	movl	$1 << 24, APIC + 0x310
 	movl	$0x4040, APIC + 0x300	# vector 0x40
 	inc	%ebp
-3:	pause				# STI and HLT would do; QEMU's SVM forgets that STI waits for the next instruction
+3:	pause				# as spin_until does
 	cmp	%ebp, backs
 	jb	3b
 	cmp	$100, %ebp

@@ -16,9 +16,9 @@ _start:	gate	0x50, message
 	movl	$0x50, LESSON_PAGE + 4	# its data the vector
 	ring	RING_MSI
 	ring	RING_MSI
-	wait_for messages, 1		# two that came before the first was taken, may be one
+	spin_until messages, 1		# two that came before the first was taken, may be one
 	ring	RING_MSI
-	wait_for messages, 2
+	spin_until messages, 2
 	say	"3 messages by KVM_SIGNAL_MSI\n"
 	ring	RING_EVENT
 	ring	RING_ROUTE
@@ -27,13 +27,9 @@ _start:	gate	0x50, message
 1:	mov	messages, %esi
 	inc	%esi
 	out	%al, $COUNTER
-2:	cli
+2:	pause
 	cmp	%esi, messages
-	jae	3f
-	sti
-	hlt
-	jmp	2b
-3:	sti
+	jb	2b
 	dec	%ebx
 	jnz	1b
 	say	"100 messages by a port, an eventfd and a route\n"
