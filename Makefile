@@ -29,7 +29,7 @@ endif
 ifneq ($(call strange,TARGETA)$(filter -% .%,$(TARGETA))|$(words $(TARGETA)),|1)
 $(error TARGETA=$(value TARGETA): not a plain file name, of letters, digits and ._+- alone)
 endif
-ifneq ($(filter all install pack run test bench clean firmware $(IMAGE) RunBiscuitOS.sh,$(TARGETA)),)
+ifneq ($(filter all install pack run in-qemu test bench clean firmware $(IMAGE) RunBiscuitOS.sh,$(TARGETA)),)
 $(error TARGETA=$(TARGETA): the name is taken here)
 endif
 ifneq ($(call strange,KERNEL)|$(words $(subst ., ,$(KERNEL))),|2)
@@ -49,7 +49,7 @@ CLEAN_ENV := env -u CC -u CPP -u CXX -u CFLAGS -u CXXFLAGS -u CPPFLAGS -u LDFLAG
 
 all: $(TARGETA) $(IMAGE) $(BINS)
 
-.PHONY: all install pack run test bench clean
+.PHONY: all install pack run in-qemu test bench clean
 
 # The program is what cargo builds, with the flags in Cargo.toml and no others.
 $(PROGRAM): Cargo.toml Cargo.lock $(shell find src -type f) Makefile
@@ -106,11 +106,19 @@ install:
 pack: all
 	@$(CLEAN_ENV) sh biscuitos/pack $(KERNEL) $(TARGETA)
 
-run: pack
+# Of a recipe that fails make would say `Error 7` last, as if that were its own. So the recipe of in-qemu does not fail because
+# of CMD; its status is read when make comes to the recipe of run.
+run: in-qemu
+	@: $(foreach status,$(FAILURE),$(error the command in QEMU ended with status $(status), not make))
+
+FAILURE = $(filter-out 0,$(shell cat target/run.status 2> /dev/null && rm target/run.status))
+
+in-qemu: pack
 	@$(CLEAN_ENV) sh biscuitos/need qemu
-	@TELL=1 $(CLEAN_ENV) sh biscuitos/run $(KERNEL)
+	@rm -f target/run.status
+	@TELL=1 STATUS=target/run.status $(CLEAN_ENV) sh biscuitos/run $(KERNEL) || [ -s target/run.status ]
 # As typed: make would take the dollars in it for its own.
-run: override export CMD := $(value CMD)
+in-qemu: override export CMD := $(value CMD)
 
 test: all
 	@$(CLEAN_ENV) sh biscuitos/need cc headers qemu strace lz4 zstd
