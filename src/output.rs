@@ -53,7 +53,7 @@ struct Queue {
     /// The line of port 0x10 that is not complete.
     line: Vec<u8>,
     /// All that waits to be written, and of how many bytes of which stream it consists.
-    bytes: VecDeque<u8>,
+    bytes: Vec<u8>,
     pieces: VecDeque<(Stream, usize)>,
     /// Write now; do not wait for more.
     is_urgent: bool,
@@ -93,7 +93,7 @@ impl Output {
     pub fn new(program: &'static CStr, standard: c_int, error: c_int) -> Output {
         let queue = Queue {
             line: Vec::with_capacity(LINE),
-            bytes: VecDeque::with_capacity(LIMIT + LINE),
+            bytes: Vec::with_capacity(LIMIT + LINE),
             pieces: VecDeque::with_capacity(64),
             is_urgent: false,
             on_terminal: false,
@@ -293,9 +293,7 @@ impl Output {
         let Some(&(stream, size)) = queue.pieces.front() else { return };
         let fd = self.target(&queue, stream);
         let size = size.min(CHUNK);
-        for (to, from) in chunk.iter_mut().zip(queue.bytes.range(..size)) {
-            *to = *from;
-        }
+        chunk[..size].copy_from_slice(&queue.bytes[..size]);
         drop(queue);
         // Only the main thread takes from the queue, so that its front stays as it is.
         let result = fd::write(fd, &chunk[..size]);
@@ -369,7 +367,7 @@ impl Queue {
         if stream == Stream::Standard {
             self.at_line_start = last == b'\n';
         }
-        self.bytes.extend(bytes);
+        self.bytes.extend_from_slice(bytes);
         match self.pieces.back_mut() {
             Some((last, size)) if *last == stream => *size += bytes.len(),
             _ => self.pieces.push_back((stream, bytes.len())),

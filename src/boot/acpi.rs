@@ -173,8 +173,8 @@ fn madt(cpus: u32) -> Table {
     let mut madt = Table::new(b"APIC", 3);
     // The local APICs' address, and that there is a pair of 8259 too.
     madt.put(&(LOCAL_APIC as u32).to_le_bytes()).put(&1u32.to_le_bytes());
-    for number in 0..cpus {
-        let id = u8::try_from(number).expect("MAX_VCPUS is below 256");
+    // An APIC id is one byte here, for which MAX_VCPUS is low enough.
+    for id in (0..=u8::MAX).take(cpus as usize) {
         // 5.2.12.2: processor, APIC id, enabled.
         madt.put(&[0, 8, id, id, 1, 0, 0, 0]);
     }

@@ -21,10 +21,26 @@ unsafe impl Sync for Mapping {}
 impl Mapping {
     /// mmap(2) of `size` bytes: from the start of `fd`, or of nothing. `flags` are `MAP_*`.
     pub fn new(fd: Option<&Fd>, size: usize, flags: c_int) -> Result<Mapping, CallError> {
+        Mapping::map(fd, 0, size, flags)
+    }
+
+    /// mmap(2) of `size` bytes of a file from `offset` on, shared with all who map it.
+    pub fn of_file(fd: &Fd, offset: usize, size: usize) -> Result<Mapping, CallError> {
+        Mapping::map(Some(fd), offset, size, libc::MAP_SHARED)
+    }
+
+    fn map(
+        fd: Option<&Fd>,
+        offset: usize,
+        size: usize,
+        flags: c_int,
+    ) -> Result<Mapping, CallError> {
         let fd = fd.map(Fd::raw);
+        let offset = offset as libc::off_t;
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: a new mapping at an address of the kernel's choice disturbs no other.
-        let start = unsafe { libc::mmap(null_mut(), size, protection, flags, fd.unwrap_or(-1), 0) };
+        let start =
+            unsafe { libc::mmap(null_mut(), size, protection, flags, fd.unwrap_or(-1), offset) };
         let shown = format_args!("{}", Bytes(size as u64));
         let call = match fd {
             Some(fd) => Call::on(fd, "mmap", shown),
@@ -59,13 +75,30 @@ impl Mapping {
             .returned(result as isize);
     }
 
-    /// mprotect(2) for a part, whose bounds are multiples of the page size.
-    pub fn protect(&self, offset: usize, size: usize, rights: c_int) -> Result<(), CallError> {
+    /// madvise(2) with MADV_DONTNEED for a part of shared memory, whose bounds are multiples of the page size: it is not mapped
+    /// until somebody touches it. The contents stay.
+    pub fn take_out(&self, offset: usize, size: usize) -> Result<(), CallError> {
         let start = self.start.wrapping_add(offset);
-        // SAFETY: whoever uses the mapping does so by raw pointer or through the kernel, and expects faults.
-        let result = unsafe { libc::mprotect(start.cast(), size, rights) };
-        let shown = format_args!("{start:p}, {}, {rights}", Bytes(size as u64));
-        Call::new("mprotect", shown).returned(result as isize).map(drop)
+        // SAFETY: whoever uses the mapping does so by raw pointer or through the kernel, and finds the same contents.
+        let result = unsafe { libc::madvise(start.cast(), size, libc::MADV_DONTNEED) };
+        let shown = format_args!("{start:p}, {}, MADV_DONTNEED", Bytes(size as u64));
+        Call::new("madvise", shown).returned(result as isize).map(drop)
+    }
+
+    /// mremap(2): puts another mapping in the place of a part that is as large. Whoever uses that part finds the old memory or
+    /// the new, and waits in between.
+    pub fn replace(&self, offset: usize, other: Mapping) -> Result<(), CallError> {
+        let Mapping { start, size } = other;
+        let place = self.start.wrapping_add(offset);
+        let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
+        // SAFETY: both ranges are ours; whoever uses them does so by raw pointer or through the kernel.
+        let result =
+            unsafe { libc::mremap(start.cast(), size, size, flags, place.cast::<c_void>()) };
+        let shown = format_args!("{start:p}, {}, {place:p}", Bytes(size as u64));
+        Call::new("mremap", shown).returned(result as isize)?;
+        // It is a part of this one now.
+        core::mem::forget(other);
+        Ok(())
     }
 
     /// Its first byte.

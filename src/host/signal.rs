@@ -124,20 +124,23 @@ extern "C" fn on_fatal(signal: c_int) {
 /// a closed pipe shows as EPIPE; and SIGXFSZ, so that a file size limit shows as EFBIG.
 pub fn install() -> Result<(), CallError> {
     let on_stop = on_stop as extern "C" fn(c_int) as usize;
-    set_handler(libc::SIGINT, on_stop, 0)?;
-    set_handler(libc::SIGTERM, on_stop, 0)?;
+    for (signal, handler) in [
+        (libc::SIGINT, on_stop),
+        (libc::SIGTERM, on_stop),
+        (libc::SIGUSR1, on_statistics_wanted as extern "C" fn(c_int) as usize),
+        (libc::SIGCONT, on_continued as extern "C" fn(c_int) as usize),
+        (KICK, on_kick as extern "C" fn(c_int) as usize),
+        (libc::SIGPIPE, libc::SIG_IGN),
+        (libc::SIGXFSZ, libc::SIG_IGN),
+    ] {
+        set_handler(signal, handler, 0)?;
+    }
     if set_handler(libc::SIGHUP, on_stop, 0)? == libc::SIG_IGN {
         set_handler(libc::SIGHUP, libc::SIG_IGN, 0)?;
     }
-    set_handler(libc::SIGUSR1, on_statistics_wanted as extern "C" fn(c_int) as usize, 0)?;
-    set_handler(libc::SIGCONT, on_continued as extern "C" fn(c_int) as usize, 0)?;
-    set_handler(KICK, on_kick as extern "C" fn(c_int) as usize, 0)?;
     let on_bus_error =
         on_bus_error as extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) as usize;
-    set_handler(libc::SIGBUS, on_bus_error, libc::SA_SIGINFO)?;
-    set_handler(libc::SIGPIPE, libc::SIG_IGN, 0)?;
-    set_handler(libc::SIGXFSZ, libc::SIG_IGN, 0)?;
-    Ok(())
+    set_handler(libc::SIGBUS, on_bus_error, libc::SA_SIGINFO).map(drop)
 }
 
 /// From now on the terminal is restored before a signal ends the program, or stops it.

@@ -67,11 +67,10 @@ impl<'a> Call<'a> {
 
     /// Takes what the C library's function returned, where -1 is a failure and the reason is in errno, and shows the
     /// call to the observer.
-    pub fn returned(self, result: impl TryInto<isize>) -> Result<usize, CallError> {
-        let result = match result.try_into() {
-            Ok(-1) => Err(Errno::last()),
-            Ok(result) => Ok(result.cast_unsigned()),
-            Err(_) => unreachable!("no function returns more than a register holds"),
+    pub fn returned(self, result: isize) -> Result<usize, CallError> {
+        let result = match result {
+            -1 => Err(Errno::last()),
+            result => Ok(result.cast_unsigned()),
         };
         let observer = OBSERVER.load(Acquire);
         if !observer.is_null() {

@@ -32,9 +32,20 @@ const LARGE_PAGES: &str = "largepages";
 
 /// Where kernels without statistics descriptors have a directory for each VM.
 pub const DEBUGFS: &str = "/sys/kernel/debug/kvm";
-/// What is shown of it, beside pages.
-const DEBUGFS_FIGURES: [&str; 7] =
-    ["exits", "io_exits", "mmio_exits", "halt_exits", "signal_exits", "pf_taken", "insn_emulation"];
+/// What is read of it, where it is there.
+const DEBUGFS_FIGURES: [&str; 11] = [
+    PAGES[0],
+    PAGES[1],
+    PAGES[2],
+    LARGE_PAGES,
+    "exits",
+    "io_exits",
+    "mmio_exits",
+    "halt_exits",
+    "signal_exits",
+    "pf_taken",
+    "insn_emulation",
+];
 
 impl KvmFigures {
     fn new(sources: Vec<(Vec<u8>, Option<Vec<Figure>>)>) -> KvmFigures {
@@ -53,8 +64,8 @@ impl KvmFigures {
 
     /// From a VM's directory. What is counted there begins at 0 with the VM.
     pub fn of_debugfs(directory: &str) -> KvmFigures {
-        let names = PAGES.into_iter().chain([LARGE_PAGES]).chain(DEBUGFS_FIGURES);
-        let figures: Vec<Figure> = names
+        let figures: Vec<Figure> = DEBUGFS_FIGURES
+            .into_iter()
             .filter_map(|name| {
                 let value = procfs::number(&format!("{directory}/{name}"))?;
                 Some(Figure { name: name.into(), value, unit: String::new() })

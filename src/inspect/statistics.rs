@@ -6,7 +6,7 @@ use crate::devices::log::Log;
 use crate::host::clock;
 use crate::host::process;
 use crate::inspect::json::{JsonNumber, JsonText};
-use crate::inspect::kvm_figures::{DEBUGFS, KvmFigures, Source};
+use crate::inspect::kvm_figures::{DEBUGFS, Figure, KvmFigures, Source};
 use crate::inspect::observer::{ExitObserver, ObservedExit};
 use crate::inspect::trace::reason_name;
 use crate::kvm::backend::Backend;
@@ -269,7 +269,7 @@ impl Mapped<'_> {
             ": GPA and HVA differ in their low 21 bits; use --base 0"
         } else if *has_dirty_log {
             ": the dirty log is on, which splits them"
-        } else if memory.was_split() {
+        } else if memory.has_moved() {
             ": the guest has used the page-drop device"
         } else if ram.backing == Backing::Transparent {
             ": the host had no huge page for the rest, or /sys/kernel/mm/transparent_hugepage/enabled is never"
@@ -299,25 +299,14 @@ impl fmt::Display for Json<'_> {
                 object(f, counts.counted().map(entry))?;
             }
         }
-        f.write_str(", \"kvm\": {")?;
-        for (index, (id, figures)) in kvm.sources.iter().enumerate() {
-            let comma = if index == 0 { "" } else { ", " };
-            write!(f, "{comma}{}: ", JsonText(Text(id)))?;
-            match figures {
-                Some(figures) => {
-                    object(
-                        f,
-                        figures.iter().map(|figure| (JsonText(&*figure.name), figure.value)),
-                    )?;
-                }
-                None => f.write_str("null")?,
-            }
-        }
+        f.write_str(", \"kvm\": ")?;
+        let sources = kvm.sources.iter();
+        object(f, sources.map(|(id, figures)| (JsonText(Text(id)), JsonFigures(figures))))?;
         let ram = statistics.memory.ram();
         let [small, large, giant] = kvm.pages.map(JsonNumber);
         write!(
             f,
-            "}}, \"ram\": {{\"bytes\": {}, \"page_bytes\": {}}}, \
+            ", \"ram\": {{\"bytes\": {}, \"page_bytes\": {}}}, \
              \"mapped\": {{\"4k\": {small}, \"2m\": {large}, \"1g\": {giant}, \"large\": {}}}, \
              \"verdict\": {}, \"exits_saved\": {{\"ioeventfd\": {}, \"coalesced\": {}}}}}",
             statistics.memory.size(),
@@ -330,9 +319,23 @@ impl fmt::Display for Json<'_> {
     }
 }
 
+/// What one source of KVM's statistics says.
+struct JsonFigures<'a>(&'a Option<Vec<Figure>>);
+
+impl fmt::Display for JsonFigures<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self.0 {
+            Some(figures) => {
+                object(f, figures.iter().map(|figure| (JsonText(&*figure.name), figure.value)))
+            }
+            None => f.write_str("null"),
+        }
+    }
+}
+
 fn object(
     f: &mut fmt::Formatter,
-    entries: impl Iterator<Item = (impl fmt::Display, u64)>,
+    entries: impl Iterator<Item = (impl fmt::Display, impl fmt::Display)>,
 ) -> fmt::Result {
     f.write_str("{")?;
     for (index, (name, value)) in entries.enumerate() {

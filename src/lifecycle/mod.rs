@@ -9,7 +9,9 @@ use crate::host::event::Event;
 use crate::host::mutex::Mutex;
 use crate::kvm;
 use crate::kvm::exit::Death;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 /// How a run ended.
@@ -41,10 +43,15 @@ pub enum End {
     Failed(kvm::Error),
 }
 
-/// Whether the run has ended, how, and on which vCPU.
+/// See [`Lifecycle::while_paused`].
+pub type Work = Box<dyn FnOnce() + Send>;
+
+/// Whether the run has ended, how, and on which vCPU; and what needs all vCPUs paused.
 pub struct Lifecycle {
     has_ended: AtomicBool,
     end: Mutex<Option<(End, Option<u32>)>>,
+    /// What waits for all vCPUs to be paused.
+    paused_work: Mutex<Vec<Work>>,
     /// Wakes the event loop.
     attention: Arc<Event>,
 }
@@ -52,7 +59,36 @@ pub struct Lifecycle {
 impl Lifecycle {
     /// A run that goes on.
     pub fn new(attention: Arc<Event>) -> Lifecycle {
-        Lifecycle { has_ended: AtomicBool::new(false), end: Mutex::new(None), attention }
+        let (has_ended, end) = (AtomicBool::new(false), Mutex::new(None));
+        Lifecycle { has_ended, end, paused_work: Mutex::default(), attention }
+    }
+
+    /// Has the event loop do something while all vCPUs are paused, on behalf of `vcpu`, whose thread waits here for what comes
+    /// of it.
+    pub fn while_paused<T: Send + 'static>(
+        &self,
+        vcpu: &Arc<VcpuControl>,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Stopped> {
+        let result = Arc::new(Mutex::new(None));
+        let (place, waiting) = (result.clone(), vcpu.clone());
+        let work = move || {
+            *place.lock() = Some(work());
+            waiting.wake();
+        };
+        self.paused_work.lock().push(Box::new(work));
+        self.attention.signal();
+        loop {
+            if let Some(value) = result.lock().take() {
+                return Ok(value);
+            }
+            vcpu.wait_until_woken()?;
+        }
+    }
+
+    /// What is to be done now, with all vCPUs paused.
+    pub fn take_paused_work(&self) -> Vec<Work> {
+        core::mem::take(&mut *self.paused_work.lock())
     }
 
     /// Ends the run. The first end counts. The vCPU that asks for it does not enter the guest again; the event loop stops the
@@ -78,6 +114,32 @@ impl Lifecycle {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::thread;
+
+    #[test]
+    fn work_is_done_while_the_vcpu_that_wants_it_is_paused() {
+        let attention = Arc::new(Event::new().unwrap());
+        let lifecycle = Arc::new(Lifecycle::new(attention.clone()));
+        let control = Arc::new(VcpuControl::new(0, None));
+        let (asking, vcpu) = (lifecycle.clone(), control.clone());
+        let seen = control.clone();
+        let thread = thread::spawn(move || asking.while_paused(&vcpu, move || seen.state() as u8));
+        // The event loop.
+        let mut work = lifecycle.take_paused_work();
+        while work.is_empty() {
+            thread::yield_now();
+            work = lifecycle.take_paused_work();
+        }
+        control.request(Request::Pause);
+        control.wait_until_not_running();
+        work.into_iter().for_each(|work| work());
+        assert!(!thread.is_finished());
+        control.request(Request::Run);
+        assert_eq!(thread.join().unwrap(), Ok(VcpuState::Paused as u8));
+        // One who stops does not wait.
+        control.request(Request::Stop);
+        assert_eq!(lifecycle.while_paused(&control, || ()), Err(Stopped));
+    }
 
     #[test]
     fn the_first_end_counts_and_wakes_the_event_loop() {

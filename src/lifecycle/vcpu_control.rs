@@ -24,7 +24,7 @@ use crate::kvm::run_page::ImmediateExit;
 pub enum VcpuState {
     /// It runs the guest, or answers an exit.
     Running,
-    /// It waits for the next request: between two entries of the guest, or in a device's wait. For a debugger to come.
+    /// It waits for the next request: between two entries of the guest, or in a device's wait.
     Paused,
     /// Its thread does not enter the guest any more.
     Stopped,

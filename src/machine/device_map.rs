@@ -127,8 +127,7 @@ pub fn attach(config: &Config, devices: &Devices, serial: Option<&Arc<Serial>>) 
     let behind = RESET_CONTROL + 1;
     let offset = (behind - PCI_CONFIG).into();
     ports.attach(behind.into(), (PCI_CONFIG_END - behind).into(), pci, offset);
-    let logs_dirty_pages = config.instruments.dirty_log;
-    let drop = PageDrop::new(vm.clone(), memory.clone(), output.clone(), logs_dirty_pages);
+    let drop = PageDrop::new(memory.clone(), lifecycle.clone(), output.clone());
     ports.attach(TEST_DROP.into(), 1, Arc::new(drop), 0);
     let lines = Arc::new(TestLines(vm.clone()));
     ports.attach(TEST_LINES.into(), IO_APIC_LINES.into(), lines, 0);

@@ -47,12 +47,10 @@ impl Machine<'_> {
         if started.is_ok() {
             started = self.attend(terminal.as_mut(), &running).map_err(Error::Host);
         }
-        for vcpu in &running {
-            if let Err(error) = vcpu.kick(Request::Stop) {
-                // A thread that can't be interrupted can't be waited for.
-                let program = self.output.program();
-                emergency::exit_with_error(format_args!("{program}: {}", Error::Host(error)));
-            }
+        if let Err(error) = kick_all(&running, Request::Stop) {
+            // A thread that can't be interrupted can't be waited for.
+            let program = self.output.program();
+            emergency::exit_with_error(format_args!("{program}: {}", Error::Host(error)));
         }
         self.runners = running.into_iter().map(RunningVcpu::join).collect();
         self.output.detach_event_loop();
@@ -84,6 +82,7 @@ impl Machine<'_> {
                 self.lifecycle.end(End::NeverWakes, None);
                 return Ok(());
             }
+            self.do_paused_work(vcpus)?;
             let has_continued = signal::take_continued();
             if let Some(terminal) = &mut terminal {
                 terminal.reacquire(has_continued);
@@ -142,6 +141,18 @@ impl Machine<'_> {
         }
     }
 
+    /// Does what needs all vCPUs paused.
+    fn do_paused_work(&self, vcpus: &[RunningVcpu]) -> Result<(), CallError> {
+        let work = self.lifecycle.take_paused_work();
+        if work.is_empty() {
+            return Ok(());
+        }
+        kick_all(vcpus, Request::Pause)?;
+        vcpus.iter().for_each(RunningVcpu::wait_until_not_running);
+        work.into_iter().for_each(|work| work());
+        kick_all(vcpus, Request::Run)
+    }
+
     fn handle_signals(&self) {
         if signal::take_statistics_wanted() {
             report::statistics_now(self);
@@ -162,4 +173,8 @@ impl Machine<'_> {
             Key::Guest(_) | Key::Nothing => {}
         }
     }
+}
+
+fn kick_all(vcpus: &[RunningVcpu], request: Request) -> Result<(), CallError> {
+    vcpus.iter().try_for_each(|vcpu| vcpu.kick(request))
 }

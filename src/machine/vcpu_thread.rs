@@ -84,9 +84,11 @@ impl VcpuRunner {
     /// a line of the I/O APIC. LINT1 has the NMI as on a PC, but nothing here drives that pin.
     fn has_nmi_source(&self) -> Result<bool, kvm::Error> {
         let lapic = self.vcpu.lapic()?;
-        let local = [LVT_LINT0, LVT_COUNTERS].map(|at| number(&lapic.regs[at..at + 4]));
-        let lines = self.vcpu.vm().io_apic_entries()?;
-        Ok(local.into_iter().chain(lines).any(delivers_without_if))
+        let is_local = [LVT_LINT0, LVT_COUNTERS]
+            .into_iter()
+            .any(|at| delivers_without_if(number(&lapic.regs[at..at + 4])));
+        let mut lines = self.vcpu.vm().io_apic_entries()?.into_iter();
+        Ok(is_local || lines.any(delivers_without_if))
     }
 
     #[inline]
@@ -166,6 +168,11 @@ impl RunningVcpu {
     pub fn kick(&self, request: Request) -> Result<(), CallError> {
         self.control.request(request);
         self.thread.kick()
+    }
+
+    /// Waits until it does not run the guest.
+    pub fn wait_until_not_running(&self) {
+        self.control.wait_until_not_running();
     }
 
     /// Asks whether an interrupt could wake the vCPU.

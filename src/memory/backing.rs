@@ -3,12 +3,14 @@
 use crate::config::Backing;
 use crate::host::fd::Fd;
 use crate::host::mapping::Mapping;
+use crate::host::mutex::Mutex;
 use crate::host::syscall::CallError;
 use crate::layout::{HUGE_PAGE, PAGE_SIZE};
 use crate::memory::Error;
 use crate::memory::pool::Pool;
 use crate::memory::ram_file::{GuardedFile, RamFile, Undo};
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::ffi::{CStr, c_int};
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -19,8 +21,10 @@ pub struct Ram {
     /// The size of the pages that the host backs it with, in bytes. `None` where the host does not tell: it makes transparent
     /// huge pages where it can, and a device maps as it likes.
     pub page_size: Option<u64>,
+    /// The parts that have moved to small pages, first byte and size: `small_pages.rs`.
+    pub(super) moved: Mutex<Vec<(usize, usize)>>,
     /// Closed and perhaps undone last.
-    file: Option<GuardedFile>,
+    pub(super) file: Option<GuardedFile>,
 }
 
 impl Ram {
@@ -37,6 +41,11 @@ impl Ram {
         }
     }
 
+    /// The address of a byte of the mapping.
+    pub(super) fn at(&self, offset: usize) -> *mut u8 {
+        self.mapping.start().wrapping_add(offset)
+    }
+
     /// From now on the contents are the guest's, and stay for users to look at when it has gone.
     pub fn keep(&self) {
         if let Some(file) = &self.file {
@@ -44,9 +53,15 @@ impl Ram {
         }
     }
 
-    /// Whether it is all zeros before the guest runs. A device has contents of its own.
-    pub fn starts_as_zeros(&self) -> bool {
-        !matches!((self.backing, self.page_size), (Backing::File(_), None))
+    /// Whether it is a device's memory, which has contents of its own before the guest runs. Other memory is all zeros then.
+    pub fn is_device(&self) -> bool {
+        matches!((self.backing, self.page_size), (Backing::File(_), None))
+    }
+}
+
+impl Drop for Ram {
+    fn drop(&mut self) {
+        self.copy_back();
     }
 }
 
@@ -57,7 +72,7 @@ fn anonymous(size: u64) -> Result<Ram, Error> {
         Mapping::new(None, size as usize, flags).map_err(|error| Error::Call { backing, error })?;
     // These pages shall be of 4 KiB, for comparison.
     mapping.advise(libc::MADV_NOHUGEPAGE);
-    Ok(Ram { mapping, backing, page_size: Some(PAGE_SIZE), file: None })
+    Ok(Ram { mapping, backing, page_size: Some(PAGE_SIZE), moved: Mutex::default(), file: None })
 }
 
 /// The kernel makes a huge page only of 2 MiB that begin at a multiple of 2 MiB, and so does KVM.
@@ -66,7 +81,7 @@ fn transparent(size: u64) -> Result<Ram, Error> {
     let mapping = Mapping::aligned(size as usize, HUGE_PAGE as usize)
         .map_err(|error| Error::Call { backing, error })?;
     mapping.advise(libc::MADV_HUGEPAGE);
-    Ok(Ram { mapping, backing, page_size: None, file: None })
+    Ok(Ram { mapping, backing, page_size: None, moved: Mutex::default(), file: None })
 }
 
 /// memfd_create(2) with MFD_HUGETLB, since Linux 4.14: a file on the kernel's own hugetlbfs.
@@ -142,7 +157,9 @@ fn fill(
         file.0.fd.punch_hole(size).map_err(failed)?;
     }
     match Mapping::new(Some(&file.0.fd), size as usize, libc::MAP_SHARED) {
-        Ok(mapping) => Ok(Ram { mapping, backing, page_size, file: Some(file) }),
+        Ok(mapping) => {
+            Ok(Ram { mapping, backing, page_size, moved: Mutex::default(), file: Some(file) })
+        }
         Err(error) => Err(map_failed(backing, page_size, size, error)),
     }
 }

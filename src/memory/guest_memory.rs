@@ -4,13 +4,12 @@ use crate::config::Backing;
 use crate::host::fd::Fd;
 use crate::host::guarded;
 use crate::host::syscall::CallError;
-use crate::layout::{HIGH_SLOT, LOW_SLOT, PAGE_SIZE};
+use crate::layout::{HIGH_SLOT, LOW_SLOT};
 use crate::memory::Error;
 use crate::memory::backing::Ram;
 use alloc::vec::Vec;
 use core::fmt;
 use core::mem::MaybeUninit;
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// A range of guest-physical addresses that is RAM.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,7 +26,6 @@ pub struct Region {
 pub struct GuestMemory {
     ram: Ram,
     regions: Vec<Region>,
-    was_split: AtomicBool,
 }
 
 /// Why an access was not made, or not wholly.
@@ -88,8 +86,7 @@ impl GuestMemory {
             placed.push(Region { gpa, size, offset });
             offset += size;
         }
-        let (ram, was_split) = (Ram::map(backing, offset)?, AtomicBool::new(false));
-        Ok(GuestMemory { ram, regions: placed, was_split })
+        Ok(GuestMemory { ram: Ram::map(backing, offset)?, regions: placed })
     }
 
     /// In ascending order.
@@ -118,7 +115,7 @@ impl GuestMemory {
     }
 
     fn at(&self, offset: u64) -> *mut u8 {
-        self.ram.mapping.start().wrapping_add(offset as usize)
+        self.ram.at(offset as usize)
     }
 
     /// Where `len` bytes at `gpa` lie in the mapping.
@@ -185,7 +182,7 @@ impl GuestMemory {
     /// device.
     pub fn zero_before_start(&self, gpa: u64, len: u64) -> Result<(), AccessError> {
         let to = self.at(self.find(gpa, len)?);
-        if self.ram.starts_as_zeros() {
+        if !self.ram.is_device() {
             return Ok(());
         }
         // SAFETY: as in `copy_in`.
@@ -228,34 +225,26 @@ impl GuestMemory {
         Ok(())
     }
 
-    /// Makes KVM forget a page, which it maps again at the next access. The contents stay. Nothing happens where there is no
-    /// RAM.
-    ///
-    /// The kernel tells KVM of each change of a mapping's rights (mmu_notifier), and KVM then forgets the range. The right
-    /// to execute, which nobody needs here, comes and goes, so that nobody finds the page missing meanwhile.
+    /// Whether [`GuestMemory::move_to_small_pages`] must come before [`GuestMemory::drop_page`].
+    pub fn must_move(&self, gpa: u64) -> bool {
+        self.find(gpa, 1).is_ok_and(|offset| self.ram.must_move(offset))
+    }
+
+    /// Moves the part of RAM that holds this byte, if it must, to where single pages can be dropped. No vCPU may run
+    /// meanwhile.
+    pub fn move_to_small_pages(&self, gpa: u64) -> Result<(), CallError> {
+        self.find(gpa, 1).map_or(Ok(()), |offset| self.ram.move_to_small_pages(offset))
+    }
+
+    /// Whether a part of RAM has moved so.
+    pub fn has_moved(&self) -> bool {
+        self.ram.has_moved()
+    }
+
+    /// Makes KVM forget a page of 4 KiB, which it maps again at the next access. The contents stay. Nothing happens where
+    /// there is no RAM.
     pub fn drop_page(&self, gpa: u64) -> Result<(), CallError> {
-        let Ok(offset) = self.find(gpa, 1) else { return Ok(()) };
-        // The rights of a huge page change as a whole.
-        let size = self.ram.page_size.unwrap_or(PAGE_SIZE);
-        let start = (offset & !(size - 1)) as usize;
-        let usual = libc::PROT_READ | libc::PROT_WRITE;
-        self.ram.mapping.protect(start, size as usize, usual | libc::PROT_EXEC)?;
-        self.ram.mapping.protect(start, size as usize, usual)
-    }
-
-    /// Whether the host backs RAM with pages from a pool of huge pages.
-    pub fn is_in_huge_pages(&self) -> bool {
-        self.ram.page_size.is_some_and(|size| size > PAGE_SIZE)
-    }
-
-    /// KVM maps it in pages of 4 KiB from now on, since the guest drops pages.
-    pub fn note_split(&self) {
-        self.was_split.store(true, Relaxed);
-    }
-
-    /// Whether that is so.
-    pub fn was_split(&self) -> bool {
-        self.was_split.load(Relaxed)
+        self.find(gpa, 1).map_or(Ok(()), |offset| self.ram.drop_page(offset))
     }
 }
 
@@ -336,11 +325,32 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_was_dropped_keeps_its_contents() {
+    fn what_moves_to_small_pages_and_is_dropped_keeps_its_contents() {
+        // RAM need not end where 2 MiB do.
+        let memory = GuestMemory::map(Backing::Anonymous, &[(0, 0x3f_e000)]).unwrap();
+        let values = [(0x1f_f000, 1), (0x20_0000, 2), (0x30_0000, 0), (0x3f_dff8, 3)];
+        for (gpa, value) in values {
+            memory.write_value::<u64>(gpa, &value).unwrap();
+        }
+        assert!(memory.must_move(0x20_0000) && !memory.has_moved());
+        memory.move_to_small_pages(0x30_0000).unwrap();
+        memory.move_to_small_pages(0x3f_dfff).unwrap();
+        assert!(memory.must_move(0x1f_ffff) && !memory.must_move(0x20_0000));
+        assert!(memory.has_moved() && !memory.must_move(0x3f_e000));
+        memory.drop_page(0x20_0800).unwrap();
+        memory.drop_page(0x3f_d000).unwrap();
+        for (gpa, value) in values {
+            assert_eq!(memory.read_value::<u64>(gpa), Ok(value));
+        }
+    }
+
+    #[test]
+    fn nothing_is_dropped_where_no_ram_is() {
         let memory = memory();
-        memory.write(0x1800, &[5]).unwrap();
-        memory.drop_page(0x1800).unwrap();
-        assert_eq!(memory.read_value::<u8>(0x1800), Ok(5));
-        memory.drop_page(0x9000).unwrap();
+        assert!(!memory.must_move(0x9000));
+        assert_eq!(
+            (memory.move_to_small_pages(0x9000), memory.drop_page(0x9000)),
+            (Ok(()), Ok(()))
+        );
     }
 }

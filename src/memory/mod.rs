@@ -15,6 +15,7 @@ pub mod backing;
 pub mod guest_memory;
 pub mod pool;
 pub mod ram_file;
+mod small_pages;
 
 pub use guest_memory::GuestMemory;
 
