@@ -8,7 +8,7 @@
 #   make bench      measures, in the same QEMU, against the least that such a program must do
 #   make clean      removes what `make` made
 
-# BiscuitOS' wrapper sets these on the command line.
+# BiscuitOS' wrapper sets the first three on the command line, users the others.
 TARGETA := BiscuitOS_app
 ARCH    := x86_64
 INSPATH := ./

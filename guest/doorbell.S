@@ -33,7 +33,7 @@ _start:	gate	0x31, edge
 	loop	3b
 	in	$COUNTER, %eax
 	say_eax
-	say	" with half of 200 writes to an address\n"
+	say	" with 200 writes to an address, half without an exit\n"
 	route	5, 0x31
 	route	10, 0x32, 0x8000
 	ring	RING_IRQ

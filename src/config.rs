@@ -124,7 +124,7 @@ impl Instruments {
 }
 
 impl Default for Config {
-    /// KOB-2M.
+    /// 16 MiB of RAM at 0, one vCPU, and BiscuitOS' first guest in real mode.
     fn default() -> Config {
         Config {
             memory: RAM_SIZE,
@@ -155,10 +155,15 @@ impl Config {
         }
     }
 
+    /// Whether a kernel's file is run.
+    pub fn is_kernel(&self) -> bool {
+        matches!(self.guest, Guest::Kernel(_))
+    }
+
     /// Whether the machine has the board: interrupt controllers in the kernel, a local APIC for each vCPU, and a PC's
     /// devices. Several vCPUs could not start each other without it.
     pub fn has_board(&self) -> bool {
-        self.irqchip || self.cpus > 1 || matches!(self.guest, Guest::Kernel(_))
+        self.irqchip || self.cpus > 1 || self.is_kernel()
     }
 
     /// The file that is run.

@@ -11,6 +11,7 @@ use crate::host::event::Event;
 use crate::host::fd::{self, Fd};
 use crate::host::mutex::{Guard, Mutex};
 use crate::host::signal;
+use crate::host::terminal;
 use crate::lifecycle::VcpuControl;
 use crate::show::Text;
 use alloc::collections::VecDeque;
@@ -247,10 +248,12 @@ impl Output {
             is_terminal.then(|| Fd::open(path, flags, 0).ok()).flatten()
         };
         // Before the queue is locked: the calls may be traced, and a trace is added to the queue.
-        let [on_terminal, error_on_terminal] = [self.standard, self.error].map(fd::is_terminal);
+        let [on_terminal, error_on_terminal] =
+            [self.standard, self.error].map(terminal::is_terminal);
         let terminals = [second(self.standard, on_terminal), second(self.error, error_on_terminal)];
-        let on_one_terminal =
-            on_terminal && error_on_terminal && fd::are_one_terminal(self.standard, self.error);
+        let on_one_terminal = on_terminal
+            && error_on_terminal
+            && terminal::are_one_terminal(self.standard, self.error);
         let mut queue = self.queue.lock();
         (queue.on_terminal, queue.terminals) = (on_terminal, terminals);
         queue.on_one_terminal = on_one_terminal;

@@ -2,7 +2,7 @@
 #
 # Shows    KVM_MEM_READONLY: a read is memory, without an exit; a write leaves with KVM_EXIT_MMIO, as to a ROM
 # Run      RunBiscuitOS.sh --pause 0 --mode long --trace=exits /usr/bin/firmware/broken/readonly.bin
-# Look for the note about 0xc0008000; "00c0ffee 00c0ffee": the second read finds what was there before the write;
+# Look for the message about 0xc0008000; "00c0ffee 00c0ffee": the second read finds what was there before the write;
 #          one KVM_EXIT_MMIO, the write
 
 	.include "lesson.inc"

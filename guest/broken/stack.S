@@ -2,7 +2,7 @@
 #
 # Shows    what a lost push does: the write goes to nobody, the read gives ones, and `ret` jumps there
 # Run      RunBiscuitOS.sh --mode protected --base 0x10000 --load 0x11000 /usr/bin/firmware/broken/stack.bin
-# Look for the note about the first address without RAM, 0xfffc: that is the true cause; then the report, where
+# Look for the message about the first address without RAM, 0xfffc: that is the true cause; then the report, where
 #          RIP is 0xffffffff, and the stack has no RAM
 
 	.code32

@@ -1,7 +1,7 @@
 # Port 0xe4: the host's mapping of a page is dropped. The guest sees nothing of it: what is there stays there.
 #
 # Run      RunBiscuitOS.sh --stats --kernel /usr/bin/firmware/kernel/drop.elf; echo $?
-# Look for "100 pages dropped", and 1; with --stats, the more page faults
+# Look for "100 pages dropped", and 1; with --stats, two page faults for each
 
 	.include "kernel.inc"
 	kernel

@@ -60,7 +60,7 @@ pub fn read(file: &KernelFile) -> Result<Elf, Refusal> {
         let header = if is_64_bit { &mut header[..] } else { &mut header[..32] };
         let at = first.saturating_add(index * entry_size);
         if !(file.read)(at, header) {
-            let end = at.saturating_add(PROGRAM_HEADER as u64);
+            let end = at.saturating_add(header.len() as u64);
             return Err(Refusal::Truncated { missing: end.saturating_sub(file.size) });
         }
         // p_offset, p_paddr, p_filesz and p_memsz are words 1, 3, 4 and 5 of both kinds.

@@ -5,7 +5,7 @@
 
 use crate::boot::plan::{KernelFile, Plan, Refusal};
 use crate::boot::{linux, multiboot};
-use crate::layout::TABLES;
+use crate::layout::tables;
 
 /// Plans a kernel, for a machine whose low RAM ends at `ram_end`.
 pub fn plan(file: &KernelFile, ram_end: u64) -> Result<Plan, Refusal> {
@@ -19,7 +19,7 @@ pub fn plan(file: &KernelFile, ram_end: u64) -> Result<Plan, Refusal> {
     } else {
         return Err(Refusal::UnknownFormat);
     };
-    plan.check(file.size, ram_end.saturating_sub(TABLES))
+    plan.check(file.size, tables(ram_end))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::*;
 use crate::boot::multiboot::{InfoPage, Module};
 use crate::boot::plan::{Piece, Protocol};
-use crate::layout::{LOW_END, MULTIBOOT_INFO};
+use crate::layout::{LOW_END, MULTIBOOT_INFO, TABLES};
 use crate::show::number as number_of;
 
 /// The fuzz targets' too.
@@ -279,7 +279,7 @@ fn multiboot_s_page_tells_it_all_and_a_line_that_is_too_long_by_how_much() {
     let used = 88 + 3 * 24 + 16 + b"KOB-2M\0env\0k \0".len();
     assert!(make(&vec![b'x'; 4096 - used]).is_ok());
     let excess = make(&vec![b'x'; 4096 - used + 3]).err();
-    assert_eq!(excess, Some(Refusal::CommandLine { excess: 3 }));
+    assert_eq!(excess, Some(Refusal::InfoPage { excess: 3 }));
 }
 
 #[test]

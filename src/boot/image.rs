@@ -1,7 +1,7 @@
 //! A flat image: a file whose bytes are code.
 
 use crate::boot::Error;
-use crate::host::fd::Fd;
+use crate::host::fd::{self, Fd};
 use crate::layout::{HUGE_PAGE, PAGE_SIZE};
 use crate::memory::GuestMemory;
 use crate::sys::bootparam::{HEADER_MAGIC, SETUP_HEADER_OFFSET, setup_header};
@@ -85,9 +85,7 @@ impl Image {
 
     /// Whether this is a regular file, which can be read a second time.
     pub fn can_be_read_again(path: &CStr) -> bool {
-        Fd::open(path, libc::O_PATH, 0)
-            .and_then(|file| file.stat())
-            .is_ok_and(|stat| stat.st_mode & libc::S_IFMT == libc::S_IFREG)
+        fd::stat(path).is_ok_and(|stat| stat.st_mode & libc::S_IFMT == libc::S_IFREG)
     }
 
     /// Reads all of it into RAM.

@@ -45,7 +45,7 @@ fn open(path: &'static CStr, option: &'static str) -> Result<(Fd, u64), Error> {
     }
 }
 
-/// A kernel for which RAM is too small needs the more for its initrds.
+/// How much RAM a kernel needs with its initrds, where it is too small for the kernel alone.
 fn with_initrds(ram_end: u64, initrds: &[&'static CStr]) -> Result<Refusal, Error> {
     let mut ram_end = ram_end;
     for path in initrds {

@@ -14,6 +14,7 @@ pub mod multiboot;
 pub mod plan;
 
 use crate::config::{Config, Guest};
+use crate::host::errno::TOO_MANY_FILES;
 use crate::host::syscall::CallError;
 use crate::memory::GuestMemory;
 use crate::memory::guest_memory::{AccessError, ReadError};
@@ -46,11 +47,6 @@ impl Payload {
                 Kernel::open(path, config).map(|kernel| Payload::Kernel(Box::new(kernel)))
             }
         }
-    }
-
-    /// Whether it is a kernel in a known format.
-    pub fn is_kernel(&self) -> bool {
-        matches!(self, Payload::Kernel(_))
     }
 
     /// Loads it, and the tables that its mode needs.
@@ -158,7 +154,7 @@ impl fmt::Display for Error {
                     libc::EACCES | libc::EPERM => {
                         write!(f, ": permission denied\n  chmod a+r {}", Text::from(path))
                     }
-                    libc::EMFILE => f.write_str(": too many open files\n  Raise ulimit -n"),
+                    libc::EMFILE => f.write_str(TOO_MANY_FILES),
                     _ => Ok(()),
                 }
             }

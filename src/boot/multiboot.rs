@@ -157,7 +157,7 @@ impl InfoPage {
         page.put_info(&info);
         match (page.0.len() as u64).checked_sub(PAGE_SIZE) {
             None | Some(0) => Ok(page),
-            Some(excess) => Err(Refusal::CommandLine { excess }),
+            Some(excess) => Err(Refusal::InfoPage { excess }),
         }
     }
 

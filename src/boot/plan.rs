@@ -96,6 +96,8 @@ pub enum Refusal {
     InitrdLimit { limit: u64 },
     /// The command line has so many bytes too many.
     CommandLine { excess: u64 },
+    /// Multiboot: command line and names of modules have so many bytes too many for the page of information.
+    InfoPage { excess: u64 },
 }
 
 impl fmt::Display for Refusal {
@@ -150,6 +152,10 @@ impl fmt::Display for Refusal {
             Refusal::CommandLine { excess } => {
                 write!(f, "--append is {excess} bytes too long for this kernel")
             }
+            Refusal::InfoPage { excess } => write!(
+                f,
+                "--append and the paths of the kernel and its --initrd files are {excess} bytes too long together"
+            ),
         }
     }
 }

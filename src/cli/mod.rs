@@ -169,8 +169,7 @@ pub fn parse(mut words: impl Iterator<Item = &'static CStr>) -> Result<Command, 
     config.entry = entry.unwrap_or(config.load);
     config.mode = mode.unwrap_or(config.mode);
     config.memory = memory.unwrap_or(Config::default_memory(config.guest));
-    let is_kernel = matches!(config.guest, Guest::Kernel(_));
-    if is_kernel {
+    if config.is_kernel() {
         let given =
             [("--load", load.is_some()), ("--entry", entry.is_some()), ("--mode", mode.is_some())];
         if let Some((option, _)) = given.into_iter().find(|(_, is_given)| *is_given) {
@@ -178,7 +177,7 @@ pub fn parse(mut words: impl Iterator<Item = &'static CStr>) -> Result<Command, 
         }
     }
     // A kernel does not pause after its lines, as a lesson does.
-    config.pause = pause.unwrap_or(if is_kernel { 0 } else { config.pause });
+    config.pause = pause.unwrap_or(if config.is_kernel() { 0 } else { config.pause });
     let instruments = &mut config.instruments;
     if instruments.json && !instruments.stats && !is_check {
         return Err(UsageError::NothingAsJson);
@@ -342,7 +341,7 @@ fn check(config: &Config, has_load: bool) -> Result<(), UsageError> {
     if config.high_size() > ADDRESS_LIMIT - HIGH {
         return Err(UsageError::RamTooHigh { memory, base, limit: ADDRESS_LIMIT });
     }
-    if let Guest::Kernel(_) = guest {
+    if config.is_kernel() {
         return Ok(());
     }
     if !has_load && load < base {

@@ -111,9 +111,9 @@ impl Counter {
     }
 }
 
-fn events(state: &mut State) -> Result<&Events, CallError> {
+fn events(state: &mut State) -> Result<&Events, kvm::Error> {
     if state.events.is_none() {
-        state.events = Some(Events::new()?);
+        state.events = Some(Events::new().map_err(kvm::Error::Event)?);
     }
     Ok(state.events.as_ref().expect("made above"))
 }

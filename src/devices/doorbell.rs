@@ -13,6 +13,7 @@ use crate::lifecycle::{End, Lifecycle, VcpuControl};
 use crate::output::Output;
 use crate::show::number;
 use crate::sys::irqchip::kvm_irq_routing_msi;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 /// The register at the port, where the time can be read.
@@ -29,9 +30,12 @@ pub struct Doorbell {
     pub scratch: Arc<Scratch>,
     pub lifecycle: Arc<Lifecycle>,
     pub output: Arc<Output>,
-    /// Whether `--dirty-log` shows pages at [`RING_DIRTY`]. It does so by itself, as an observer of exits.
-    pub has_dirty_log: bool,
+    /// With `--dirty-log`: [`RING_DIRTY`].
+    pub show_dirty_log: Option<Show>,
 }
+
+/// Shows the dirty log, on behalf of a vCPU.
+pub type Show = Box<dyn Fn(&Arc<VcpuControl>) -> Result<(), kvm::Error> + Send + Sync>;
 
 impl Doorbell {
     fn handle_value(&self, value: u32, vcpu: &Arc<VcpuControl>) -> Result<(), kvm::Error> {
@@ -39,11 +43,13 @@ impl Doorbell {
             RING_CLOSE => self.window.close()?,
             RING_OPEN => self.window.open()?,
             RING_OPEN_READONLY => self.window.open_readonly()?,
-            RING_DIRTY if self.has_dirty_log => {}
-            RING_DIRTY => {
-                let text = format_args!("doorbell: there is no dirty log without --dirty-log");
-                self.output.message(text, Some(vcpu));
-            }
+            RING_DIRTY => match &self.show_dirty_log {
+                Some(show) => show(vcpu)?,
+                None => {
+                    let text = format_args!("doorbell: there is no dirty log without --dirty-log");
+                    self.output.message(text, Some(vcpu));
+                }
+            },
             RING_END => self.lifecycle.end(End::Done, Some(vcpu.number())),
             RING_EVENT => self.counter.count_by_event(false)?,
             RING_EVENT_MATCH => self.counter.count_by_event(true)?,
@@ -88,7 +94,7 @@ impl Device for Doorbell {
             return;
         }
         let value = number(data) as u32;
-        // KVM refuses what is so already (EEXIST), or what it lacks without the board. The guest may go on.
+        // KVM refuses a binding that exists already (EEXIST), or what needs the board. The guest may go on.
         if let Err(error) = self.handle_value(value, vcpu) {
             self.output.message(format_args!("doorbell {value}: {error}"), Some(vcpu));
         }

@@ -58,15 +58,19 @@ impl Log {
     /// ring.
     pub fn coalesce(&self, is_port: bool) -> Result<(), kvm::Error> {
         let Some(vm) = &self.vm else { return Ok(()) };
-        self.is_coalescing.store(true, SeqCst);
-        // KVM would take the same addresses again and again, until its bus is full.
-        if core::mem::replace(&mut self.state.lock().coalesces[usize::from(is_port)], true) {
+        // Held over the call, in which KVM waits for a moment (SRCU): KVM would take the same addresses twice, and again and
+        // again, until its bus is full.
+        let coalesces = &mut self.state.lock().coalesces[usize::from(is_port)];
+        if *coalesces {
             return Ok(());
         }
+        self.is_coalescing.store(true, SeqCst);
         match is_port {
             true => vm.coalesce(LOG_PORT.into(), 1, true),
             false => vm.coalesce(LESSON_LOG, LESSON_LOG_SIZE as u32, false),
-        }
+        }?;
+        *coalesces = true;
+        Ok(())
     }
 
     /// Takes what is in the ring. Called at each exit, before it is answered: coalesced writes are older than the exit.

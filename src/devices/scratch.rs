@@ -1,10 +1,21 @@
-//! The scratch register: eight bytes that keep what is written to them. Ports show the first four.
+//! The scratch register: eight bytes that keep what is written to them. Ports have the first four.
 
 use crate::bus::Device;
-use crate::devices::read_register;
 use crate::lifecycle::VcpuControl;
 use alloc::sync::Arc;
+use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+/// All eight bytes.
+pub const ADDRESS: u64 = 0;
+/// The first four, and nothing behind them.
+pub const PORTS: u64 = 8;
+
+/// Which bytes of the register an access at `offset` can reach.
+fn bytes(offset: u64) -> Range<usize> {
+    let offset = offset as usize;
+    if offset < PORTS as usize { offset..8 } else { offset - PORTS as usize..4 }
+}
 
 /// The register.
 #[derive(Default)]
@@ -23,16 +34,20 @@ impl Device for Scratch {
     }
 
     fn read(&self, offset: u64, data: &mut [u8]) {
-        read_register(self.value(), offset, data);
+        let value = self.value().to_le_bytes();
+        data.fill(0xff);
+        for (byte, at) in data.iter_mut().zip(bytes(offset)) {
+            *byte = value[at];
+        }
     }
 
     fn write(&self, offset: u64, data: &[u8], _: &Arc<VcpuControl>) {
         let _ = self.0.fetch_update(SeqCst, SeqCst, |value| {
-            let mut bytes = value.to_le_bytes();
-            for (byte, at) in data.iter().zip(offset as usize..bytes.len()) {
-                bytes[at] = *byte;
+            let mut value = value.to_le_bytes();
+            for (byte, at) in data.iter().zip(bytes(offset)) {
+                value[at] = *byte;
             }
-            Some(u64::from_le_bytes(bytes))
+            Some(u64::from_le_bytes(value))
         });
     }
 }
@@ -54,5 +69,9 @@ mod tests {
         scratch.read(6, &mut data);
         assert_eq!(data, [0, 9, 0xff, 0xff], "the register ends there");
         assert_eq!(scratch.value(), 0x0900_0000_0408_0701);
+        scratch.write(PORTS + 3, &[5, 6], &vcpu());
+        scratch.read(PORTS + 2, &mut data);
+        assert_eq!(data, [8, 5, 0xff, 0xff], "ports have four bytes");
+        assert_eq!(scratch.value(), 0x0900_0000_0508_0701);
     }
 }

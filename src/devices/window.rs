@@ -72,8 +72,8 @@ impl Window {
     }
 
     fn change(&self, to: Shows) -> Result<(), kvm::Error> {
-        // Held over all calls: two vCPUs must not change the slot at once. KVM waits in them for those who use its slots
-        // (SRCU). That takes a moment: a vCPU whose guest runs does not use them.
+        // Held over all calls: two vCPUs must not change the slot at once. Each call waits until nobody in KVM uses the old
+        // slots (SRCU). That is short: a vCPU that executes guest code does not use them.
         let mut state = self.state.lock();
         let region = &self.memory.regions()[0];
         let size = Window::size(&self.memory);
@@ -81,15 +81,17 @@ impl Window {
         if state.shows != Shows::Nothing {
             self.collect(&mut state)?;
             self.vm.set_user_memory_region(WINDOW_SLOT, 0, WINDOW, region, 0)?;
+            state.shows = Shows::Nothing;
         }
-        state.shows = to;
         let log = if self.logs_dirty_pages { KVM_MEM_LOG_DIRTY_PAGES } else { 0 };
         let flags = match to {
             Shows::Nothing => return Ok(()),
             Shows::Ram => log,
             Shows::RamReadOnly => log | KVM_MEM_READONLY,
         };
-        self.vm.set_user_memory_region(WINDOW_SLOT, flags, WINDOW, region, size)
+        self.vm.set_user_memory_region(WINDOW_SLOT, flags, WINDOW, region, size)?;
+        state.shows = to;
+        Ok(())
     }
 
     /// With a dirty log: the pages that were written through the window since the last call; `None` if it was not open

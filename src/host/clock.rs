@@ -23,7 +23,7 @@ pub fn seconds_since_1970() -> u64 {
     read(libc::CLOCK_REALTIME).tv_sec as u64
 }
 
-/// How many make a second.
+/// Nanoseconds in a second.
 pub const NANOSECONDS: u64 = 1_000_000_000;
 
 /// So many nanoseconds, as system calls take them.

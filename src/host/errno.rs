@@ -3,6 +3,9 @@
 use core::ffi::c_int;
 use core::fmt;
 
+/// What is said behind EMFILE, with the remedy.
+pub const TOO_MANY_FILES: &str = ": too many open files\n  Raise ulimit -n";
+
 /// An error number: `include/uapi/asm-generic/errno-base.h` and `errno.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Errno(pub c_int);

@@ -182,27 +182,16 @@ impl Drop for Fd {
     }
 }
 
+/// What a file is, without opening it to read or write.
+pub fn stat(path: &CStr) -> Result<libc::stat, CallError> {
+    Fd::open(path, libc::O_PATH, 0)?.stat()
+}
+
 /// unlink(2). A file that could not be removed stays.
 pub fn remove(path: &CStr) {
     // SAFETY: `path` ends in a zero byte.
     let result = unsafe { libc::unlink(path.as_ptr()) };
     let _ = Call::new("unlink", format_args!("\"{}\"", Text::from(path))).returned(result as isize);
-}
-
-/// Whether the descriptor is a terminal.
-pub fn is_terminal(fd: c_int) -> bool {
-    // SAFETY: takes no memory.
-    unsafe { libc::isatty(fd) == 1 }
-}
-
-/// Whether both descriptors, which are terminals, are the same one.
-pub fn are_one_terminal(one: c_int, other: c_int) -> bool {
-    let device = |fd: c_int| {
-        let mut stat = MaybeUninit::<libc::stat>::uninit();
-        // SAFETY: the kernel fills the structure, wholly where it returns 0.
-        unsafe { (libc::fstat(fd, stat.as_mut_ptr()) == 0).then(|| stat.assume_init().st_rdev) }
-    };
-    device(one) == device(other)
 }
 
 /// write(2), which may wait. The plain call: output is not traced.

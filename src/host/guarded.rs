@@ -54,9 +54,11 @@ pub fn after_fault(rip: usize) -> Option<usize> {
     (rip == copy || rip == set).then_some(rip + LENGTH)
 }
 
-/// The host could not provide a page.
+/// The host could not provide a page; so many bytes at the end of the range were not reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unavailable;
+pub struct Unavailable {
+    pub missing: usize,
+}
 
 /// Copies `len` bytes.
 ///
@@ -66,7 +68,7 @@ pub unsafe fn copy(to: *mut u8, from: *const u8, len: usize) -> Result<(), Unava
     // SAFETY: the caller's promise.
     match unsafe { copy_bytes(to, from, len) } {
         0 => Ok(()),
-        _ => Err(Unavailable),
+        missing => Err(Unavailable { missing }),
     }
 }
 
@@ -78,7 +80,7 @@ pub unsafe fn zero(to: *mut u8, len: usize) -> Result<(), Unavailable> {
     // SAFETY: the caller's promise.
     match unsafe { set_bytes(to, 0, len) } {
         0 => Ok(()),
-        _ => Err(Unavailable),
+        missing => Err(Unavailable { missing }),
     }
 }
 
@@ -99,9 +101,12 @@ mod tests {
         let (start, mut bytes) = (mapping.start(), [7u8; 16]);
         // SAFETY: the mapping is ours alone.
         unsafe {
-            assert_eq!(copy(start.add(4088), bytes.as_ptr(), 16), Err(Unavailable));
-            assert_eq!(copy(bytes.as_mut_ptr(), start.add(4092), 16), Err(Unavailable));
-            assert_eq!(zero(start.add(4096), 1), Err(Unavailable));
+            assert_eq!(copy(start.add(4088), bytes.as_ptr(), 16), Err(Unavailable { missing: 8 }));
+            assert_eq!(
+                copy(bytes.as_mut_ptr(), start.add(4092), 16),
+                Err(Unavailable { missing: 12 })
+            );
+            assert_eq!(zero(start.add(4096), 1), Err(Unavailable { missing: 1 }));
             // What came before the bad page was copied.
             assert_eq!(copy(bytes.as_mut_ptr(), start.add(4080), 16), Ok(()));
             assert_eq!(bytes, [0, 0, 0, 0, 0, 0, 0, 0, 7, 7, 7, 7, 7, 7, 7, 7]);

@@ -1,4 +1,4 @@
-//! This process: its number and its environment.
+//! This process: its id and its environment.
 
 use core::ffi::CStr;
 
@@ -11,7 +11,7 @@ pub fn has_variable(name: &CStr) -> bool {
     }
 }
 
-/// The number of this process.
+/// The id of this process.
 pub fn process_id() -> i32 {
     // SAFETY: takes no memory.
     unsafe { libc::getpid() }

@@ -5,10 +5,26 @@
 //! (SIGSTOP, SIGTSTP) or in the background (`&`, `bg`). A program that changes or reads it from there is stopped by the
 //! kernel (SIGTTOU, SIGTTIN).
 
-use crate::host::fd;
 use core::cell::UnsafeCell;
+use core::ffi::c_int;
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+/// Whether the descriptor is a terminal.
+pub fn is_terminal(fd: c_int) -> bool {
+    // SAFETY: takes no memory.
+    unsafe { libc::isatty(fd) == 1 }
+}
+
+/// Whether both descriptors, which are terminals, are the same one.
+pub fn are_one_terminal(one: c_int, other: c_int) -> bool {
+    let device = |fd: c_int| {
+        let mut stat = MaybeUninit::<libc::stat>::uninit();
+        // SAFETY: the kernel fills the structure, wholly where it returns 0.
+        unsafe { (libc::fstat(fd, stat.as_mut_ptr()) == 0).then(|| stat.assume_init().st_rdev) }
+    };
+    device(one) == device(other)
+}
 
 /// What the terminal was. Written only while [`TAKEN`] is clear, and read only after it was set; a signal handler reads it too.
 struct Before(UnsafeCell<MaybeUninit<libc::termios>>);
@@ -32,7 +48,7 @@ impl Terminal {
     /// Takes the terminal, now or as soon as the program is in the foreground: where `is_raw`, as cfmakeraw(3) has it, but
     /// a newline that the program prints still begins a line. Otherwise it stays as it is.
     pub fn take(is_raw: bool) -> Terminal {
-        let is_terminal = fd::is_terminal(libc::STDIN_FILENO);
+        let is_terminal = is_terminal(libc::STDIN_FILENO);
         let mut terminal =
             Terminal { is_terminal, is_raw, is_foreground: !is_terminal, is_known: false };
         terminal.reacquire(false);

@@ -100,7 +100,10 @@ pub fn run_concurrently<A: Send, B>(
     here: impl FnOnce() -> B,
 ) -> (A, B) {
     let there = Mutex::new(Some(there));
-    let work = || there.lock().take().map(|there| there());
+    let work = || {
+        let there = there.lock().take();
+        there.map(|there| there())
+    };
     // SAFETY: the thread is joined below, before anything that it borrows goes.
     let thread = unsafe { Thread::spawn_unchecked(work) };
     let here = here();

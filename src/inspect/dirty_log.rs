@@ -1,22 +1,17 @@
 //! `--dirty-log`: the pages that were written since the last time, when the guest asks by the doorbell, and at the end.
 
 use crate::devices::window::Window;
-use crate::inspect::observer::{ExitObserver, ObservedExit};
-use crate::kvm::exit::{self, Exit};
 use crate::kvm::vm::DirtyLog;
 use crate::kvm::{self, Vm};
-use crate::layout::{DOORBELL_PORT, LESSON_DOORBELL, PAGE_SIZE, RING_DIRTY, WINDOW};
+use crate::layout::{PAGE_SIZE, WINDOW};
 use crate::lifecycle::VcpuControl;
 use crate::memory::GuestMemory;
 use crate::output::Output;
-use crate::show::number;
-use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use core::fmt::Write;
 
 /// Shows the dirty log.
-#[derive(Clone)]
 pub struct DirtyLogView {
     pub vm: Arc<Vm>,
     pub memory: Arc<GuestMemory>,
@@ -47,26 +42,5 @@ impl DirtyLogView {
             show("pages written through the window:", WINDOW, log);
         }
         Ok(())
-    }
-}
-
-impl ExitObserver for DirtyLogView {
-    fn exit(&mut self, exit: &mut ObservedExit) {
-        let is_dirty = |data: &[u8]| number(data) as u32 == RING_DIRTY;
-        let count = match exit::decode(exit.vcpu.page_mut()) {
-            Exit::Port { write: true, port: DOORBELL_PORT, size, data } => {
-                data.chunks(size).filter(|item| is_dirty(item)).count()
-            }
-            Exit::Mmio { write: true, address: LESSON_DOORBELL, data } => {
-                usize::from(is_dirty(data))
-            }
-            _ => 0,
-        };
-        for _ in 0..count {
-            if let Err(error) = self.show(Some(exit.control)) {
-                let text = format!("{error}");
-                self.output.message(format_args!("{text}"), Some(exit.control));
-            }
-        }
     }
 }

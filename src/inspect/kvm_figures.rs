@@ -1,4 +1,4 @@
-//! KVM's own statistics: by descriptors that `KVM_GET_STATS_FD` gives (Linux 5.14, api.rst 4.134), or from debugfs.
+//! KVM's own statistics: by descriptors that `KVM_GET_STATS_FD` gives (Linux 5.14, api.rst 4.133), or from debugfs.
 
 use crate::host::fd::Fd;
 use crate::host::procfs;

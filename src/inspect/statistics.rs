@@ -113,7 +113,7 @@ impl Statistics {
         {
             return KvmFigures::of_descriptors(&[source]);
         }
-        let (process, descriptor) = (process::process_id(), self.vm.descriptor());
+        let (process, descriptor) = (process::process_id(), self.vm.number());
         KvmFigures::of_debugfs(&format!("{DEBUGFS}/{process}-{descriptor}"))
     }
 

@@ -18,14 +18,18 @@ const APIC: u32 = 1 << 9;
 
 /// KVM's own leaf: Documentation/virt/kvm/x86/cpuid.rst. EAX has a bit for each feature; these are about interrupts.
 const KVM_CPUID_FEATURES: u32 = 0x4000_0001;
+const KVM_FEATURE_ASYNC_PF: u32 = 1 << 4;
 const KVM_FEATURE_PV_EOI: u32 = 1 << 6;
 const KVM_FEATURE_PV_UNHALT: u32 = 1 << 7;
+const KVM_FEATURE_ASYNC_PF_VMEXIT: u32 = 1 << 10;
 const KVM_FEATURE_PV_SEND_IPI: u32 = 1 << 11;
 const KVM_FEATURE_PV_SCHED_YIELD: u32 = 1 << 13;
 const KVM_FEATURE_ASYNC_PF_INT: u32 = 1 << 14;
 const KVM_FEATURE_MSI_EXT_DEST_ID: u32 = 1 << 15;
-const KVM_NEEDS_LOCAL_APIC: u32 = KVM_FEATURE_PV_EOI
+const KVM_NEEDS_LOCAL_APIC: u32 = KVM_FEATURE_ASYNC_PF
+    | KVM_FEATURE_PV_EOI
     | KVM_FEATURE_PV_UNHALT
+    | KVM_FEATURE_ASYNC_PF_VMEXIT
     | KVM_FEATURE_PV_SEND_IPI
     | KVM_FEATURE_PV_SCHED_YIELD
     | KVM_FEATURE_ASYNC_PF_INT
@@ -153,7 +157,7 @@ mod tests {
         let [first, kvm] = cpuid.entries() else { panic!() };
         assert_eq!((first.eax, first.ecx), (7, !(1 << 21 | 1 << 24)), "no x2APIC, no TSC deadline");
         assert_eq!(first.edx, !(1 << 9));
-        assert_eq!(kvm.eax >> 7 & 1, 0, "no PV_UNHALT");
+        assert_eq!(kvm.eax & (1 << 4 | 1 << 7 | 1 << 10), 0, "no ASYNC_PF, no PV_UNHALT");
         assert_eq!(
             (kvm.eax & 1, kvm.eax >> 3 & 1, kvm.ecx, kvm.edx),
             (1, 1, 5, 6),

@@ -2,6 +2,7 @@
 
 pub mod backend;
 pub mod cpuid;
+pub mod descriptor;
 pub mod exit;
 pub mod interrupt_line;
 pub mod routing;
@@ -14,10 +15,12 @@ pub use system::Kvm;
 pub use vcpu::Vcpu;
 pub use vm::Vm;
 
+use crate::host::errno::TOO_MANY_FILES;
 use crate::host::syscall::{CallError, Name};
 use crate::sys::KVM_API_VERSION;
 use crate::sys::ioctl::*;
 use core::fmt;
+use descriptor::Kind;
 
 /// Why KVM does not do what it was asked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,14 +39,10 @@ pub enum Error {
     SlotTooLarge,
     /// KVM does not have this MSR, or refuses the value.
     Msr { request: u32, index: u32 },
-    /// An ioctl failed.
-    Ioctl(CallError),
-}
-
-impl From<CallError> for Error {
-    fn from(error: CallError) -> Error {
-        Error::Ioctl(error)
-    }
+    /// There is no eventfd for KVM to use.
+    Event(CallError),
+    /// An ioctl failed, on this kind of descriptor.
+    Ioctl { kind: Kind, error: CallError },
 }
 
 impl fmt::Display for Error {
@@ -60,18 +59,18 @@ impl fmt::Display for Error {
                         ": permission denied\n  Be root, or join the group that may (ls -l /dev/kvm); \
                          often: usermod -aG kvm USER"
                     }
-                    libc::EMFILE => ": too many open files\n  Raise ulimit -n",
+                    libc::EMFILE => TOO_MANY_FILES,
                     _ => "",
                 })
             }
             Error::ApiVersion(version) => write!(
                 f,
-                "KVM_GET_API_VERSION /dev/kvm: version {version} and not {KVM_API_VERSION}\n  \
+                "KVM_GET_API_VERSION on /dev/kvm: version {version} and not {KVM_API_VERSION}\n  \
                  Take Linux 2.6.22 or later"
             ),
             Error::RunPageSize(size) => write!(
                 f,
-                "KVM_GET_VCPU_MMAP_SIZE /dev/kvm: {size} bytes are too few for struct kvm_run"
+                "KVM_GET_VCPU_MMAP_SIZE on /dev/kvm: {size} bytes are too few for struct kvm_run"
             ),
             Error::MapRunPage(error) => write!(f, "mmap kvm_run: {}", error.errno),
             Error::TooManyVcpus { wanted, most } => {
@@ -81,17 +80,21 @@ impl fmt::Display for Error {
                 f.write_str("a memory slot can't be larger than its region of RAM")
             }
             Error::Msr { request, index } => {
-                write!(f, "{} /dev/kvm: KVM refuses MSR {index:#x}", Name::Request(request))
+                write!(f, "{} on a vCPU: KVM refuses MSR {index:#x}", Name::Request(request))
             }
-            Error::Ioctl(CallError { call, errno }) => {
-                write!(f, "{call} /dev/kvm: {errno}")?;
+            Error::Event(CallError { call, errno }) => {
+                write!(f, "{call}: {errno}")?;
+                f.write_str(if errno.0 == libc::EMFILE { TOO_MANY_FILES } else { "" })
+            }
+            Error::Ioctl { kind, error: CallError { call, errno } } => {
+                write!(f, "{call} on {kind}: {errno}")?;
                 let Name::Request(request) = call else { return Ok(()) };
                 f.write_str(match (request, errno.0) {
                     (KVM_GET_API_VERSION, libc::ENOTTY) => {
                         ": not KVM's device\n  As root: rm /dev/kvm && mknod /dev/kvm c 10 232"
                     }
                     (KVM_CREATE_VM, libc::EBUSY) => ": another hypervisor uses the processor",
-                    (_, libc::EMFILE) => ": too many open files\n  Raise ulimit -n",
+                    (_, libc::EMFILE) => TOO_MANY_FILES,
                     (KVM_CREATE_IRQCHIP, libc::ENOTTY) => ": no interrupt controllers in this KVM",
                     (KVM_SET_SREGS, libc::EINVAL) => {
                         ": KVM refuses these registers: a reserved bit is set, or a rule is broken"
@@ -117,16 +120,20 @@ mod tests {
 
     #[test]
     fn an_error_names_call_object_and_number() {
-        let ioctl = |request, errno| {
-            Error::Ioctl(CallError { call: Name::Request(request), errno: Errno(errno) })
+        let ioctl = |kind, request, errno| {
+            let error = CallError { call: Name::Request(request), errno: Errno(errno) };
+            Error::Ioctl { kind, error }
         };
         let function = Name::Function("open");
         let open = CallError { call: function, errno: Errno(libc::ENODEV) };
         for (error, words) in [
             (Error::Open(open), "open /dev/kvm: ENODEV (19): no KVM"),
-            (ioctl(KVM_CREATE_VM, libc::EBUSY), "KVM_CREATE_VM /dev/kvm: EBUSY (16): another"),
-            (ioctl(KVM_CREATE_PIT2, libc::EIO), "KVM_CREATE_PIT2 /dev/kvm: EIO (5)"),
-            (ioctl(0xae99, libc::EIO), "ioctl 0xae99 /dev/kvm: EIO (5)"),
+            (
+                ioctl(Kind::System, KVM_CREATE_VM, libc::EBUSY),
+                "KVM_CREATE_VM on /dev/kvm: EBUSY (16): another",
+            ),
+            (ioctl(Kind::Vm, KVM_CREATE_PIT2, libc::EIO), "KVM_CREATE_PIT2 on a VM: EIO (5)"),
+            (ioctl(Kind::Vcpu, 0xae99, libc::EIO), "ioctl 0xae99 on a vCPU: EIO (5)"),
         ] {
             assert!(error.to_string().starts_with(words), "{error}");
         }

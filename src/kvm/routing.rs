@@ -14,8 +14,9 @@ pub struct Routing {
 const ROUTES: usize = 16 + IO_APIC_LINES as usize + 1;
 
 impl Routing {
-    /// As a PC is wired. GSI 0 to 15 are pins of the 8259s, except 2, where the second 8259 is wired to the first. All GSIs
-    /// are pins of the I/O APIC with the same number, except that the timer, GSI 0, is pin 2.
+    /// As a PC is wired. GSI 0 to 15 are pins of the 8259s, and all GSIs are pins of the I/O APIC with the same number, with
+    /// two exceptions: the timer, GSI 0, is pin 2 of the I/O APIC; and GSI 2 leads nowhere, since that line connects the second
+    /// 8259 to the first.
     pub fn pc() -> Routing {
         let u = kvm_irq_routing_entry_u { pad: [0; 8] };
         let none = kvm_irq_routing_entry { gsi: 0, r#type: 0, flags: 0, pad: 0, u };

@@ -3,16 +3,18 @@
 use crate::host::fd::Fd;
 use crate::kvm::Error;
 use crate::kvm::cpuid::Cpuid;
+use crate::kvm::descriptor::{Descriptor, Kind};
 use crate::kvm::vm::Vm;
 use crate::sys::{KVM_API_VERSION, cap, ioctl};
 
 /// An open `/dev/kvm`.
-pub struct Kvm(Fd);
+pub struct Kvm(Descriptor);
 
 impl Kvm {
     /// Opens `/dev/kvm`, to read and write.
     pub fn open() -> Result<Kvm, Error> {
-        Fd::open(c"/dev/kvm", libc::O_RDWR, 0).map(Kvm).map_err(Error::Open)
+        let fd = Fd::open(c"/dev/kvm", libc::O_RDWR, 0).map_err(Error::Open)?;
+        Ok(Kvm(Descriptor { kind: Kind::System, fd }))
     }
 
     /// `KVM_GET_API_VERSION`: returns [`KVM_API_VERSION`] and nothing else. ENOTTY where this is not KVM's device at all.
@@ -35,16 +37,14 @@ impl Kvm {
         let request = ioctl::KVM_CHECK_EXTENSION;
         // SAFETY: takes a number.
         unsafe { self.0.ioctl(request, capability.into(), format_args!("{name}")) }
-            .map_err(Error::Ioctl)
     }
 
     /// `KVM_GET_SUPPORTED_CPUID`: what a guest's CPUID may say on this host. E2BIG: more than there is room for here.
     pub fn supported_cpuid(&self) -> Result<Cpuid, Error> {
         let mut cpuid = Cpuid::with_room();
-        let address = (&raw mut cpuid).expose_provenance() as u64;
         let request = ioctl::KVM_GET_SUPPORTED_CPUID;
         // SAFETY: the kernel reads the header, and fills as many entries as it says at most.
-        unsafe { self.0.ioctl(request, address, format_args!("")) }?;
+        unsafe { self.0.fill(request, &mut cpuid, format_args!("")) }?;
         Ok(cpuid)
     }
 
@@ -52,9 +52,8 @@ impl Kvm {
     pub fn create_vm(&self) -> Result<Vm, Error> {
         const DEFAULT_TYPE: u64 = 0;
         let shown = format_args!("{DEFAULT_TYPE}");
-        // SAFETY: takes a number.
-        let fd = unsafe { self.0.ioctl(ioctl::KVM_CREATE_VM, DEFAULT_TYPE, shown) }?;
-        // SAFETY: the kernel has just made the descriptor for us.
-        Ok(Vm::new(unsafe { Fd::from_raw(fd) }))
+        // SAFETY: takes a number, and makes a descriptor.
+        let fd = unsafe { self.0.make(ioctl::KVM_CREATE_VM, DEFAULT_TYPE, shown) }?;
+        Ok(Vm::new(fd))
     }
 }

@@ -4,13 +4,14 @@ use crate::host::fd::Fd;
 use crate::host::syscall::{Call, Name};
 use crate::kvm::Error;
 use crate::kvm::cpuid::Cpuid;
+use crate::kvm::descriptor::{Descriptor, Kind};
 use crate::kvm::run_page::RunPage;
 use crate::kvm::vm::Vm;
 use crate::show::Bits;
 use crate::sys::debug::*;
 use crate::sys::ioctl;
 use crate::sys::irqchip::*;
-use crate::sys::regs::{kvm_regs, kvm_sregs};
+use crate::sys::regs::{kvm_msr_entry, kvm_msrs, kvm_regs, kvm_sregs};
 use crate::x86::registers::Changes;
 use alloc::sync::Arc;
 use core::ffi::c_int;
@@ -32,7 +33,7 @@ impl<const N: usize> Msrs<N> {
 /// A virtual processor. One thread at a time uses it.
 pub struct Vcpu {
     number: u32,
-    fd: Fd,
+    descriptor: Descriptor,
     run: RunPage,
     /// The VM, and with it guest RAM, outlives its vCPUs.
     vm: Arc<Vm>,
@@ -43,7 +44,7 @@ impl Vcpu {
     pub fn create(vm: Arc<Vm>, number: u32, mmap_size: usize) -> Result<Vcpu, Error> {
         let fd = vm.create_vcpu(number)?;
         let run = RunPage::map(&fd, mmap_size)?;
-        Ok(Vcpu { number, fd, run, vm })
+        Ok(Vcpu { number, descriptor: Descriptor { kind: Kind::Vcpu, fd }, run, vm })
     }
 
     /// The VM that it belongs to.
@@ -64,15 +65,17 @@ impl Vcpu {
     pub fn run(&mut self) -> Result<(), Error> {
         // SAFETY: the guest touches only what its VM's slots show it, and the kernel the run page, to which `&mut self`
         // proves that no reference is left.
-        let result = unsafe { libc::ioctl(self.fd.raw(), ioctl::KVM_RUN as libc::Ioctl, 0) };
+        let result =
+            unsafe { libc::ioctl(self.descriptor.fd.raw(), ioctl::KVM_RUN as libc::Ioctl, 0) };
         if result == 0 { Ok(()) } else { self.run_failed(result) }
     }
 
     #[cold]
     fn run_failed(&self, result: c_int) -> Result<(), Error> {
         let name = Name::Request(ioctl::KVM_RUN);
-        let call = Call { name, fd: Some(self.fd.raw()), arguments: format_args!("") };
-        call.returned(result as isize).map(drop).map_err(Error::Ioctl)
+        let fd = Some(self.descriptor.fd.raw());
+        let failed = Call { name, fd, arguments: format_args!("") }.returned(result as isize);
+        failed.map(drop).map_err(|error| Error::Ioctl { kind: Kind::Vcpu, error })
     }
 
     /// What the last [`Vcpu::run`] left.
@@ -85,20 +88,18 @@ impl Vcpu {
         &mut self.run
     }
 
-    /// An ioctl that fills a structure.
+    /// A request that fills a structure.
     fn get<T: Default>(&self, request: u32) -> Result<T, Error> {
         let mut value = T::default();
-        let address = (&raw mut value).expose_provenance() as u64;
         // SAFETY: each caller names the structure that its request fills.
-        unsafe { self.fd.ioctl(request, address, format_args!("")) }?;
+        unsafe { self.descriptor.fill(request, &mut value, format_args!("")) }?;
         Ok(value)
     }
 
-    /// An ioctl that reads a structure.
+    /// A request that reads a structure.
     fn set<T>(&self, request: u32, value: &T, shown: fmt::Arguments) -> Result<c_int, Error> {
-        let address = (&raw const *value).expose_provenance() as u64;
-        // SAFETY: each caller passes the structure that its request takes, and it stays borrowed during the call.
-        unsafe { self.fd.ioctl(request, address, shown) }.map_err(Error::Ioctl)
+        // SAFETY: each caller passes the structure that its request takes, without pointers in it.
+        unsafe { self.descriptor.set(request, value, shown) }
     }
 
     /// `KVM_GET_REGS`: the general registers.
@@ -147,10 +148,9 @@ impl Vcpu {
     /// `KVM_GET_MSRS`: the value of an MSR. [`Error::Msr`]: KVM does not have it.
     pub fn msr(&self, index: u32) -> Result<u64, Error> {
         let mut msr = Msrs::of([kvm_msr_entry { index, ..Default::default() }]);
-        let address = (&raw mut msr).expose_provenance() as u64;
-        let request = ioctl::KVM_GET_MSRS;
+        let (request, shown) = (ioctl::KVM_GET_MSRS, format_args!("MSR {index:#x}"));
         // SAFETY: the kernel reads the header and fills as many entries as it says.
-        let count = unsafe { self.fd.ioctl(request, address, format_args!("MSR {index:#x}")) }?;
+        let count = unsafe { self.descriptor.fill(request, &mut msr, shown) }?;
         match count {
             1 => Ok(msr.entries[0].data),
             _ => Err(Error::Msr { request, index }),
@@ -185,18 +185,14 @@ impl Vcpu {
     /// to nothing.
     pub fn translate(&self, linear_address: u64) -> Option<u64> {
         let mut translation = kvm_translation { linear_address, ..Default::default() };
-        let address = (&raw mut translation).expose_provenance() as u64;
-        let shown = format_args!("{linear_address:#x}");
-        // SAFETY: the kernel reads and fills `translation` during the call.
-        unsafe { self.fd.ioctl(ioctl::KVM_TRANSLATE, address, shown) }.ok()?;
+        let (request, shown) = (ioctl::KVM_TRANSLATE, format_args!("{linear_address:#x}"));
+        // SAFETY: the kernel reads and fills the structure.
+        unsafe { self.descriptor.fill(request, &mut translation, shown) }.ok()?;
         (translation.valid != 0).then_some(translation.physical_address)
     }
 
-    /// `KVM_GET_STATS_FD`. ENOTTY before Linux 5.14.
+    /// `KVM_GET_STATS_FD`.
     pub fn stats(&self) -> Result<Fd, Error> {
-        // SAFETY: takes no argument.
-        let fd = unsafe { self.fd.ioctl(ioctl::KVM_GET_STATS_FD, 0, format_args!("")) }?;
-        // SAFETY: the kernel has just made the descriptor for us.
-        Ok(unsafe { Fd::from_raw(fd) })
+        self.descriptor.stats()
     }
 }

@@ -3,6 +3,7 @@
 use crate::host::event::Event;
 use crate::host::fd::Fd;
 use crate::kvm::Error;
+use crate::kvm::descriptor::{Descriptor, Kind};
 use crate::kvm::routing::Routing;
 use crate::layout::{PAGE_SIZE, SLOTS};
 use crate::memory::GuestMemory;
@@ -22,7 +23,7 @@ use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 /// A virtual machine.
 pub struct Vm {
     /// Dropped first: RAM stays mapped for as long as a vCPU could run.
-    fd: Fd,
+    descriptor: Descriptor,
     memory: Option<Arc<GuestMemory>>,
     /// The largest size that each slot has had, in bytes.
     slot_sizes: [AtomicU64; SLOTS],
@@ -30,7 +31,8 @@ pub struct Vm {
 
 impl Vm {
     pub(super) fn new(fd: Fd) -> Vm {
-        Vm { fd, memory: None, slot_sizes: Default::default() }
+        let descriptor = Descriptor { kind: Kind::Vm, fd };
+        Vm { descriptor, memory: None, slot_sizes: Default::default() }
     }
 
     /// Gives the VM the memory of which it will show parts to its guest.
@@ -39,18 +41,18 @@ impl Vm {
         self
     }
 
-    /// An ioctl that takes the address of a structure, which the kernel reads during the call.
-    fn set<T>(&self, request: u32, argument: &T, shown: fmt::Arguments) -> Result<c_int, Error> {
-        let address = (&raw const *argument).expose_provenance() as u64;
-        // SAFETY: each caller passes the structure that its request takes, and it stays borrowed during the call.
-        unsafe { self.fd.ioctl(request, address, shown) }.map_err(Error::Ioctl)
+    /// A request that reads a structure during the call.
+    fn set<T>(&self, request: u32, value: &T, shown: fmt::Arguments) -> Result<c_int, Error> {
+        // SAFETY: each caller passes the structure that its request takes, without pointers in it but those that it answers
+        // for itself.
+        unsafe { self.descriptor.set(request, value, shown) }
     }
 
     /// `KVM_SET_TSS_ADDR`: three pages at this guest-physical address, below 4 GiB.
     pub fn set_tss_address(&self, gpa: u64) -> Result<(), Error> {
         let request = ioctl::KVM_SET_TSS_ADDR;
         // SAFETY: takes a number, and not its address as the next one does.
-        unsafe { self.fd.ioctl(request, gpa, format_args!("GPA {gpa:#x}")) }?;
+        unsafe { self.descriptor.ioctl(request, gpa, format_args!("GPA {gpa:#x}")) }?;
         Ok(())
     }
 
@@ -105,7 +107,8 @@ impl Vm {
     /// log.
     pub fn dirty_log(&self, slot: u32) -> Result<DirtyLog, Error> {
         let size = self.slot_sizes[slot as usize].load(SeqCst);
-        // The kernel fills whole words of 64 bits, for as many pages as the slot has.
+        // The kernel fills whole words of 64 bits, for as many pages as the slot has. The slot does not grow meanwhile: each
+        // is made in one size only.
         let mut words = vec![0u64; (size / PAGE_SIZE).div_ceil(64) as usize];
         let dirty_bitmap = words.as_mut_ptr().expose_provenance() as u64;
         let log = kvm_dirty_log { slot, padding1: 0, dirty_bitmap };
@@ -116,7 +119,7 @@ impl Vm {
     /// `KVM_CREATE_IRQCHIP`: a pair of 8259, an I/O APIC, and a local APIC for each vCPU that is made from now on.
     pub fn create_irqchip(&self) -> Result<(), Error> {
         // SAFETY: takes no argument.
-        unsafe { self.fd.ioctl(ioctl::KVM_CREATE_IRQCHIP, 0, format_args!("")) }?;
+        unsafe { self.descriptor.ioctl(ioctl::KVM_CREATE_IRQCHIP, 0, format_args!("")) }?;
         Ok(())
     }
 
@@ -143,9 +146,9 @@ impl Vm {
     pub fn io_apic_entries(&self) -> Result<[u64; 24], Error> {
         let chip = kvm_irqchip_state { dummy: [0; 512] };
         let mut irqchip = kvm_irqchip { chip_id: KVM_IRQCHIP_IOAPIC, pad: 0, chip };
-        let address = (&raw mut irqchip).expose_provenance() as u64;
+        let request = ioctl::KVM_GET_IRQCHIP;
         // SAFETY: the kernel reads which chip it is, and fills its state.
-        unsafe { self.fd.ioctl(ioctl::KVM_GET_IRQCHIP, address, format_args!("I/O APIC")) }?;
+        unsafe { self.descriptor.fill(request, &mut irqchip, format_args!("I/O APIC")) }?;
         // SAFETY: made of integers, for which any bytes are values.
         Ok(unsafe { irqchip.chip.ioapic.redirtbl })
     }
@@ -177,7 +180,7 @@ impl Vm {
     }
 
     /// `KVM_IOEVENTFD`: from now on a write of `len` bytes (0: any) at `addr` signals the event and does not exit. With
-    /// DATAMATCH among the `flags`, only a write of `datamatch` does. EEXIST: that is so already.
+    /// DATAMATCH among the `flags`, only a write of `datamatch` does. EEXIST: this place has such an event already.
     pub fn set_ioeventfd(
         &self,
         event: &Event,
@@ -204,26 +207,21 @@ impl Vm {
         self.set(ioctl::KVM_REGISTER_COALESCED_MMIO, &zone, shown).map(drop)
     }
 
-    /// `KVM_GET_STATS_FD`. ENOTTY before Linux 5.14.
+    /// `KVM_GET_STATS_FD`.
     pub fn stats(&self) -> Result<Fd, Error> {
-        // SAFETY: takes no argument.
-        let fd = unsafe { self.fd.ioctl(ioctl::KVM_GET_STATS_FD, 0, format_args!("")) }?;
-        // SAFETY: the kernel has just made the descriptor for us.
-        Ok(unsafe { Fd::from_raw(fd) })
+        self.descriptor.stats()
     }
 
     /// The number of its descriptor, by which debugfs names it.
-    pub fn descriptor(&self) -> c_int {
-        self.fd.raw()
+    pub fn number(&self) -> c_int {
+        self.descriptor.fd.raw()
     }
 
     /// `KVM_CREATE_VCPU`: the descriptor of a vCPU, for [`Vcpu::create`](crate::kvm::Vcpu::create).
     pub(super) fn create_vcpu(&self, number: u32) -> Result<Fd, Error> {
         let shown = format_args!("{number}");
-        // SAFETY: takes a number.
-        let fd = unsafe { self.fd.ioctl(ioctl::KVM_CREATE_VCPU, number.into(), shown) }?;
-        // SAFETY: the kernel has just made the descriptor for us.
-        Ok(unsafe { Fd::from_raw(fd) })
+        // SAFETY: takes a number, and makes a descriptor.
+        unsafe { self.descriptor.make(ioctl::KVM_CREATE_VCPU, number.into(), shown) }
     }
 }
 

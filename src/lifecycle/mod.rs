@@ -2,7 +2,7 @@
 
 pub mod vcpu_control;
 
-pub use vcpu_control::{Request, Stopped, VcpuControl, VcpuState};
+pub use vcpu_control::{Activity, Request, Stopped, VcpuControl, VcpuState};
 
 use crate::host::errno::Errno;
 use crate::host::event::Event;

@@ -58,12 +58,22 @@ struct Inner {
     question: Question,
 }
 
-/// Whether an interrupt could wake the vCPU.
+/// What the guest of a vCPU does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activity {
+    Runs,
+    /// It has executed HLT, and an interrupt could wake it.
+    WaitsForInterrupt,
+    /// It waits, and at most another vCPU could wake it.
+    WaitsForever,
+}
+
+/// Of [`VcpuControl::ask_activity`].
 #[derive(Clone, Copy, PartialEq)]
 enum Question {
     NotAsked,
     Asked,
-    CanBeWoken(bool),
+    Answered(Activity),
 }
 
 impl VcpuControl {
@@ -102,17 +112,17 @@ impl VcpuControl {
         self.changed.wake_all();
     }
 
-    /// Asks whether an interrupt could wake the vCPU. The caller then signals the vCPU's thread.
-    pub fn ask_can_be_woken(&self) {
+    /// Asks what the guest does. The caller then signals the vCPU's thread.
+    pub fn ask_activity(&self) {
         let mut inner = self.inner.lock();
         inner.question = Question::Asked;
         self.set_immediate_exit(1);
     }
 
     /// The answer; `None` while there is none.
-    pub fn can_be_woken(&self) -> Option<bool> {
+    pub fn activity(&self) -> Option<Activity> {
         match self.inner.lock().question {
-            Question::CanBeWoken(answer) => Some(answer),
+            Question::Answered(activity) => Some(activity),
             Question::NotAsked | Question::Asked => None,
         }
     }
@@ -140,15 +150,15 @@ impl VcpuControl {
         self.pause_while_asked(inner).map(drop)
     }
 
-    /// Whether [`VcpuControl::ask_can_be_woken`] waits for an answer. To be looked at after
+    /// Whether [`VcpuControl::ask_activity`] waits for an answer. To be looked at after
     /// [`VcpuControl::handle_request`].
     pub fn is_asked(&self) -> bool {
         self.inner.lock().question == Question::Asked
     }
 
-    /// Answers [`VcpuControl::ask_can_be_woken`].
-    pub fn answer(&self, can_be_woken: bool) {
-        self.inner.lock().question = Question::CanBeWoken(can_be_woken);
+    /// Answers [`VcpuControl::ask_activity`].
+    pub fn answer(&self, activity: Activity) {
+        self.inner.lock().question = Question::Answered(activity);
     }
 
     /// Waits for some nanoseconds.
@@ -260,13 +270,13 @@ mod tests {
     #[test]
     fn a_question_is_answered_by_the_vcpu_s_thread() {
         let control = control();
-        assert_eq!((control.is_asked(), control.can_be_woken()), (false, None));
-        control.ask_can_be_woken();
-        assert_eq!((control.is_asked(), control.can_be_woken()), (true, None));
-        control.answer(false);
-        assert_eq!((control.is_asked(), control.can_be_woken()), (false, Some(false)));
-        control.ask_can_be_woken();
-        assert_eq!(control.can_be_woken(), None, "an old answer does not count");
+        assert_eq!((control.is_asked(), control.activity()), (false, None));
+        control.ask_activity();
+        assert_eq!((control.is_asked(), control.activity()), (true, None));
+        control.answer(Activity::Runs);
+        assert_eq!((control.is_asked(), control.activity()), (false, Some(Activity::Runs)));
+        control.ask_activity();
+        assert_eq!(control.activity(), None, "an old answer does not count");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! From a configuration to a machine, in the order that KVM wants.
 
-use crate::boot::{Payload, firmware, mode};
+use crate::boot::{Payload, firmware};
 use crate::config::{Config, Mode};
 use crate::devices::lesson_msr::LessonMsr;
 use crate::devices::serial::Serial;
@@ -28,7 +28,7 @@ use crate::machine::exit_handler::ExitHandler;
 use crate::machine::vcpu_thread::VcpuRunner;
 use crate::memory::GuestMemory;
 use crate::output::Output;
-use crate::sys::cap::*;
+use crate::sys::cap::{self, *};
 use crate::sys::memory::KVM_MEM_LOG_DIRTY_PAGES;
 use crate::sys::regs::{kvm_regs, kvm_sregs};
 use alloc::boxed::Box;
@@ -53,7 +53,7 @@ pub fn build<'a>(
     // waits, so a kernel's files are read at the same time, by another thread. This thread creates the VM, since KVM names
     // the VM's directory in debugfs after the thread that does.
     let prepare = || prepare_memory(config, &payload);
-    let (memory, vm) = if payload.is_kernel() && !config.instruments.trace_calls {
+    let (memory, vm) = if config.is_kernel() && !config.instruments.trace_calls {
         run_concurrently(prepare, || kvm.create_vm())
     } else {
         // One after the other, so that a trace shows the calls in order.
@@ -91,25 +91,49 @@ pub fn build<'a>(
         };
         enable_user_space_exits(&vm, if replay.is_none() { &say } else { &|_| () });
     }
-    let (regs, sregs) = set_registers(config, Some(&payload), &mut vcpus[0], output)?;
-    let has_kernel = payload.is_kernel();
+    let start_state = set_registers(config, &payload, &mut vcpus[0], output)?;
     drop(payload);
+    equip(config, output, replay, VmParts { vm, memory, vcpus, start_state })
+}
+
+/// What KVM and the host have given.
+struct VmParts {
+    vm: Arc<Vm>,
+    memory: Arc<GuestMemory>,
+    vcpus: Vec<Vcpu>,
+    /// The registers with which the guest starts.
+    start_state: (kvm_regs, kvm_sregs),
+}
+
+/// Gives a VM its devices and instruments.
+fn equip<'a>(
+    config: &'a Config,
+    output: &Arc<Output>,
+    replay: Option<Arc<Mutex<Replay>>>,
+    parts: VmParts,
+) -> Result<Machine<'a>, Error> {
+    let VmParts { vm, memory, vcpus, start_state } = parts;
+    let is_replay = replay.is_some();
+    let logs_dirty_pages = config.instruments.dirty_log;
 
     // 7. The devices. What a guest says when it runs again is not shown.
-    let device_output = match replay {
-        None => output.clone(),
-        Some(_) => Arc::new(Output::silent()),
-    };
+    let device_output = if is_replay { Arc::new(Output::silent()) } else { output.clone() };
     let attention = Arc::new(Event::new()?);
     let lifecycle = Arc::new(Lifecycle::new(attention.clone()));
-    let logs_dirty_pages = config.instruments.dirty_log;
-    let devices =
-        Devices::new(has_kernel, logs_dirty_pages, &vm, &memory, &lifecycle, &device_output);
+    let devices = Devices::new(config, &vm, &memory, &lifecycle, &device_output);
+    let dirty_log = logs_dirty_pages.then(|| {
+        Arc::new(DirtyLogView {
+            vm: vm.clone(),
+            memory: memory.clone(),
+            window: devices.window.clone(),
+            output: device_output.clone(),
+        })
+    });
     let serial = config.has_board().then(|| {
         let line = InterruptLine::new(vm.clone(), SERIAL_LINE);
         Arc::new(Serial::new(line, device_output.clone(), attention.clone()))
     });
-    let (ports, addresses) = attach(config, &devices, serial.as_ref());
+    let (ports, addresses) = attach(config, &devices, dirty_log.as_ref(), serial.as_ref());
     let handler = Arc::new(ExitHandler {
         ports,
         addresses,
@@ -119,7 +143,6 @@ pub fn build<'a>(
     });
 
     // 8. The instruments, and everything that a vCPU's thread takes with it.
-    let is_replay = replay.is_some();
     let mut statistics = Statistics::new(
         vm.clone(),
         memory.clone(),
@@ -131,17 +154,10 @@ pub fn build<'a>(
     if config.instruments.stats && !is_replay {
         statistics.start(&vcpus);
     }
-    let dirty_log = (logs_dirty_pages && !is_replay).then(|| DirtyLogView {
-        vm: vm.clone(),
-        memory: memory.clone(),
-        window: devices.window.clone(),
-        output: output.clone(),
-    });
     let parts = RunnerParts {
         config,
         output,
         statistics: &statistics,
-        dirty_log: dirty_log.as_ref(),
         replay: replay.as_ref(),
         memory: &memory,
         handler: &handler,
@@ -152,8 +168,7 @@ pub fn build<'a>(
     }
     Ok(Machine {
         config,
-        has_kernel,
-        start_state: (regs, sregs),
+        start_state,
         memory,
         runners,
         serial,
@@ -171,7 +186,6 @@ struct RunnerParts<'a> {
     config: &'a Config,
     output: &'a Arc<Output>,
     statistics: &'a Statistics,
-    dirty_log: Option<&'a DirtyLogView>,
     replay: Option<&'a Arc<Mutex<Replay>>>,
     memory: &'a Arc<GuestMemory>,
     handler: &'a Arc<ExitHandler>,
@@ -179,14 +193,11 @@ struct RunnerParts<'a> {
 
 /// A vCPU with its instruments, ready for its thread.
 fn build_runner(parts: &RunnerParts, mut vcpu: Vcpu) -> Result<VcpuRunner, kvm::Error> {
-    let &RunnerParts { config, output, statistics, dirty_log, replay, memory, handler } = parts;
+    let &RunnerParts { config, output, statistics, replay, memory, handler } = parts;
     let instruments = &config.instruments;
     let mut observers: Vec<Box<dyn ExitObserver>> = Vec::new();
     if let Some(counter) = statistics.counter() {
         observers.push(Box::new(counter));
-    }
-    if let Some(dirty_log) = dirty_log {
-        observers.push(Box::new(dirty_log.clone()));
     }
     if instruments.trace_calls {
         observers.push(Box::new(CallTraceBrake(output.clone())));
@@ -277,25 +288,21 @@ fn enable_user_space_exits(vm: &Vm, say: &dyn Fn(&str)) {
         (KVM_CAP_EXIT_HYPERCALL, 1 << KVM_HC_MAP_GPA_RANGE),
     ] {
         if vm.enable(capability, value).is_err() {
-            say(name(capability).unwrap_or("?"));
+            say(cap::name(capability).unwrap_or("?"));
         }
     }
 }
 
-/// Sets the registers with which the guest starts, and returns them: those of the payload, or else of the mode, and then
-/// what the user sets.
+/// Sets the registers with which the guest starts, and returns them: those of the payload, and then what the user sets.
 fn set_registers(
     config: &Config,
-    payload: Option<&Payload>,
+    payload: &Payload,
     vcpu: &mut Vcpu,
     output: &Output,
 ) -> Result<(kvm_regs, kvm_sregs), kvm::Error> {
     let reset = vcpu.sregs()?;
     let mut sregs = reset;
-    let mut regs = match payload {
-        Some(payload) => payload.registers(config, &mut sregs),
-        None => mode::registers(config.mode, config.entry, config.low_end(), &mut sregs),
-    };
+    let mut regs = payload.registers(config, &mut sregs);
     for setting in &config.set {
         setting.apply(&mut regs, &mut sregs);
     }
@@ -308,8 +315,13 @@ fn set_registers(
     Ok((regs, sregs))
 }
 
-/// Whether a VM can be made, and a vCPU in the state that the configuration asks for.
-pub fn try_vcpu(config: &Config, kvm: &Kvm, output: &Output) -> Result<(), kvm::Error> {
+/// Whether a VM can be made, and a vCPU in the state in which the payload starts.
+pub fn try_vcpu(
+    config: &Config,
+    kvm: &Kvm,
+    payload: &Payload,
+    output: &Output,
+) -> Result<(), kvm::Error> {
     let vm = Arc::new(kvm.create_vm()?);
     if config.has_board() {
         create_interrupt_controllers(&vm)?;
@@ -319,5 +331,5 @@ pub fn try_vcpu(config: &Config, kvm: &Kvm, output: &Output) -> Result<(), kvm::
     if needs_user_space_exits(config) {
         enable_user_space_exits(&vm, &|_| ());
     }
-    set_registers(config, None, &mut vcpu, output).map(drop)
+    set_registers(config, payload, &mut vcpu, output).map(drop)
 }

@@ -3,14 +3,15 @@
 use crate::boot::Payload;
 use crate::boot::image::Image;
 use crate::config::{Backing, Config, Guest};
-use crate::host::fd::{self, Fd};
+use crate::host::fd;
 use crate::host::process;
 use crate::host::procfs;
+use crate::host::terminal;
 use crate::inspect::findings::{Findings, Json, Table, Verdict};
 use crate::kvm::backend::Backend;
 use crate::kvm::{self, Kvm};
 use crate::layout::HUGE_PAGE;
-use crate::machine::{Error, builder, payload_name, trace_file};
+use crate::machine::{Error, builder, trace_file};
 use crate::memory::pool::Pool;
 use crate::memory::{self, BackingName, backing};
 use crate::output::Output;
@@ -30,7 +31,7 @@ pub fn check(config: &Config, output: &Output) -> Result<bool, Error> {
         true => format!("{}\n", Json(&findings)),
         false => {
             let in_colour =
-                fd::is_terminal(libc::STDOUT_FILENO) && !process::has_variable(c"NO_COLOR");
+                terminal::is_terminal(libc::STDOUT_FILENO) && !process::has_variable(c"NO_COLOR");
             format!("{}", Table { findings: &findings, in_colour })
         }
     };
@@ -39,16 +40,21 @@ pub fn check(config: &Config, output: &Output) -> Result<bool, Error> {
 }
 
 fn examine(findings: &mut Findings, config: &Config, output: &Output) {
-    match host(findings) {
-        Ok(kvm) => {
-            let vcpu = builder::try_vcpu(config, &kvm, output);
-            findings.result(
-                format_args!("VM and vCPU"),
-                format_args!("can be created with these registers"),
-                vcpu,
-            );
+    let payload = Payload::open(config);
+    match (host(findings), &payload) {
+        (Ok(kvm), Ok(payload)) => findings.result(
+            format_args!("VM and vCPU"),
+            format_args!("can be created with these registers"),
+            builder::try_vcpu(config, &kvm, payload, output),
+        ),
+        (Ok(_), Err(_)) => findings.add(
+            Verdict::Unknown,
+            format_args!("VM and vCPU"),
+            format_args!("not tried, since there is nothing to run"),
+        ),
+        (Err(error), _) => {
+            findings.add(Verdict::Missing, format_args!("KVM"), format_args!("{error}"));
         }
-        Err(error) => findings.add(Verdict::Missing, format_args!("KVM"), format_args!("{error}")),
     }
     let probed = backing::probe(config.backing, config.memory);
     let name = format_args!("RAM, {}", Bytes(config.memory));
@@ -59,8 +65,7 @@ fn examine(findings: &mut Findings, config: &Config, output: &Output) {
         }
         probed => findings.result(name, format_args!("{}", BackingName(config.backing)), probed),
     }
-    let payload = Payload::open(config).map(drop);
-    let path = payload_name(config);
+    let path = Text::from(config.path());
     let name = match config.guest {
         Guest::Image(_) => format_args!("IMAGE"),
         Guest::Kernel(_) => format_args!("--kernel"),
@@ -71,7 +76,7 @@ fn examine(findings: &mut Findings, config: &Config, output: &Output) {
             let text = format_args!("{path}: not a regular file, so not read");
             findings.add(Verdict::Unknown, name, text);
         }
-        _ => findings.result(name, format_args!("{path}"), payload),
+        _ => findings.result(name, format_args!("{path}"), payload.map(drop)),
     }
     for size in [HUGE_PAGE, 1 << 30] {
         let name = format_args!("pool of {} pages", Bytes(size));
@@ -129,7 +134,7 @@ fn host(findings: &mut Findings) -> Result<Kvm, kvm::Error> {
 
 /// Who holds the lock on a file, as a further line: /proc/locks names process, device and inode.
 fn owner(path: &CStr) -> Option<String> {
-    let stat = Fd::open(path, libc::O_PATH, 0).and_then(|fd| fd.stat()).ok()?;
+    let stat = fd::stat(path).ok()?;
     let locks = procfs::read("/proc/locks")?;
     let (major, minor) = (libc::major(stat.st_dev), libc::minor(stat.st_dev));
     let file = format!("{major:02x}:{minor:02x}:{}", stat.st_ino);

@@ -14,16 +14,18 @@ use crate::devices::page_drop::PageDrop;
 use crate::devices::pci::PciBus;
 use crate::devices::reset::{self, Reset};
 use crate::devices::rtc::Rtc;
-use crate::devices::scratch::Scratch;
+use crate::devices::scratch::{self, Scratch};
 use crate::devices::serial::Serial;
 use crate::devices::test_lines::TestLines;
 use crate::devices::test_memory::TestMemory;
 use crate::devices::window::Window;
+use crate::inspect::dirty_log::DirtyLogView;
 use crate::kvm::Vm;
 use crate::layout::*;
 use crate::lifecycle::Lifecycle;
 use crate::memory::GuestMemory;
 use crate::output::Output;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 /// The devices that others must reach: the doorbell is wired to them, and statistics count what they have saved.
@@ -41,24 +43,24 @@ pub struct Devices {
 }
 
 impl Devices {
-    /// `has_kernel`: a kernel probes for many absent devices; there is no warning about them.
     pub fn new(
-        has_kernel: bool,
-        logs_dirty_pages: bool,
+        config: &Config,
         vm: &Arc<Vm>,
         memory: &Arc<GuestMemory>,
         lifecycle: &Arc<Lifecycle>,
         output: &Arc<Output>,
     ) -> Devices {
-        let nobody = |space| Arc::new(Nobody::new(space, output.clone(), has_kernel));
+        // A kernel probes for many absent devices; there is no warning about them.
+        let quiet = config.is_kernel();
+        let nobody = |space| Arc::new(Nobody::new(space, output.clone(), quiet));
         let (no_port, no_address) = (nobody(Space::Ports), nobody(Space::Addresses));
         let window = Arc::new(Window::new(
             vm.clone(),
             memory.clone(),
             no_address.clone(),
             output.clone(),
-            has_kernel,
-            logs_dirty_pages,
+            quiet,
+            config.instruments.dirty_log,
         ));
         Devices {
             vm: vm.clone(),
@@ -76,7 +78,12 @@ impl Devices {
 }
 
 /// Attaches all devices to the two buses.
-pub fn attach(config: &Config, devices: &Devices, serial: Option<&Arc<Serial>>) -> (Bus, Bus) {
+pub fn attach(
+    config: &Config,
+    devices: &Devices,
+    dirty_log: Option<&Arc<DirtyLogView>>,
+    serial: Option<&Arc<Serial>>,
+) -> (Bus, Bus) {
     let Devices { vm, memory, lifecycle, output, scratch, counter, log, window, .. } = devices;
     let mut ports = Bus::new(devices.no_port.clone());
     let mut addresses = Bus::new(devices.no_address.clone());
@@ -86,10 +93,13 @@ pub fn attach(config: &Config, devices: &Devices, serial: Option<&Arc<Serial>>) 
     ports.attach(CONSOLE_PORT.into(), 1, console, 0);
     ports.attach(TEST_EXIT.into(), 1, Arc::new(DebugExit(lifecycle.clone())), 0);
     for port in [SCRATCH_PORT, SCRATCH_BYTES_PORT] {
-        ports.attach(port.into(), SCRATCH_PORTS.into(), scratch.clone(), 0);
+        ports.attach(port.into(), SCRATCH_PORTS.into(), scratch.clone(), scratch::PORTS);
     }
-    addresses.attach(LESSON_SCRATCH, 8, scratch.clone(), 0);
+    addresses.attach(LESSON_SCRATCH, 8, scratch.clone(), scratch::ADDRESS);
     addresses.attach(LESSON_TIME, 8, Arc::new(Clock), 0);
+    let show_dirty_log = dirty_log
+        .cloned()
+        .map(|view| -> doorbell::Show { Box::new(move |vcpu| view.show(Some(vcpu))) });
     let doorbell = Arc::new(Doorbell {
         vm: vm.clone(),
         window: window.clone(),
@@ -98,7 +108,7 @@ pub fn attach(config: &Config, devices: &Devices, serial: Option<&Arc<Serial>>) 
         scratch: scratch.clone(),
         lifecycle: lifecycle.clone(),
         output: output.clone(),
-        has_dirty_log: config.instruments.dirty_log,
+        show_dirty_log,
     });
     ports.attach(DOORBELL_PORT.into(), 1, doorbell.clone(), doorbell::PORT);
     addresses.attach(LESSON_DOORBELL, 8, doorbell, doorbell::ADDRESS);

@@ -26,7 +26,7 @@ impl Machine<'_> {
         let mut terminal = None;
         if self.serial.is_some() && self.replay.is_none() {
             signal::guard_terminal()?;
-            terminal = Some(Terminal::take(self.has_kernel));
+            terminal = Some(Terminal::take(self.config.is_kernel()));
         }
         self.output.attach_event_loop(self.attention.clone());
         let mut running = Vec::new();

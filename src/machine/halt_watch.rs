@@ -3,10 +3,12 @@
 //! With the local APIC in the kernel, HLT does not exit: the vCPU waits in `KVM_RUN` for an interrupt. A guest whose vCPUs
 //! have all executed HLT with interrupts off would wait there for ever. KVM does not tell, and a vCPU's state can't be read
 //! while it is in `KVM_RUN`. So when the vCPUs have hardly run for a second, each is kicked once and asked. If an interrupt
-//! could wake one of them, the guest is left alone until it has done something.
+//! could wake one of them, the guest is left alone until it has done something. A vCPU that a device keeps waiting answers
+//! afterwards.
 
 use crate::host::clock::{self, NANOSECONDS};
 use crate::host::syscall::CallError;
+use crate::lifecycle::Activity;
 use crate::machine::vcpu_thread::RunningVcpu;
 
 /// How often the vCPUs' processor time is looked at.
@@ -23,7 +25,7 @@ enum State {
     Runs,
     /// Its vCPUs were asked. `again`: they were asked before, and none could be woken.
     Asked { again: bool },
-    /// An interrupt could wake it; so much processor time was used then.
+    /// It waits for an interrupt; so much processor time was used then.
     Idle { used: u64 },
 }
 
@@ -69,26 +71,30 @@ impl HaltWatch {
             return Ok(false);
         }
         let used = vcpus.iter().map(RunningVcpu::processor_time).sum();
-        let can_be_woken = vcpus.iter().any(|vcpu| vcpu.can_be_woken() != Some(false));
-        match self.step(now, used, can_be_woken) {
+        let activity = of_all(vcpus.iter().map(RunningVcpu::activity));
+        match self.step(now, used, activity) {
             Step::Nothing => {}
-            Step::Ask => vcpus.iter().try_for_each(RunningVcpu::ask_can_be_woken)?,
+            Step::Ask => vcpus.iter().try_for_each(RunningVcpu::ask_activity)?,
             Step::End => return Ok(true),
         }
         Ok(false)
     }
 
-    /// `can_be_woken`: one of the vCPUs says so, or has not answered.
-    fn step(&mut self, now: u64, used: u64, can_be_woken: bool) -> Step {
+    /// `activity`: what [`of_all`] says.
+    fn step(&mut self, now: u64, used: u64, activity: Option<Activity>) -> Step {
         let since_last = used.saturating_sub(core::mem::replace(&mut self.used, used));
         self.next = now + INTERVAL;
         let (state, step) = match self.state {
             State::Runs if since_last < HARDLY => (State::Asked { again: false }, Step::Ask),
             State::Runs => (State::Runs, Step::Nothing),
-            State::Asked { .. } if can_be_woken => (State::Idle { used }, Step::Nothing),
-            // One may have woken another between the two answers: ask once more.
-            State::Asked { again: false } => (State::Asked { again: true }, Step::Ask),
-            State::Asked { again: true } => (self.state, Step::End),
+            State::Asked { again } => match activity {
+                None => (self.state, Step::Nothing),
+                Some(Activity::Runs) => (State::Runs, Step::Nothing),
+                Some(Activity::WaitsForInterrupt) => (State::Idle { used }, Step::Nothing),
+                // One may have woken another between the two answers: ask once more.
+                Some(Activity::WaitsForever) if !again => (State::Asked { again: true }, Step::Ask),
+                Some(Activity::WaitsForever) => (self.state, Step::End),
+            },
             State::Idle { used: before } if used.saturating_sub(before) > MUCH => {
                 (State::Runs, Step::Nothing)
             }
@@ -99,17 +105,31 @@ impl HaltWatch {
     }
 }
 
+/// What the guest as a whole does; `None` while a vCPU has not answered.
+fn of_all(answers: impl Iterator<Item = Option<Activity>>) -> Option<Activity> {
+    let mut of_all = Activity::WaitsForever;
+    for answer in answers {
+        of_all = match (of_all, answer?) {
+            (Activity::Runs, _) | (_, Activity::Runs) => Activity::Runs,
+            (Activity::WaitsForever, Activity::WaitsForever) => Activity::WaitsForever,
+            _ => Activity::WaitsForInterrupt,
+        };
+    }
+    Some(of_all)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use Activity::{Runs, WaitsForInterrupt, WaitsForever};
 
     /// A watch that looks every second, and what it does then.
-    fn steps(looks: &[(u64, bool)]) -> Vec<Step> {
+    fn steps(looks: &[(u64, Option<Activity>)]) -> Vec<Step> {
         let mut watch = HaltWatch { state: State::Runs, next: 0, used: 0 };
         let mut used = 0;
-        let step = |(second, &(busy, woken)): (usize, &(u64, bool))| {
+        let step = |(second, &(busy, activity)): (usize, &(u64, Option<Activity>))| {
             used += busy;
-            watch.step(second as u64 * INTERVAL, used, woken)
+            watch.step(second as u64 * INTERVAL, used, activity)
         };
         looks.iter().enumerate().map(step).collect()
     }
@@ -117,28 +137,64 @@ mod tests {
     #[test]
     fn a_guest_that_nothing_can_wake_is_asked_twice_and_then_given_up() {
         assert_eq!(
-            steps(&[(INTERVAL, true), (0, true), (100, false), (100, false)]),
+            steps(&[
+                (INTERVAL, None),
+                (0, None),
+                (100, Some(WaitsForever)),
+                (100, Some(WaitsForever))
+            ]),
             [Step::Nothing, Step::Ask, Step::Ask, Step::End]
         );
     }
 
     #[test]
+    fn a_vcpu_in_a_device_s_wait_answers_late_and_is_asked_again() {
+        let late = [(0, None), (0, None), (0, None), (0, Some(Runs)), (0, Some(Runs))];
+        let then = [(0, Some(WaitsForever)); 2];
+        assert_eq!(
+            steps(&[&late[..], &then].concat()),
+            [
+                Step::Ask,
+                Step::Nothing,
+                Step::Nothing,
+                Step::Nothing,
+                Step::Ask,
+                Step::Ask,
+                Step::End
+            ]
+        );
+    }
+
+    #[test]
     fn an_idle_guest_is_asked_once() {
-        let mut looks = vec![(0, true); 50];
-        looks.extend([(HARDLY, true); 2]);
+        let mut looks = vec![(0, Some(WaitsForInterrupt)); 50];
+        looks.extend([(HARDLY, Some(WaitsForInterrupt)); 2]);
         let steps = steps(&looks);
         assert_eq!(steps.iter().filter(|step| **step == Step::Ask).count(), 1);
     }
 
     #[test]
     fn an_idle_guest_is_asked_again_after_work() {
-        let asked = |looks: &[(u64, bool)]| {
+        let idle = Some(WaitsForInterrupt);
+        let asked = |looks: &[(u64, Option<Activity>)]| {
             steps(looks).into_iter().filter(|step| *step == Step::Ask).count()
         };
-        assert_eq!(asked(&[(0, true), (0, true), (MUCH + 1, true), (0, true)]), 2);
-        assert_eq!(asked(&[(0, true); 1000]), 1);
+        assert_eq!(asked(&[(0, idle), (0, idle), (MUCH + 1, idle), (0, idle)]), 2);
+        assert_eq!(asked(&[(0, idle); 1000]), 1);
         let mut watch = HaltWatch { state: State::Idle { used: 0 }, next: 0, used: 0 };
         watch.was_active();
-        assert_eq!(watch.step(INTERVAL, 0, true), Step::Ask);
+        assert_eq!(watch.step(INTERVAL, 0, idle), Step::Ask);
+    }
+
+    #[test]
+    fn the_guest_does_what_its_most_active_vcpu_does() {
+        for (answers, expected) in [
+            (&[Some(WaitsForever), None][..], None),
+            (&[Some(WaitsForever), Some(WaitsForInterrupt)], Some(WaitsForInterrupt)),
+            (&[Some(WaitsForInterrupt), Some(Runs), Some(WaitsForever)], Some(Runs)),
+            (&[Some(WaitsForever); 3], Some(WaitsForever)),
+        ] {
+            assert_eq!(of_all(answers.iter().copied()), expected);
+        }
     }
 }

@@ -3,6 +3,7 @@
 use crate::devices::serial::Serial;
 use crate::host::errno::Errno;
 use crate::host::fd;
+use crate::host::terminal;
 use alloc::collections::VecDeque;
 
 /// Ctrl-A, as QEMU's.
@@ -58,7 +59,7 @@ pub struct Input {
 impl Input {
     /// `is_open`: whether there is anything to read.
     pub fn new(is_open: bool) -> Input {
-        let is_terminal = is_open && fd::is_terminal(libc::STDIN_FILENO);
+        let is_terminal = is_open && terminal::is_terminal(libc::STDIN_FILENO);
         Input { is_escaped: false, held: VecDeque::new(), is_open, is_terminal }
     }
 

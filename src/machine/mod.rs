@@ -24,9 +24,9 @@ pub mod vcpu_thread;
 
 use crate::boot;
 use crate::boot::image::Image;
-use crate::config::{Config, Guest, OnReset};
+use crate::config::{Config, OnReset};
 use crate::devices::serial::Serial;
-use crate::host::errno::Errno;
+use crate::host::errno::{Errno, TOO_MANY_FILES};
 use crate::host::event::Event;
 use crate::host::mutex::Mutex;
 use crate::host::signal;
@@ -50,7 +50,6 @@ use vcpu_thread::VcpuRunner;
 /// A machine that is ready to run. RAM is dropped after the vCPUs.
 pub struct Machine<'a> {
     pub config: &'a Config,
-    pub has_kernel: bool,
     /// The registers with which the guest starts.
     pub start_state: (kvm_regs, kvm_sregs),
     pub runners: Vec<VcpuRunner>,
@@ -61,7 +60,7 @@ pub struct Machine<'a> {
     /// What the user is told.
     pub output: Arc<Output>,
     pub statistics: Statistics,
-    pub dirty_log: Option<DirtyLogView>,
+    pub dirty_log: Option<Arc<DirtyLogView>>,
     pub replay: Option<Arc<Mutex<Replay>>>,
     pub memory: Arc<GuestMemory>,
 }
@@ -128,7 +127,7 @@ impl fmt::Display for Error {
                     (Name::Function("pthread_create"), libc::EAGAIN) => {
                         ": no more threads\n  Raise ulimit -u or ulimit -v, or the cgroup's pids.max"
                     }
-                    (_, libc::EMFILE) => ": too many open files\n  Raise ulimit -n",
+                    (_, libc::EMFILE) => TOO_MANY_FILES,
                     _ => "",
                 })
             }
@@ -168,7 +167,12 @@ pub fn run(config: &Config, output: &Arc<Output>) -> Result<End, Error> {
         }
         let end = machine.run()?;
         match end {
-            End::Reset if config.on_reset == OnReset::Restart => {}
+            End::Reset if config.on_reset == OnReset::Restart => {
+                if !can_be_read_again(config) {
+                    output.message(format_args!("restart: {NOT_AGAIN}"), None);
+                    return Ok(end);
+                }
+            }
             End::Died(_) if config.instruments.replay => {
                 return match replay(config, output) {
                     Ok(stopped @ End::Signal(_)) => Ok(stopped),
@@ -189,25 +193,25 @@ const SOFTWARE_BACKEND: &str = "warning: this KVM is a software backend (no VMX,
 
 /// Runs the guest again to show its last instructions.
 fn replay(config: &Config, output: &Arc<Output>) -> Result<End, Error> {
-    let can_be_read = match config.guest {
-        Guest::Kernel(_) => true,
-        Guest::Image(path) => Image::can_be_read_again(path),
-    };
-    let (text, possible) = match (config.cpus, can_be_read) {
-        (2.., _) => ("replay: not possible with several vCPUs: no two runs are alike", false),
-        (_, false) => {
-            ("replay: not possible: IMAGE is not a regular file, and can't be read again", false)
+    let (text, possible) = match (config.cpus, can_be_read_again(config)) {
+        (2.., _) => ("not possible with several vCPUs: no two runs are alike", false),
+        (_, false) => (NOT_AGAIN, false),
+        (_, true) => {
+            ("running the guest again, step by step; this can take long, and Ctrl-C ends it", true)
         }
-        (_, true) => (
-            "replay: running the guest again, step by step; this can take long, and Ctrl-C ends it",
-            true,
-        ),
     };
-    output.message(format_args!("{text}"), None);
+    output.message(format_args!("replay: {text}"), None);
     match possible {
         true => builder::build(config, output, Some(Arc::default()))?.run(),
         false => Ok(End::Done),
     }
+}
+
+const NOT_AGAIN: &str = "not possible: IMAGE is not a regular file, and can't be read again";
+
+/// Whether what is run can be read a second time. A pipe can't.
+fn can_be_read_again(config: &Config) -> bool {
+    config.is_kernel() || Image::can_be_read_again(config.path())
 }
 
 /// How a failed write of standard output ends a run.
@@ -254,11 +258,6 @@ pub fn fail(output: &Output, error: Error) -> i32 {
         Error::TraceFileIsInput { .. } => BAD_USAGE,
         _ => FAILED,
     }
-}
-
-/// The name of what is run, for messages.
-pub fn payload_name(config: &Config) -> Text<'static> {
-    Text::from(config.path())
 }
 
 #[cfg(test)]

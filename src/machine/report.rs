@@ -58,7 +58,7 @@ pub fn end(machine: &Machine) -> Result<End, Error> {
             let cause = "every vCPU that was started has executed HLT with interrupts off: nothing can wake the guest";
             report_error(machine, died(machine, vcpu, cause, false));
         }
-        End::Failed(kvm::Error::Ioctl(error)) if error.call == Name::Request(KVM_RUN) => {
+        End::Failed(kvm::Error::Ioctl { error, .. }) if error.call == Name::Request(KVM_RUN) => {
             report_error(machine, died(machine, vcpu, "KVM_RUN failed", false));
         }
         End::Status(status) => {

@@ -30,7 +30,7 @@ pub fn probe(config: &Config, path: &'static CStr) -> Result<(), Error> {
 
 fn check_is_no_input(config: &Config, path: &'static CStr) -> Result<(), Error> {
     let identity = |path: &CStr| {
-        let stat = Fd::open(path, libc::O_PATH, 0).and_then(|file| file.stat()).ok()?;
+        let stat = fd::stat(path).ok()?;
         (stat.st_mode & libc::S_IFMT == libc::S_IFREG).then_some((stat.st_dev, stat.st_ino))
     };
     let backing = match config.backing {

@@ -9,7 +9,7 @@ use crate::inspect::stepper::Stepper;
 use crate::inspect::trace;
 use crate::kvm::exit::{self, Exit};
 use crate::kvm::{self, Vcpu};
-use crate::lifecycle::{End, Request, VcpuControl};
+use crate::lifecycle::{Activity, End, Request, VcpuControl};
 use crate::machine::Error;
 use crate::machine::exit_handler::ExitHandler;
 use crate::memory::GuestMemory;
@@ -21,6 +21,9 @@ use crate::x86::{LVT_COUNTERS, LVT_LINT0, RFLAGS_IF, delivers_without_if};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+
+/// How often a vCPU that was woken before another one has started it looks again, in nanoseconds.
+const START_INTERVAL: u64 = 1_000_000;
 
 /// A vCPU and all that its thread needs.
 pub struct VcpuRunner {
@@ -45,7 +48,7 @@ impl VcpuRunner {
             match self.vcpu.run() {
                 Ok(()) => self.handle_exit(),
                 // A kick; or EAGAIN: the vCPU waits for another one to start it, and was woken for something else.
-                Err(kvm::Error::Ioctl(error))
+                Err(kvm::Error::Ioctl { error, .. })
                     if error.is(libc::EINTR) || error.is(libc::EAGAIN) =>
                 {
                     if self.control.handle_request().is_err() {
@@ -53,7 +56,11 @@ impl VcpuRunner {
                     }
                     if self.control.is_asked() {
                         // If KVM does not tell, the guest goes on.
-                        self.control.answer(self.can_be_woken().unwrap_or(true));
+                        self.control.answer(self.activity().unwrap_or(Activity::Runs));
+                    }
+                    // While an NMI is pending for a vCPU that nobody has started, KVM_RUN returns at once.
+                    if error.is(libc::EAGAIN) && self.control.sleep(START_INTERVAL).is_err() {
+                        break;
                     }
                 }
                 Err(error) => {
@@ -68,15 +75,17 @@ impl VcpuRunner {
         self.control.stopped();
     }
 
-    /// Whether an interrupt could wake the vCPU, or it does not sleep at all.
-    fn can_be_woken(&self) -> Result<bool, kvm::Error> {
+    fn activity(&self) -> Result<Activity, kvm::Error> {
+        let can_wake = || -> Result<bool, kvm::Error> {
+            Ok(self.vcpu.regs()?.rflags & RFLAGS_IF != 0 || self.has_nmi_source()?)
+        };
         Ok(match self.vcpu.mp_state()? {
-            KVM_MP_STATE_HALTED => {
-                self.vcpu.regs()?.rflags & RFLAGS_IF != 0 || self.has_nmi_source()?
+            KVM_MP_STATE_HALTED if can_wake()? => Activity::WaitsForInterrupt,
+            // The last two wait for another vCPU to start them.
+            KVM_MP_STATE_HALTED | KVM_MP_STATE_UNINITIALIZED | KVM_MP_STATE_INIT_RECEIVED => {
+                Activity::WaitsForever
             }
-            // It waits for another vCPU to start it.
-            KVM_MP_STATE_UNINITIALIZED | KVM_MP_STATE_INIT_RECEIVED => false,
-            _ => true,
+            _ => Activity::Runs,
         })
     }
 
@@ -175,15 +184,15 @@ impl RunningVcpu {
         self.control.wait_until_not_running();
     }
 
-    /// Asks whether an interrupt could wake the vCPU.
-    pub fn ask_can_be_woken(&self) -> Result<(), CallError> {
-        self.control.ask_can_be_woken();
+    /// Asks what its guest does.
+    pub fn ask_activity(&self) -> Result<(), CallError> {
+        self.control.ask_activity();
         self.thread.kick()
     }
 
     /// The answer; `None` while there is none.
-    pub fn can_be_woken(&self) -> Option<bool> {
-        self.control.can_be_woken()
+    pub fn activity(&self) -> Option<Activity> {
+        self.control.activity()
     }
 
     /// How long it has run, in nanoseconds: the guest and what serves it.

@@ -8,11 +8,10 @@ use crate::host::syscall::CallError;
 use crate::layout::{HUGE_PAGE, PAGE_SIZE};
 use crate::memory::Error;
 use crate::memory::pool::Pool;
-use crate::memory::ram_file::{GuardedFile, RamFile, Undo};
-use alloc::boxed::Box;
+use crate::memory::ram_file::{GuardedFile, RamFile};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ffi::{CStr, c_int};
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Mapped memory, a whole number of pages.
 pub struct Ram {
@@ -49,7 +48,7 @@ impl Ram {
     /// From now on the contents are the guest's, and stay for users to look at when it has gone.
     pub fn keep(&self) {
         if let Some(file) = &self.file {
-            file.0.keep.store(true, Relaxed);
+            file.keep();
         }
     }
 
@@ -89,8 +88,8 @@ fn memfd(size: u64) -> Result<Ram, Error> {
     let backing = Backing::Memfd;
     let fd = Fd::memfd(c"BiscuitOS_HugePage", libc::MFD_HUGETLB | libc::MFD_HUGE_2MB)
         .map_err(|error| Error::Call { backing, error })?;
-    let file = RamFile { fd, path: None, undo: Undo::Nothing, keep: AtomicBool::new(true) };
-    fill(GuardedFile::new(Box::new_uninit(), file), backing, Some(HUGE_PAGE), size)
+    let file = GuardedFile::new(Arc::new_uninit(), RamFile::unnamed(fd));
+    fill(file, backing, Some(HUGE_PAGE), size)
 }
 
 /// Opens a hugetlbfs file or a character device:
@@ -105,24 +104,21 @@ fn open(path: &'static CStr) -> Result<(GuardedFile, Option<u64>), Error> {
     // A symbolic link is not followed: what it leads to would be emptied.
     let flags = libc::O_RDWR | libc::O_NOFOLLOW;
     let open = |flags| Fd::open(path, flags, 0o600);
-    let place = Box::new_uninit();
-    let (fd, undo) = match open(flags) {
-        Err(error) if error.is(libc::ENOENT) => {
-            (open(flags | libc::O_CREAT | libc::O_EXCL), Undo::Remove)
-        }
-        opened => (opened, Undo::Nothing),
+    let place = Arc::new_uninit();
+    let (fd, is_ours) = match open(flags) {
+        Err(error) if error.is(libc::ENOENT) => (open(flags | libc::O_CREAT | libc::O_EXCL), true),
+        opened => (opened, false),
     };
     let fd = fd.map_err(|error| Error::Open { path, error })?;
-    let file = RamFile { fd, path: Some(path), undo, keep: AtomicBool::new(false) };
-    let file = GuardedFile::new(place, file);
+    let file = GuardedFile::new(place, RamFile::named(fd, path, is_ours));
 
-    let kind = file.0.fd.stat().map_err(failed)?.st_mode & libc::S_IFMT;
+    let kind = file.fd.stat().map_err(failed)?.st_mode & libc::S_IFMT;
     if kind != libc::S_IFREG && kind != libc::S_IFCHR {
         return Err(Error::Kind { path });
     }
-    if let Err(error) = file.0.fd.lock() {
+    if let Err(error) = file.fd.lock() {
         // Whoever has locked it uses it, even if we have made it.
-        file.0.keep.store(true, Relaxed);
+        file.keep();
         return Err(match error.is(libc::EAGAIN) {
             true => Error::Locked { path, error },
             false => failed(error),
@@ -131,7 +127,7 @@ fn open(path: &'static CStr) -> Result<(GuardedFile, Option<u64>), Error> {
     if kind == libc::S_IFCHR {
         return Ok((file, None));
     }
-    match hugetlbfs_page_size(&file.0.fd).map_err(failed)? {
+    match hugetlbfs_page_size(&file.fd).map_err(failed)? {
         Some(page_size) => Ok((file, Some(page_size))),
         None => Err(Error::NotHugetlbfs { path }),
     }
@@ -142,7 +138,7 @@ fn open(path: &'static CStr) -> Result<(GuardedFile, Option<u64>), Error> {
 /// 2. empty the file, since hugetlbfs keeps contents; its pages go back to the pool
 /// 3. map it: the mapping reserves all its pages at once
 fn fill(
-    mut file: GuardedFile,
+    file: GuardedFile,
     backing: Backing,
     page_size: Option<u64>,
     size: u64,
@@ -150,13 +146,11 @@ fn fill(
     let failed = |error| Error::Call { backing, error };
     if let Some(page_size) = page_size {
         check_size(backing, page_size, size)?;
-        file.0.fd.set_size(size).map_err(failed)?;
-        if file.0.undo == Undo::Nothing {
-            file.0.undo = Undo::Empty;
-        }
-        file.0.fd.punch_hole(size).map_err(failed)?;
+        file.fd.set_size(size).map_err(failed)?;
+        file.note_emptied();
+        file.fd.punch_hole(size).map_err(failed)?;
     }
-    match Mapping::new(Some(&file.0.fd), size as usize, libc::MAP_SHARED) {
+    match Mapping::new(Some(&file.fd), size as usize, libc::MAP_SHARED) {
         Ok(mapping) => {
             Ok(Ram { mapping, backing, page_size, moved: Mutex::default(), file: Some(file) })
         }
@@ -185,14 +179,14 @@ fn map_failed(backing: Backing, page_size: Option<u64>, size: u64, error: CallEr
 pub fn probe(backing: Backing, size: u64) -> Result<(), Error> {
     let Backing::File(path) = backing else { return Ram::map(backing, size).map(drop) };
     let (file, page_size) = open(path)?;
-    let Some(page_size) = page_size.filter(|_| file.0.undo == Undo::Nothing) else {
+    let Some(page_size) = page_size.filter(|_| !file.is_ours()) else {
         // A device has nothing to lose; and what was made just now is removed again.
         return fill(file, backing, page_size, size).map(drop);
     };
     check_size(backing, page_size, size)?;
     // The pages that the file holds go back to the pool before the run takes what it needs.
     let held =
-        file.0.fd.stat().map_err(|error| Error::Call { backing, error })?.st_blocks as u64 * 512;
+        file.fd.stat().map_err(|error| Error::Call { backing, error })?.st_blocks as u64 * 512;
     let needed = size / page_size;
     // A kernel that does not describe its pool lets the run try.
     match Pool::read(page_size).is_none_or(|pool| pool.available() + held / page_size >= needed) {

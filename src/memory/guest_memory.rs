@@ -2,7 +2,7 @@
 
 use crate::config::Backing;
 use crate::host::fd::Fd;
-use crate::host::guarded;
+use crate::host::guarded::{self, Unavailable};
 use crate::host::syscall::CallError;
 use crate::layout::{HIGH_SLOT, LOW_SLOT};
 use crate::memory::Error;
@@ -33,7 +33,7 @@ pub struct GuestMemory {
 pub enum AccessError {
     /// Not all of it is RAM.
     NoRam { gpa: u64, len: u64 },
-    /// The host can't provide a page.
+    /// The host can't provide the page of this address.
     Unavailable { gpa: u64 },
 }
 
@@ -43,11 +43,13 @@ impl fmt::Display for AccessError {
             AccessError::NoRam { gpa, len } => {
                 write!(f, "no RAM at guest-physical address {gpa:#x}, for {len} bytes")
             }
-            AccessError::Unavailable { gpa } => write!(
-                f,
-                "the host has no page for guest-physical address {gpa:#x}\n  \
-                 Has the hugetlb cgroup reached its limit, or does the device refuse?"
-            ),
+            AccessError::Unavailable { gpa } => {
+                write!(
+                    f,
+                    "the host has no page for guest-physical address {gpa:#x}\n  \
+                     Has the hugetlb cgroup reached its limit, or does the device refuse?"
+                )
+            }
         }
     }
 }
@@ -166,7 +168,7 @@ impl GuestMemory {
     unsafe fn copy_out(&self, gpa: u64, to: *mut u8, len: usize) -> Result<(), AccessError> {
         let from = self.at(self.find(gpa, len as u64)?);
         // SAFETY: `find` has checked that it is inside the mapping; the rest is the caller's promise.
-        unsafe { guarded::copy(to, from, len) }.map_err(|_| AccessError::Unavailable { gpa })
+        unsafe { guarded::copy(to, from, len) }.map_err(|error| unavailable(error, gpa, len))
     }
 
     /// # Safety
@@ -175,18 +177,17 @@ impl GuestMemory {
         let to = self.at(self.find(gpa, len as u64)?);
         // SAFETY: `find` has checked that it is inside the mapping, to which no Rust reference exists; the rest is the
         // caller's promise.
-        unsafe { guarded::copy(to, from, len) }.map_err(|_| AccessError::Unavailable { gpa })
+        unsafe { guarded::copy(to, from, len) }.map_err(|error| unavailable(error, gpa, len))
     }
 
-    /// Makes sure that `len` bytes are zeros before the guest runs. They are so already, and are left alone, but on a
-    /// device.
+    /// Makes sure that `len` bytes are zeros before the guest runs. RAM begins as zeros and is not touched, except a device's.
     pub fn zero_before_start(&self, gpa: u64, len: u64) -> Result<(), AccessError> {
-        let to = self.at(self.find(gpa, len)?);
+        let (to, len) = (self.at(self.find(gpa, len)?), len as usize);
         if !self.ram.is_device() {
             return Ok(());
         }
         // SAFETY: as in `copy_in`.
-        unsafe { guarded::zero(to, len as usize) }.map_err(|_| AccessError::Unavailable { gpa })
+        unsafe { guarded::zero(to, len) }.map_err(|error| unavailable(error, gpa, len))
     }
 
     /// read(2) from `file` straight to RAM: up to `len` bytes; returns how many. The kernel copies, so that a page that the
@@ -246,6 +247,11 @@ impl GuestMemory {
     pub fn drop_page(&self, gpa: u64) -> Result<(), CallError> {
         self.find(gpa, 1).map_or(Ok(()), |offset| self.ram.drop_page(offset))
     }
+}
+
+/// Where an access of `len` bytes at `gpa` met the page that is not there.
+fn unavailable(error: Unavailable, gpa: u64, len: usize) -> AccessError {
+    AccessError::Unavailable { gpa: gpa + (len - error.missing) as u64 }
 }
 
 fn read_failed(gpa: u64, error: CallError) -> ReadError {

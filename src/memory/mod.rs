@@ -20,6 +20,7 @@ mod small_pages;
 pub use guest_memory::GuestMemory;
 
 use crate::config::Backing;
+use crate::host::errno::TOO_MANY_FILES;
 use crate::host::syscall::CallError;
 use crate::show::{Bytes, OptionSize, Text};
 use core::ffi::CStr;
@@ -88,7 +89,7 @@ impl fmt::Display for Error {
                     }
                     libc::EISDIR => ": a directory\n  Name a file in it",
                     libc::ELOOP => ": a symbolic link\n  Name the file itself",
-                    libc::EMFILE => ": too many open files\n  Raise ulimit -n",
+                    libc::EMFILE => TOO_MANY_FILES,
                     _ => "",
                 })
             }

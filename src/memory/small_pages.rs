@@ -71,7 +71,7 @@ impl Ram {
     pub(super) fn copy_back(&self) {
         let Some(file) = &self.file else { return };
         for &(start, size) in self.moved.lock().iter() {
-            if let Ok(part) = Mapping::of_file(&file.0.fd, start, size) {
+            if let Ok(part) = Mapping::of_file(&file.fd, start, size) {
                 // SAFETY: both are as long, the guest has gone, and nobody has a reference to either.
                 let _ = unsafe { guarded::copy(part.start(), self.at(start), size) };
             }

@@ -23,7 +23,7 @@ capabilities! {
     KVM_CAP_NR_VCPUS = 9;
     /// Slots that a VM can have.
     KVM_CAP_NR_MEMSLOTS = 10;
-    /// Writes that go into a ring: the page behind `kvm_run` where it lies.
+    /// Writes that go into a ring; the answer is the ring's page in a vCPU's mapping.
     KVM_CAP_COALESCED_MMIO = 15;
     /// KVM follows changes of this process' mappings.
     KVM_CAP_SYNC_MMU = 16;

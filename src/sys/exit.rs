@@ -21,7 +21,7 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// The hardware's reason is none that KVM has a name for, which in 6.1 only Intel's SGX gives:
+    /// KVM has no name for the hardware's reason, which in Linux 6.1 only Intel's SGX causes:
     /// [`super::run::kvm_run_hw`]. Others are [`KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON`].
     KVM_EXIT_UNKNOWN = 0;
     /// Intel: an exception that KVM intercepted and does not know. api.rst calls it unused.
@@ -34,7 +34,7 @@ reasons! {
     KVM_EXIT_DEBUG = 4;
     /// `hlt`; only while the local APIC is not in the kernel.
     KVM_EXIT_HLT = 5;
-    /// An address was read or written that no slot covers: [`super::run::kvm_run_mmio`].
+    /// An address was read or written that no slot covers, or written that is read-only: [`super::run::kvm_run_mmio`].
     KVM_EXIT_MMIO = 6;
     /// The guest can take an interrupt now; only where `request_interrupt_window` asked.
     KVM_EXIT_IRQ_WINDOW_OPEN = 7;

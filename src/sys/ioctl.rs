@@ -10,7 +10,7 @@ use super::cpuid::kvm_cpuid2;
 use super::debug::{kvm_guest_debug, kvm_translation};
 use super::irqchip::*;
 use super::memory::{kvm_dirty_log, kvm_userspace_memory_region};
-use super::regs::{kvm_regs, kvm_sregs};
+use super::regs::{kvm_msrs, kvm_regs, kvm_sregs};
 
 /// KVM's letter among all drivers' ioctls: `Documentation/userspace-api/ioctl/ioctl-number.rst`.
 pub const KVMIO: u32 = 0xae;

@@ -231,21 +231,3 @@ pub const KVM_MP_STATE_UNINITIALIZED: u32 = 1;
 pub const KVM_MP_STATE_INIT_RECEIVED: u32 = 2;
 /// It has executed HLT and waits for an interrupt.
 pub const KVM_MP_STATE_HALTED: u32 = 3;
-
-/// A value of `KVM_SET_MSRS`.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
-pub struct kvm_msr_entry {
-    pub index: u32,
-    pub reserved: u32,
-    pub data: u64,
-}
-
-/// `KVM_GET_MSRS`, `KVM_SET_MSRS`: api.rst 4.18. `nmsrs` entries lie behind.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
-pub struct kvm_msrs {
-    pub nmsrs: u32,
-    pub pad: u32,
-    pub entries: [kvm_msr_entry; 0],
-}

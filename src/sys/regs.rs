@@ -83,3 +83,21 @@ pub struct kvm_sregs {
 
 /// The vectors that an x86 processor has.
 pub const KVM_NR_INTERRUPTS: usize = 256;
+
+/// A value of `KVM_SET_MSRS`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct kvm_msr_entry {
+    pub index: u32,
+    pub reserved: u32,
+    pub data: u64,
+}
+
+/// `KVM_GET_MSRS`, `KVM_SET_MSRS`: api.rst 4.18. `nmsrs` entries lie behind.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct kvm_msrs {
+    pub nmsrs: u32,
+    pub pad: u32,
+    pub entries: [kvm_msr_entry; 0],
+}

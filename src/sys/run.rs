@@ -43,7 +43,7 @@ pub const KVM_EXIT_IO_IN: u8 = 0;
 /// `out`, `outs`.
 pub const KVM_EXIT_IO_OUT: u8 = 1;
 
-/// `KVM_EXIT_MMIO`: an access to an address that no slot covers.
+/// `KVM_EXIT_MMIO`: an access to an address that no slot covers, or a write to a read-only slot.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct kvm_run_mmio {

@@ -56,7 +56,7 @@ fn limit_is_odd(segment: &kvm_segment) -> bool {
     segment.unusable == 0 && segment.present != 0 && odd
 }
 
-/// The first seven `KVM_SET_SREGS` looks for itself.
+/// `KVM_SET_SREGS` looks for the first six itself, and in long mode for the one about CR3.
 pub const RULES: [Rule; 18] = [
     Rule {
         text: "CR0.PG needs CR0.PE: no paging in real mode",
@@ -131,7 +131,7 @@ pub const RULES: [Rule; 18] = [
     },
     Rule {
         text: "RIP above 4 GiB needs 64-bit code",
-        is_broken: |r, s| r.rip >> 32 != 0 && !real(s) && s.cs.l == 0,
+        is_broken: |r, s| r.rip >> 32 != 0 && s.cs.l == 0,
     },
 ];
 

@@ -402,7 +402,7 @@ a_device_that_is_not_kvm_is_told() {
 	p 1
 	rm /dev/kvm
 	mv /dev/kvm.away /dev/kvm
-	says 'KVM_GET_API_VERSION /dev/kvm: ENOTTY (25): not KVM'
+	says 'KVM_GET_API_VERSION on /dev/kvm: ENOTTY (25): not KVM'
 	says 'mknod /dev/kvm c 10 232'
 }
 bad_images_are_told() {
@@ -576,7 +576,7 @@ a_page_that_the_host_refuses_the_guest_is_told_with_the_state() {
 	under_limit 2M --pause 0 $F/touch.bin
 	says 'KVM_RUN failed'
 	says 'mode: 32-bit protected mode'
-	says 'KVM_RUN /dev/kvm: EFAULT (14): the host has no page for what the guest touched'
+	says 'KVM_RUN on a vCPU: EFAULT (14): the host has no page for what the guest touched'
 }
 a_page_for_tables_that_the_host_refuses_is_told() {
 	# The page of the image, and none for the tables, which the program writes itself.
@@ -698,7 +698,7 @@ an_msr_that_kvm_refuses_is_named() {
 	when=$(strace -e trace=ioctl -e signal=none $P -b anon --irqchip $F/halt.bin 2>&1 > /dev/null | grep -n KVM_SET_MSRS | cut -d: -f1)
 	strace -o /dev/null -e inject=ioctl:retval=1:when=$when $P -b anon --irqchip $F/halt.bin > out 2> err && status=0 || status=$?
 	is $status 1
-	says 'KVM_SET_MSRS /dev/kvm: KVM refuses MSR 0x2ff'
+	says 'KVM_SET_MSRS on a vCPU: KVM refuses MSR 0x2ff'
 }
 no_descriptor_is_left_open_by_a_reset() {
 	huge
@@ -720,12 +720,12 @@ pages_that_are_written_through_the_window_are_logged() {
 a_run_page_that_is_too_small_is_refused() {
 	strace -o /dev/null -e inject=ioctl:retval=1000:when=6 $P $F/halt.bin > out 2> err && status=0 || status=$?
 	is $status 1
-	says 'KVM_GET_VCPU_MMAP_SIZE /dev/kvm: 1000 bytes are too few for struct kvm_run'
+	says 'KVM_GET_VCPU_MMAP_SIZE on /dev/kvm: 1000 bytes are too few for struct kvm_run'
 }
 another_version_of_the_interface_is_refused() {
 	strace -o /dev/null -e inject=ioctl:retval=13:when=1 $P $F/halt.bin > out 2> err && status=0 || status=$?
 	is $status 1
-	says 'KVM_GET_API_VERSION /dev/kvm: version 13 and not 12'
+	says 'KVM_GET_API_VERSION on /dev/kvm: version 13 and not 12'
 }
 
 # ---- the instruments
@@ -946,9 +946,13 @@ registers_that_can_not_be_are_refused_with_a_reason() {
 	p 2 --set cs.limit=0x100000000 $F/halt.bin
 	says 'unknown register, or the value does not fit'
 	p 1 --set cr0=0xffffffffffffffff $F/halt.bin
-	says 'KVM_SET_SREGS /dev/kvm: EINVAL (22): KVM refuses these registers'
+	says 'KVM_SET_SREGS on a vCPU: EINVAL (22): KVM refuses these registers'
 	p 0 --pause 0 --mode long --base 3G --load 0xc0001000 --set rip=0xc0001000 $F/slots.bin
-	says 'doorbell 1: KVM_SET_USER_MEMORY_REGION /dev/kvm: EEXIST (17): RAM lies there already'
+	says 'doorbell 1: KVM_SET_USER_MEMORY_REGION on a VM: EEXIST (17): RAM lies there already'
+	# A window that did not open is not closed.
+	! grep -q 'doorbell 0' err
+	p 1 --check --kernel $F/kernel/cpus.elf --backing anon --set cr0=0xffffffffffffffff
+	finds 'MISSING VM and vCPU KVM_SET_SREGS on a vCPU: EINVAL (22): KVM refuses these registers'
 }
 a_failed_entry_shows_the_registers_that_were_set() {
 	grep -qw svm /proc/cpuinfo || skip 'an AMD processor refuses this'
@@ -1071,7 +1075,7 @@ a_message_is_an_interrupt_by_a_call_and_by_a_route() {
 }
 a_doorbell_is_heard_without_an_exit() {
 	b 0 --stats $F/doorbell.bin
-	prints '000003e8 by exits\n000007d0 with those by the eventfd\n00000898 with half of 200 writes to an address\nan interrupt by an irqfd\n00000001 acknowledged\n'
+	prints '000003e8 by exits\n000007d0 with those by the eventfd\n00000898 with 200 writes to an address, half without an exit\nan interrupt by an irqfd\n00000001 acknowledged\n'
 	shows 'KVM_EXIT_MMIO 101'
 	says 'exits saved: 1100 by ioeventfd'
 }
@@ -1092,7 +1096,7 @@ a_doorbell_that_is_rung_twice_gets_a_warning_and_the_guest_goes_on() {
 	printf '\260\005\346\354\346\354\260\013\346\354\346\354\260x\346\020\364' > guest
 	p 0 guest
 	prints x
-	says 'doorbell 5: KVM_IOEVENTFD /dev/kvm: EEXIST (17)'
+	says 'doorbell 5: KVM_IOEVENTFD on a VM: EEXIST (17)'
 }
 
 # ---- test kernels
@@ -1163,6 +1167,13 @@ a_guest_that_nothing_can_wake_ends() {
 	says 'rip 0x1002'
 	p 3 --cpus 3 --backing anon guest
 	says 'nothing can wake the guest'
+	# Also where a device keeps the vCPU waiting when it is asked: mov $10, %al; out %al, $0x10; cli; hlt; jmp to the hlt.
+	printf '\260\012\346\020\372\364\353\375' > guest
+	p 3 --irqchip --backing anon --pause 4 guest
+	says 'nothing can wake the guest'
+	# And where an NMI waits for a vCPU that was not started, for which KVM_RUN returns at once.
+	k 3 ../../../../root/nmi --backing anon --cpus 2
+	says 'nothing can wake the guest'
 }
 a_guest_that_an_nmi_could_wake_goes_on() {
 	# Protected mode: line 4 of the I/O APIC, the serial port's, is an NMI; cli; hlt; jmp to the hlt.
@@ -1187,6 +1198,12 @@ a_step_goes_on_behind_hlt_where_an_interrupt_wakes_the_guest() {
 	says 'replay: the last 32 of'
 	says ' 0f 0b'
 	! grep -q 'this time it did not die' err
+}
+a_guest_that_cannot_be_read_again_is_not_restarted() {
+	# mov $0xfe, %al; out %al, $0x64
+	printf '\260\376\346\144\364' > guest
+	cat guest | p 0 --irqchip --backing anon --reset=restart /dev/stdin
+	says 'restart: not possible: IMAGE is not a regular file'
 }
 off_is_off_and_a_reset_is_told() {
 	huge

@@ -1,0 +1,100 @@
+//! What the three kinds of descriptor have in common: how a request is made on one.
+
+use crate::host::fd::Fd;
+use crate::kvm::Error;
+use crate::sys::ioctl::KVM_GET_STATS_FD;
+use core::ffi::c_int;
+use core::fmt;
+
+/// The kinds of descriptor, as errors call them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    System,
+    Vm,
+    Vcpu,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Kind::System => "/dev/kvm",
+            Kind::Vm => "a VM",
+            Kind::Vcpu => "a vCPU",
+        })
+    }
+}
+
+/// A descriptor of KVM's.
+pub struct Descriptor {
+    pub kind: Kind,
+    pub fd: Fd,
+}
+
+impl Descriptor {
+    /// A request whose argument is a number, or an address.
+    ///
+    /// # Safety
+    /// As for [`Fd::ioctl`].
+    pub unsafe fn ioctl(
+        &self,
+        request: u32,
+        argument: u64,
+        shown: fmt::Arguments,
+    ) -> Result<c_int, Error> {
+        // SAFETY: the caller's promise.
+        let result = unsafe { self.fd.ioctl(request, argument, shown) };
+        result.map_err(|error| Error::Ioctl { kind: self.kind, error })
+    }
+
+    /// A request that reads a structure.
+    ///
+    /// # Safety
+    /// `value` is what `request` takes; what it points to in turn stays valid for as long as the kernel uses it.
+    pub unsafe fn set<T>(
+        &self,
+        request: u32,
+        value: &T,
+        shown: fmt::Arguments,
+    ) -> Result<c_int, Error> {
+        let address = (&raw const *value).expose_provenance() as u64;
+        // SAFETY: the structure stays borrowed during the call; the rest is the caller's promise.
+        unsafe { self.ioctl(request, address, shown) }
+    }
+
+    /// A request that reads and fills a structure.
+    ///
+    /// # Safety
+    /// `value` is what `request` takes, and any bytes are such a value.
+    pub unsafe fn fill<T>(
+        &self,
+        request: u32,
+        value: &mut T,
+        shown: fmt::Arguments,
+    ) -> Result<c_int, Error> {
+        let address = (&raw mut *value).expose_provenance() as u64;
+        // SAFETY: the structure stays borrowed during the call; the rest is the caller's promise.
+        unsafe { self.ioctl(request, address, shown) }
+    }
+
+    /// A request that makes a descriptor; `argument` is a number.
+    ///
+    /// # Safety
+    /// `request` is such a one.
+    pub unsafe fn make(
+        &self,
+        request: u32,
+        argument: u64,
+        shown: fmt::Arguments,
+    ) -> Result<Fd, Error> {
+        // SAFETY: a number is all that the request takes.
+        let fd = unsafe { self.ioctl(request, argument, shown) }?;
+        // SAFETY: the kernel has just made the descriptor for us.
+        Ok(unsafe { Fd::from_raw(fd) })
+    }
+
+    /// `KVM_GET_STATS_FD`, of a VM or a vCPU. ENOTTY before Linux 5.14.
+    pub fn stats(&self) -> Result<Fd, Error> {
+        // SAFETY: takes no argument, and makes a descriptor.
+        unsafe { self.make(KVM_GET_STATS_FD, 0, format_args!("")) }
+    }
+}
