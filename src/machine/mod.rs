@@ -167,12 +167,7 @@ pub fn run(config: &Config, output: &Arc<Output>) -> Result<End, Error> {
         }
         let end = machine.run()?;
         match end {
-            End::Reset if config.on_reset == OnReset::Restart => {
-                if !can_be_read_again(config) {
-                    output.message(format_args!("restart: {NOT_AGAIN}"), None);
-                    return Ok(end);
-                }
-            }
+            End::Reset if config.on_reset == OnReset::Restart && can_be_read_again(config) => {}
             End::Died(_) if config.instruments.replay => {
                 return match replay(config, output) {
                     Ok(stopped @ End::Signal(_)) => Ok(stopped),
@@ -195,7 +190,7 @@ const SOFTWARE_BACKEND: &str = "warning: this KVM is a software backend (no VMX,
 fn replay(config: &Config, output: &Arc<Output>) -> Result<End, Error> {
     let (text, possible) = match (config.cpus, can_be_read_again(config)) {
         (2.., _) => ("not possible with several vCPUs: no two runs are alike", false),
-        (_, false) => (NOT_AGAIN, false),
+        (_, false) => ("not possible: IMAGE is not a regular file, and can't be read again", false),
         (_, true) => {
             ("running the guest again, step by step; this can take long, and Ctrl-C ends it", true)
         }
@@ -206,8 +201,6 @@ fn replay(config: &Config, output: &Arc<Output>) -> Result<End, Error> {
         false => Ok(End::Done),
     }
 }
-
-const NOT_AGAIN: &str = "not possible: IMAGE is not a regular file, and can't be read again";
 
 /// Whether what is run can be read a second time. A pipe can't.
 fn can_be_read_again(config: &Config) -> bool {

@@ -9,7 +9,7 @@ use crate::kvm::exit::Death;
 use crate::kvm::{self, Vcpu};
 use crate::layout::TEST_EXIT;
 use crate::lifecycle::End;
-use crate::machine::{Error, Machine, without_output};
+use crate::machine::{Error, Machine, can_be_read_again, without_output};
 use crate::sys::ioctl::KVM_RUN;
 use crate::sys::regs::{kvm_regs, kvm_sregs};
 use crate::x86::RFLAGS_IF;
@@ -44,11 +44,14 @@ pub fn end(machine: &Machine) -> Result<End, Error> {
     match end {
         End::Halted => halted(machine, vcpu)?,
         End::Reset => {
-            let text = match machine.config.on_reset {
-                OnReset::Restart => "the guest reset the machine, which starts again",
-                OnReset::End => "the guest reset the machine",
+            let then = match machine.config.on_reset {
+                OnReset::End => "",
+                OnReset::Restart if can_be_read_again(machine.config) => ", which starts again",
+                OnReset::Restart => {
+                    ", which does not start again: IMAGE is not a regular file, and can't be read again"
+                }
             };
-            machine.output.message(format_args!("{text}"), None);
+            machine.output.message(format_args!("the guest reset the machine{then}"), None);
         }
         End::Died(death) => {
             let cause = format!("{}", Cause(death, vcpu.page()));

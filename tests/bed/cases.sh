@@ -1202,8 +1202,8 @@ a_step_goes_on_behind_hlt_where_an_interrupt_wakes_the_guest() {
 a_guest_that_cannot_be_read_again_is_not_restarted() {
 	# mov $0xfe, %al; out %al, $0x64
 	printf '\260\376\346\144\364' > guest
-	cat guest | p 0 --irqchip --backing anon --reset=restart /dev/stdin
-	says 'restart: not possible: IMAGE is not a regular file'
+	cat guest | p 0 --irqchip --backing anon --reset=restart /proc/self/fd/0
+	says 'the guest reset the machine, which does not start again: IMAGE is not a regular file'
 }
 off_is_off_and_a_reset_is_told() {
 	huge
