@@ -29,7 +29,7 @@ endif
 ifneq ($(call strange,TARGETA)$(filter -% .%,$(TARGETA))|$(words $(TARGETA)),|1)
 $(error TARGETA=$(value TARGETA): not a plain file name, of letters, digits and ._+- alone)
 endif
-ifneq ($(filter all install pack run in-qemu test bench clean firmware $(IMAGE) RunBiscuitOS.sh,$(TARGETA)),)
+ifneq ($(filter all install pack run in-qemu test bench clean firmware Makefile $(IMAGE) RunBiscuitOS.sh,$(TARGETA)),)
 $(error TARGETA=$(TARGETA): the name is taken here)
 endif
 ifneq ($(call strange,KERNEL)|$(words $(subst ., ,$(KERNEL))),|2)
@@ -45,7 +45,7 @@ CLEAN_ENV := env -u CC -u CPP -u CXX -u CFLAGS -u CXXFLAGS -u CPPFLAGS -u LDFLAG
 	-u PKG_CONFIG_PATH -u CROSS_COMPILE -u ARCH -u RUSTFLAGS -u MAKEFLAGS -u MFLAGS -u MAKELEVEL \
 	PATH="$$PATH:$$HOME/.cargo/bin"
 
-# What is being made is told on standard error: `make run CMD=...` prints what the command prints.
+# What is being made is said on standard error: standard output is for what CMD prints.
 
 all: $(TARGETA) $(IMAGE) $(BINS)
 
@@ -64,7 +64,7 @@ REMEMBER = @grep -qsxF $@ target/made || echo $@ >> target/made
 # A file that is not ours is not overwritten.
 $(TARGETA): $(PROGRAM)
 	@if [ -e $@ ] && ! grep -qsxF $@ target/made; then \
-		echo "make: $@ is there, and make did not make it; remove it, or say TARGETA=" >&2; exit 1; fi
+		echo "make: $@ is there, and make did not make it; give another name: TARGETA=NAME" >&2; exit 1; fi
 	@install -m 755 $< $@
 	$(REMEMBER)
 

@@ -5,7 +5,7 @@
 # `make install` writes the program's name here.
 PROGRAM=BiscuitOS_app
 MOUNT=/mnt/HugePagefs
-POOL=/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages
+POOL=/sys/kernel/mm/hugepages/hugepages-2048kB
 # Enough for the default guest; for more RAM, which a kernel has, as many as it takes.
 PAGES=20
 
@@ -15,19 +15,17 @@ fail() {
 }
 
 program=$(dirname "$0")/$PROGRAM
-# A question needs no huge pages.
-case ${1-} in
--h* | -V* | --h* | --v*) exec "$program" "$@" ;;
-esac
-
-# How much RAM the arguments ask for. A value that is no number, the program refuses.
-size= kernel= before=
+# How much RAM the arguments ask for, and whether in the default file. A value that is no number, the program refuses.
+size= kernel= before= held=yes
 for word; do
 	case $before in
 	-m | --me | --mem | --memo | --memor | --memory) size=$word ;;
 	esac
 	case $word in
+	# A question needs no huge pages.
+	-h* | -V* | --h* | --v*) exec "$program" "$@" ;;
 	-k* | --k*) kernel=256M ;;
+	-b* | --bac*) held= ;;
 	--me*=*) size=${word#*=} ;;
 	-m?*) size=${word#-m} ;;
 	esac
@@ -55,11 +53,15 @@ if ! grep -q " $MOUNT hugetlbfs " /proc/mounts; then
 		fail "no hugetlbfs: the kernel needs CONFIG_HUGETLBFS, and you must be root"
 fi
 
+# What the default file holds of an earlier run, this run gives back before it takes its own.
+[ ! "$held" ] || held=$(stat -c %b $MOUNT/BiscuitOS_HugePage 2> /dev/null)
+available=$(($(cat $POOL/free_hugepages) - $(cat $POOL/resv_hugepages) + ${held:-0} / 4096))
+
 # Fewer than asked for is no error here: the program says what it lacks. If it would not start, the pool becomes what it was.
-pool=$(cat $POOL)
-if [ "$pool" -lt $PAGES ]; then
-	echo $PAGES > $POOL || fail "$POOL can't be written: are you root?"
-	"$program" --check "$@" > /dev/null 2>&1 || echo "$pool" > $POOL
+if [ $available -lt $PAGES ]; then
+	pool=$(cat $POOL/nr_hugepages)
+	echo $((pool + PAGES - available)) > $POOL/nr_hugepages || fail "$POOL/nr_hugepages can't be written: are you root?"
+	"$program" --check "$@" > /dev/null 2>&1 || echo "$pool" > $POOL/nr_hugepages
 fi
 
 exec "$program" "$@"

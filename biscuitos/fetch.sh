@@ -6,7 +6,7 @@ fail() { echo "make: $*" >&2; exit 1; }
 download() {
 	name=$(apt-cache pkgnames | grep -xE "$1" | sort -V | tail -n 1)
 	if [ ! "$name" ]; then
-		echo "no Debian package is called $1; is the series right (6.1, 6.12)?" > "$2/log"
+		echo "no Debian package is called $1, a regular expression; is the series right (6.1, 6.12)?" > "$2/log"
 		return 1
 	fi
 	echo "fetching $name" >&2

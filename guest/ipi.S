@@ -2,7 +2,7 @@
 #
 # Shows    a second vCPU that waits for INIT and SIPI, and starts in real mode (SDM volume 3, 9.4); IPIs, without an exit
 # Run      RunBiscuitOS.sh --pause 0 --cpus 2 --mode protected --trace=exits /usr/bin/firmware/ipi.bin
-# Look for "vCPU 1 is up" from vCPU 1, and "100 to and fro"; no exit is for an interrupt
+# Look for "vCPU 1 is up" from vCPU 1, and "100 round trips"; no exit is for an interrupt
 
 	.include "lesson.inc"
 	.include "board.inc"
@@ -36,7 +36,7 @@ _start:	gate	0x40, pong
 	jb	3b
 	cmp	$100, %ebp
 	jb	2b
-	say	"100 to and fro\n"
+	say	"100 round trips\n"
 	ring	RING_END
 
 # The second vCPU, copied to TRAMPOLINE: into protected mode, by the first one's GDT.

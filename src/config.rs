@@ -1,6 +1,6 @@
 //! What the machine shall be: plain data that `cli` fills in and everything below reads.
 
-use crate::layout::{HIGH, HOLE, IMAGE, KERNEL_RAM, RAM_BASE, RAM_LIMIT, RAM_SIZE, TABLES};
+use crate::layout::*;
 use crate::x86::registers::Setting;
 use alloc::vec::Vec;
 use core::ffi::CStr;
@@ -64,6 +64,17 @@ pub enum Backing {
     Transparent,
     /// A file without a name, in pages of 2 MiB: hugetlbfs without a mount.
     Memfd,
+}
+
+impl Backing {
+    /// The least memory of this kind that has so many bytes: a file on hugetlbfs and a memfd have whole huge pages.
+    pub fn whole_pages(self, bytes: u64) -> u64 {
+        let page = match self {
+            Backing::File(_) | Backing::Memfd => HUGE_PAGE,
+            Backing::Anonymous | Backing::Transparent => PAGE_SIZE,
+        };
+        bytes.checked_next_multiple_of(page).unwrap_or(bytes)
+    }
 }
 
 /// The state in which a vCPU starts.
@@ -194,9 +205,14 @@ impl Config {
         [(self.base, self.low_size()), (HIGH, self.high_size())]
     }
 
-    /// Where RAM below 4 GiB must end: at the hole; or, where RAM begins above it, at the pages that KVM needs.
+    /// Where RAM below 4 GiB must end: at the hole; or, where RAM begins in it, at the board's interrupt controllers or at the
+    /// pages that KVM needs.
     pub fn low_limit(&self) -> u64 {
-        if self.base < HOLE { HOLE } else { RAM_LIMIT }
+        match (self.base < HOLE, self.has_board()) {
+            (true, _) => HOLE,
+            (false, true) => IO_APIC,
+            (false, false) => RAM_LIMIT,
+        }
     }
 
     /// The guest-physical address behind the room for an image: the mode's tables begin there.

@@ -13,7 +13,7 @@ use core::ffi::{CStr, c_char, c_int};
 use kob_2m::cli::{self, Command, Help};
 use kob_2m::config::Config;
 use kob_2m::host::heap::Malloc;
-use kob_2m::host::{fd, signal, thread};
+use kob_2m::host::{emergency, fd, signal, thread};
 use kob_2m::inspect::trace;
 use kob_2m::machine::{self, Error, check, trace_file};
 use kob_2m::output::Output;
@@ -44,6 +44,7 @@ fn run(words: Vec<&'static CStr>) -> c_int {
     let mut words = words.into_iter();
     let program = words.next().map(file_name).filter(|name| !name.is_empty());
     let program = program.unwrap_or(c"BiscuitOS_app");
+    emergency::set_program(program);
     fd::reserve_standard_descriptors();
     let output = Output::new(program, libc::STDOUT_FILENO, libc::STDERR_FILENO);
     let command = match cli::parse(words) {
@@ -98,6 +99,13 @@ fn run_machine(config: &Config, mut output: Output) -> c_int {
         Some(errno) if status == machine::SUCCESS => {
             let path = config.instruments.trace_file;
             machine::fail(&output, Error::Trace { path, errno })
+        }
+        // The statistics are lost, and nobody can be told.
+        None if status == machine::SUCCESS
+            && config.instruments.stats
+            && output.has_lost_messages() =>
+        {
+            machine::FAILED
         }
         _ => status,
     }

@@ -72,6 +72,8 @@ struct Queue {
     failed: Option<Errno>,
     /// Why the trace can't be written.
     trace_failed: Option<Errno>,
+    /// Standard error could not be written.
+    has_lost_messages: bool,
     /// While the event loop writes the queue: the eventfd that wakes it, and whether it was signalled since the last
     /// [`Output::pending`].
     event_loop: Option<Arc<Event>>,
@@ -104,6 +106,7 @@ impl Output {
             is_impatient: false,
             failed: None,
             trace_failed: None,
+            has_lost_messages: false,
             event_loop: None,
             was_woken: false,
             waiting: Vec::new(),
@@ -161,15 +164,12 @@ impl Output {
         let text = format!("{}: {text}\n", self.program());
         let mut queue = self.queue.lock();
         queue.release_line();
-        if queue.on_one_terminal && !queue.at_line_start {
-            queue.add(Stream::Error, b"\n");
-            queue.at_line_start = true;
-        }
+        queue.start_line();
         queue.add(Stream::Error, text.as_bytes());
         self.added(queue, true, vcpu);
     }
 
-    /// A line of a trace. It may come in the middle of a guest's line.
+    /// A line of a trace.
     pub fn trace_line(&self, text: fmt::Arguments, vcpu: Option<&Arc<VcpuControl>>) {
         self.line(Stream::Trace, text, vcpu);
     }
@@ -184,6 +184,9 @@ impl Output {
         // A String takes all that fits into memory.
         let _ = writeln!(line, "{text}");
         let mut queue = self.queue.lock();
+        if stream != Stream::Trace || self.trace_file.is_none() {
+            queue.start_line();
+        }
         queue.add(stream, line.as_bytes());
         self.added(queue, true, vcpu);
     }
@@ -308,8 +311,7 @@ impl Output {
                 match stream {
                     Stream::Standard => _ = queue.failed.get_or_insert(errno),
                     Stream::Trace => _ = queue.trace_failed.get_or_insert(errno),
-                    // Nobody could be told.
-                    Stream::Error => {}
+                    Stream::Error => queue.has_lost_messages = true,
                 }
                 queue.remove(size);
             }
@@ -358,6 +360,11 @@ impl Output {
         self.queue.lock().trace_failed
     }
 
+    /// Whether standard error could not be written.
+    pub fn has_lost_messages(&self) -> bool {
+        self.queue.lock().has_lost_messages
+    }
+
     /// Why standard output could not be written, if it could not.
     pub fn failure(&self) -> Result<(), Errno> {
         self.queue.lock().failed.map_or(Ok(()), Err)
@@ -374,6 +381,14 @@ impl Queue {
         match self.pieces.back_mut() {
             Some((last, size)) if *last == stream => *size += bytes.len(),
             _ => self.pieces.push_back((stream, bytes.len())),
+        }
+    }
+
+    /// On a terminal, ends the line that the guest has begun.
+    fn start_line(&mut self) {
+        if self.on_one_terminal && !self.at_line_start {
+            self.add(Stream::Error, b"\n");
+            self.at_line_start = true;
         }
     }
 

@@ -9,7 +9,8 @@ pub struct Bytes(pub u64);
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let (number, unit) = whole_units(self.0, [" GiB", " MiB", " KiB", " bytes"]);
+        let byte = if self.0 == 1 { " byte" } else { " bytes" };
+        let (number, unit) = whole_units(self.0, [" GiB", " MiB", " KiB", byte]);
         write!(f, "{number}{unit}")
     }
 }
@@ -30,7 +31,7 @@ impl fmt::Display for Amount {
                 };
             }
         }
-        write!(f, "{bytes} bytes")
+        Bytes(bytes).fmt(f)
     }
 }
 
@@ -128,6 +129,7 @@ mod tests {
     fn sizes() {
         for (bytes, shown) in [
             (0, "0 bytes"),
+            (1, "1 byte"),
             (83, "83 bytes"),
             (1024, "1 KiB"),
             (16380 << 10, "16380 KiB"),

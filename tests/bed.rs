@@ -51,12 +51,16 @@ fn main() -> ExitCode {
 fn run(kernel: &str, only: &str) -> Tally {
     let overlay = format!("{}/bed-{kernel}", env!("CARGO_TARGET_TMPDIR"));
     lay_over(Path::new(&overlay), kernel);
+    let all = std::env::var_os("FAULTS").is_some();
     let mut bed = Command::new("sh");
     bed.args(["biscuitos/run", kernel])
         .env("OVERLAY", &overlay)
         .env("TOOLS", "strace")
-        .env("CMD", format!("ONLY={only} sh /root/cases.sh"))
-        .env("TIMEOUT", "1800")
+        .env(
+            "CMD",
+            format!("ONLY={only} FAULTS={} sh /root/cases.sh", if all { "all" } else { "" }),
+        )
+        .env("TIMEOUT", if all { "7200" } else { "1800" })
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
     // A page of 1 GiB must be set aside while the kernel boots. QEMU touches some 1.5 GiB then.
@@ -105,7 +109,7 @@ fn lay_over(directory: &Path, kernel: &str) {
     for script in ["cases.sh", "transcript.sh"] {
         fs::copy(format!("tests/bed/{script}"), directory.join("root").join(script)).unwrap();
     }
-    for name in ["pause", "drops", "two", "wake", "nmi"] {
+    for name in ["pause", "drops", "two", "wake", "nmi", "hostile"] {
         let elf = directory.join(format!("root/{name}.elf"));
         assemble(&format!("tests/bed/{name}.S"), &elf);
     }

@@ -129,7 +129,8 @@ fn a_trace_can_go_to_the_terminal() {
     let mut session = Session::start(bed().env("CMD", format!("exec 2>&1; {cmd}")));
     session.expect("KVM_CREATE_VM");
     // The guest prints `x` without a newline, on this terminal too.
-    session.expect("\nBiscuitOS_app: KVM_EXIT_HLT");
+    let shown = session.until("\nBiscuitOS_app: KVM_EXIT_HLT").replace('\r', "");
+    assert!(shown.contains("\nx\n") && !shown.contains("\n\n"), "{shown}");
     session.expect("ended 0");
     session.expect("ended 0");
     assert!(session.child.wait().unwrap().success());

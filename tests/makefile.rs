@@ -253,7 +253,10 @@ fn a_target_that_would_overwrite_something_is_refused() {
     let tree = copy("overwrite");
     bring(&tree, &["target"]);
     for (target, message) in [
-        ("README.md", "README.md is there, and make did not make it"),
+        (
+            "README.md",
+            "README.md is there, and make did not make it; give another name: TARGETA=NAME",
+        ),
         ("src/main.rs", "not a plain file name"),
         ("", "not a plain file name"),
         ("a b", "not a plain file name"),

@@ -2,7 +2,7 @@
 # the first 640 KiB are free.
 #
 # Run      RunBiscuitOS.sh --kernel /usr/bin/firmware/kernel/info.elf --initrd FILE --append 'a b'
-# Look for the command line, then each module's bytes, then "memory as told"
+# Look for the command line, then each module's bytes, then "the memory map and the sizes agree"
 
 	.include "kernel.inc"
 	kernel
@@ -46,5 +46,5 @@
 	add	$4096, %edi
 	cmp	$0x9f000, %edi
 	jbe	3b
-	say	"memory as told\n"
+	say	"the memory map and the sizes agree\n"
 	kernel_end

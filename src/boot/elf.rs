@@ -54,10 +54,14 @@ pub fn read(file: &KernelFile) -> Result<Elf, Refusal> {
     if count == 0 || count > 4 * MAX_PIECES as u64 {
         return Err(Refusal::Segments { count });
     }
+    let header_size = if is_64_bit { PROGRAM_HEADER } else { 32 };
+    if entry_size < header_size as u64 {
+        return Err(Refusal::BadHeader);
+    }
     let mut pieces = Vec::new();
     for index in 0..count {
         let mut header = [0; PROGRAM_HEADER];
-        let header = if is_64_bit { &mut header[..] } else { &mut header[..32] };
+        let header = &mut header[..header_size];
         let at = first.saturating_add(index * entry_size);
         if !(file.read)(at, header) {
             let end = at.saturating_add(header.len() as u64);

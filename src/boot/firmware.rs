@@ -3,7 +3,7 @@
 use crate::kvm::{self, Vcpu};
 use crate::x86::{LVT_LINT0, LVT_LINT1, LVT_NMI};
 
-// Of an LVT entry: ExtINT. What is 0 but for the delivery is edge-triggered and not masked.
+// Of an LVT entry: delivery as ExtINT. With all else 0 the entry is edge-triggered and not masked.
 const LVT_EXTINT: u32 = 7 << 8;
 
 /// SDM volume 4, table 2-2.

@@ -1,10 +1,14 @@
 //! Kernels of every format, whole and broken.
 
 use super::*;
+use crate::boot::kernel::Kernel;
 use crate::boot::multiboot::{InfoPage, Module};
 use crate::boot::plan::{Piece, Protocol};
-use crate::layout::{LOW_END, MULTIBOOT_INFO, TABLES};
+use crate::config::{Backing, Config, Guest};
+use crate::layout::{COMMAND_LINE, LOW_END, MIB, MULTIBOOT_INFO, TABLES};
+use crate::memory::GuestMemory;
 use crate::show::number as number_of;
+use std::ffi::CString;
 
 /// The fuzz targets' too.
 #[path = "../../tests/fuzz/fuzz_targets/obey.rs"]
@@ -328,4 +332,31 @@ fn no_file_however_broken_leads_outside_of_itself_or_of_ram() {
         planned > 500,
         "only {planned} were planned: what is tried is too broken to show anything"
     );
+}
+
+/// Device memory keeps what was in it, as that of the boot before.
+#[test]
+fn on_a_device_a_kernel_finds_zeros_where_it_expects_them() {
+    let path = std::env::temp_dir().join(format!("kob-2m-bss-{}.elf", std::process::id()));
+    std::fs::write(&path, elf(true, MIB, &[[0x1000, MIB, 16, 0x2000]])).unwrap();
+    let name = Box::leak(CString::new(path.to_str().unwrap()).unwrap().into_boxed_c_str());
+    let config = Config {
+        memory: 4 * MIB,
+        backing: Backing::File(c"/dev/zero"),
+        guest: Guest::Kernel(name),
+        command_line: Some(c"abc"),
+        ..Config::default()
+    };
+    let kernel = Kernel::open(name, &config).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let memory = GuestMemory::map(config.backing, &config.regions()).unwrap();
+    for page in 0..config.memory / 4096 {
+        memory.write(page * 4096, &[0xaa; 4096]).unwrap();
+    }
+    kernel.load(&config, &memory).unwrap();
+    let mut bss = [1; 0x2000 - 16];
+    memory.read(MIB + 16, &mut bss).unwrap();
+    assert!(bss.iter().all(|&byte| byte == 0));
+    assert_eq!(memory.read_value::<u8>(MIB + 0x2000), Ok(0xaa), "behind it all stays");
+    assert_eq!(memory.read_value::<[u8; 4]>(COMMAND_LINE), Ok(*b"abc\0"));
 }

@@ -1,8 +1,8 @@
 //! A flat image: a file whose bytes are code.
 
 use crate::boot::Error;
+use crate::config::Backing;
 use crate::host::fd::{self, Fd};
-use crate::layout::{HUGE_PAGE, PAGE_SIZE};
 use crate::memory::GuestMemory;
 use crate::sys::bootparam::{HEADER_MAGIC, SETUP_HEADER_OFFSET, setup_header};
 use core::ffi::CStr;
@@ -29,6 +29,8 @@ pub struct ImageRoom {
     pub base: u64,
     /// What the mode's tables need behind it.
     pub tables: u64,
+    /// What RAM is made of.
+    pub backing: Backing,
 }
 
 impl ImageRoom {
@@ -37,10 +39,10 @@ impl ImageRoom {
         self.end.saturating_sub(self.load)
     }
 
-    /// How much RAM an image of this size needs, in whole huge pages where it is not tiny.
+    /// How much RAM an image of this size needs.
     pub fn needed_memory(&self, size: u64) -> u64 {
         let needed = (self.load - self.base).saturating_add(size).saturating_add(self.tables);
-        needed.next_multiple_of(if needed < HUGE_PAGE { PAGE_SIZE } else { HUGE_PAGE })
+        self.backing.whole_pages(needed)
     }
 }
 

@@ -28,27 +28,23 @@ const UNDEFINED_LOADER: u8 = 0xff;
 /// The longest command line for which there is room, without its zero.
 const LONGEST_LINE: u64 = MULTIBOOT_INFO - COMMAND_LINE - 1;
 
-/// The header of a bzImage. A file that ends within it has none.
+/// The header of a bzImage; `None` where the file ends within it.
 fn header(file: &KernelFile) -> Option<setup_header> {
     let bytes = file.bytes::<{ size_of::<setup_header>() }>(SETUP_HEADER_OFFSET as u64)?;
     // SAFETY: any bytes are a `setup_header`, which has this size and no alignment.
-    let header: setup_header = unsafe { core::mem::transmute(bytes) };
-    (header.header == HEADER_MAGIC && header.boot_flag == BOOT_FLAG).then_some(header)
+    Some(unsafe { core::mem::transmute::<[u8; size_of::<setup_header>()], setup_header>(bytes) })
 }
 
 /// Plans a bzImage; `None` where the file is none.
 pub fn plan(file: &KernelFile) -> Result<Option<Plan>, Refusal> {
-    let Some(header) = header(file) else {
-        // HdrS is there, but not all that belongs to it.
-        return match file
-            .bytes(SETUP_HEADER_OFFSET as u64 + offset_of!(setup_header, header) as u64)
-        {
-            Some(bytes) if u32::from_le_bytes(bytes) == HEADER_MAGIC => {
-                Err(Refusal::Truncated { missing: 1 })
-            }
-            _ => Ok(None),
-        };
-    };
+    let magic = file.bytes(SETUP_HEADER_OFFSET as u64 + offset_of!(setup_header, header) as u64);
+    if magic.map(u32::from_le_bytes) != Some(HEADER_MAGIC) {
+        return Ok(None);
+    }
+    let header = header(file).ok_or(Refusal::Truncated { missing: 1 })?;
+    if header.boot_flag != BOOT_FLAG {
+        return Err(Refusal::BadHeader);
+    }
     if header.version < OLDEST {
         return Err(Refusal::OldLinux { version: header.version.into() });
     }

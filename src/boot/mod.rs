@@ -38,9 +38,9 @@ impl Payload {
     pub fn open(config: &Config) -> Result<Payload, Error> {
         match config.guest {
             Guest::Image(path) => {
-                let Config { load, base, mode, .. } = *config;
+                let Config { load, base, mode, backing, .. } = *config;
                 let end = config.image_end();
-                let room = ImageRoom { load, end, base, tables: mode.tables_size() };
+                let room = ImageRoom { load, end, base, tables: mode.tables_size(), backing };
                 Image::open(path, room).map(Payload::Image)
             }
             Guest::Kernel(path) => {

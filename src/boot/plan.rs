@@ -104,7 +104,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match *self {
             Refusal::Truncated { missing } => {
-                write!(f, "the file is cut off: at least {} are missing", Amount(missing))
+                write!(f, "the file is cut off: it lacks at least {}", Amount(missing))
             }
             Refusal::TooLarge { ram_end } => NeededRam { ram_end, what: "it" }.fmt(f),
             Refusal::Initrd { ram_end } => {
@@ -115,7 +115,7 @@ impl fmt::Display for Refusal {
                 "its --initrd files are too large: this kernel wants their end below {limit:#x}"
             ),
             Refusal::Place { gpa } => {
-                write!(f, "it is linked for address {gpa:#x}, where no RAM is free")
+                write!(f, "it is linked for address {gpa:#x}, where no RAM is free\n  Link it at 1M or above")
             }
             Refusal::Overlap { gpa } => write!(f, "two of its segments overlap at {gpa:#x}"),
             Refusal::Entry { gpa } => {
@@ -174,7 +174,7 @@ impl fmt::Display for NeededRam {
             Some(size) if size <= HOLE => {
                 write!(f, "{what} needs at least --memory {}", OptionSize(size))
             }
-            _ => write!(f, "{what} does not fit below {HOLE:#x}, where RAM ends"),
+            _ => write!(f, "{what} does not fit below {HOLE:#x}, where the hole begins"),
         }
     }
 }

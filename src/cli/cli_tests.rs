@@ -61,8 +61,11 @@ fn modes_registers_and_backings() {
     let set = config(&[c"--set", c"rax=1", c"--set=cs.type=0x3"]).set;
     let settings = [Setting::new("rax", 1).unwrap(), Setting::new("cs.type", 3).unwrap()];
     assert_eq!(set, settings);
-    for text in [c"rax", c"=1", c"", c"rbx.base=1", c"cs=1", c"cs.type=16", c"\xff=1"] {
-        assert!(wrong(&[c"--set", text]).contains("unknown register"));
+    for text in [c"=1", c"rbx.base=1", c"cs=1", c"cs.type=16"] {
+        assert!(wrong(&[c"--set", text]).contains("no such register, or it has too few bits"));
+    }
+    for text in [c"rax", c"\xff=1"] {
+        assert!(wrong(&[c"--set", text]).contains("not REG=VALUE"));
     }
     assert!(wrong(&[c"--set", c"rax="]).contains("not a number"));
     for (name, backing) in [
@@ -212,19 +215,23 @@ fn what_is_wrong_is_named() {
         (&[c"--cpus", c"0"], "--cpus 0: must not be 0"),
         (&[c"--cpus", c"256"], "--cpus 256: at most 255"),
         (&[c"--base=x"], "--base x: not a number"),
-        (&[c"--pause="], "--pause : not a number of seconds"),
-        (&[c"--trace=x"], "--trace x: not one of calls, exits"),
-        (&[c"--trace=calls,"], "--trace calls,: not one of calls, exits"),
+        (&[c"--pause="], "--pause: needs a value"),
+        (&[c""], "IMAGE: needs a value"),
+        (&[c"--pause=x"], "--pause x: not a number of seconds"),
+        (&[c"--trace", c"calls", c"image"], "calls is the first\n  Or --trace=calls"),
+        (&[c"--cpus", c"1.5"], "--cpus 1.5: not a number such as 1 or 4"),
+        (&[c"--trace=x"], "--trace=x: not one of calls, exits"),
+        (&[c"--trace=calls,"], "--trace=calls,: not one of calls, exits"),
         (&[c"--mode", c"vm86"], "--mode vm86: not one of real, protected"),
         (&[c"--reset", c"x"], "--reset x: not one of end, restart"),
         (&[c"--append", c"x"], "--append: only with --kernel"),
         (&[c"--initrd", c"x"], "--initrd: only with --kernel"),
         (&[c"--kernel", c"k", c"--base", c"4K"], "--base 0x1000: not with --kernel"),
         (&[c"--base", c"0x1234"], "--base 0x1234: not a multiple of 4 KiB"),
-        (&[c"-m", c"5000"], "--memory 5000: not a multiple of 4 KiB"),
+        (&[c"-m", c"5000"], "--memory 5000: not a multiple of 4 KiB\n  Next: --memory 2M"),
         (&[c"-m", c"256"], "For 256 MiB: --memory 256M"),
-        (&[c"-m", c"4K"], "--memory 4K: too little for an image; needs at least 8K"),
-        (&[c"--base", c"0xfffffffffffff000"], "RAM must end at 0xfffbc000 or below"),
+        (&[c"-m", c"4K"], "--memory 4K: too little for an image; needs at least 2M"),
+        (&[c"--base", c"0xfffffffffffff000"], "RAM must begin below 0xfffbc000"),
         (&[c"--load", c"16M"], "--load 0x1000000: outside RAM, which is 0x0 to 0xffffff"),
         (&[c"--entry", c"16M"], "--entry 0x1000000: outside RAM"),
         (
@@ -248,8 +255,10 @@ fn ram_may_go_on_behind_the_hole_or_end_where_kvm_s_own_pages_begin() {
     let words = [c"--base", base, c"--load", base, c"-m"];
     let most = config(&[&words[..], &[c"0xfbc000"]].concat());
     assert_eq!(most.low_end(), RAM_LIMIT);
-    assert!(wrong(&[&words[..], &[c"0xfbd000"]].concat()).contains("RAM must end"));
-    assert!(wrong(&[c"-m", c"8388608G"]).contains("RAM must end"));
+    let with_board = wrong(&[&words[..], &[c"1M", c"--irqchip"]].concat());
+    assert!(with_board.contains("RAM must begin below 0xfec00000"), "{with_board}");
+    assert!(wrong(&[&words[..], &[c"0xfbd000"]].concat()).contains("at most 16112K"));
+    assert!(wrong(&[c"-m", c"8388608G"]).contains("at most 4194303G"));
 }
 
 #[test]

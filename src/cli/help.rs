@@ -54,7 +54,7 @@ A kernel:
 Instruments, on standard error:
       --trace[=WHAT]     each system call and each exit; WHAT is calls, exits, or
                          calls,exits
-      --trace-file FILE  write the trace to FILE
+      --trace-file FILE  the same, into FILE
       --step             each instruction
       --stats            exits, KVM's statistics, and which pages KVM maps, at the
                          end and when SIGUSR1 comes
@@ -62,7 +62,8 @@ Instruments, on standard error:
       --replay           if the guest dies, run it again and show its last
                          instructions
 Instead of running:
-      --check            tell whether this machine would start here, and why not
+      --check            tell whether this machine would start here, and why not;
+                         options of a run are checked alone
   -h, --help             show this
   -V, --version          show the version
 With --stats or --check:
@@ -73,10 +74,10 @@ and GiB. A unique prefix of a long option is enough. -kernel, -initrd, -append,
 -smp and --params work as in QEMU and kvmtool.
 
 Exit status:
-  0         the guest halted, switched off or reset
+  0         the guest halted without interrupt controllers, switched off or reset
   1         the host or this program failed
   2         the command line is wrong
-  3         the guest died, or nothing can wake it
+  3         the guest died; or it halted, and no interrupt can wake it
   128+N     signal N
   2*V+1     the guest wrote V to port 0xf4; a message says so too
 

@@ -7,7 +7,7 @@ pub use help::Help;
 pub use usage_error::{Reason, UsageError};
 
 use crate::config::*;
-use crate::layout::{HIGH, MAX_VCPUS, PAGE_SIZE};
+use crate::layout::{HIGH, HOLE, MAX_VCPUS, PAGE_SIZE};
 use crate::x86::registers::Setting;
 use core::ffi::CStr;
 
@@ -100,6 +100,9 @@ pub fn parse(mut words: impl Iterator<Item = &'static CStr>) -> Result<Command, 
     while let Some(word) = words.next() {
         let bytes = word.to_bytes();
         if only_operands || bytes.first() != Some(&b'-') || bytes.len() == 1 {
+            if word.is_empty() {
+                return Err(UsageError::NoValue("IMAGE"));
+            }
             set_guest(&mut guest, Guest::Image(word), word)?;
             continue;
         }
@@ -114,6 +117,9 @@ pub fn parse(mut words: impl Iterator<Item = &'static CStr>) -> Result<Command, 
             (Takes::Nothing, Some(_)) => return Err(UsageError::UnwantedValue(name)),
             (Takes::PerhapsValue | Takes::Nothing, None) => c"",
         };
+        if takes == Takes::Value && value.is_empty() && option != Opt::Append {
+            return Err(UsageError::NoValue(name));
+        }
         let bad = |reason| UsageError::BadValue { option: name, value, reason };
         let as_number = || number(value.to_bytes()).map_err(bad);
         let not_zero =
@@ -123,9 +129,6 @@ pub fn parse(mut words: impl Iterator<Item = &'static CStr>) -> Result<Command, 
             };
         match option {
             Opt::Memory => memory = Some(not_zero(None)?),
-            Opt::Backing | Opt::Kernel | Opt::Initrd | Opt::TraceFile if value.is_empty() => {
-                return Err(UsageError::NoValue(name));
-            }
             Opt::Backing => config.backing = backing(value),
             Opt::Base => config.base = as_number()?,
             Opt::Load => load = Some(as_number()?),
@@ -296,8 +299,8 @@ fn find_mode(value: &CStr) -> Option<Mode> {
 
 /// `name=value`.
 fn setting(value: &'static CStr) -> Result<Setting, Reason> {
-    let text = value.to_str().map_err(|_| Reason::NoSuchRegister)?;
-    let (name, value) = text.split_once('=').ok_or(Reason::NoSuchRegister)?;
+    let text = value.to_str().map_err(|_| Reason::NotASetting)?;
+    let (name, value) = text.split_once('=').ok_or(Reason::NotASetting)?;
     Setting::new(name, number(value.as_bytes())?).ok_or(Reason::NoSuchRegister)
 }
 
@@ -321,7 +324,7 @@ fn check(config: &Config, has_load: bool) -> Result<(), UsageError> {
         return Err(UsageError::OddBase(base));
     }
     if !memory.is_multiple_of(PAGE_SIZE) {
-        return Err(UsageError::OddSize(memory));
+        return Err(UsageError::OddSize { memory, next: config.backing.whole_pages(memory) });
     }
     if let Guest::Image(_) = guest {
         if config.command_line.is_some() {
@@ -334,12 +337,13 @@ fn check(config: &Config, has_load: bool) -> Result<(), UsageError> {
         return Err(UsageError::MovedKernel(base));
     }
     let limit = config.low_limit();
-    if base >= limit || base.saturating_add(config.low_size()) > limit {
-        return Err(UsageError::RamTooHigh { memory, base, limit });
+    if base >= limit {
+        return Err(UsageError::BaseTooHigh { base, limit });
     }
     // What does not fit below the hole lies above 4 GiB.
-    if config.high_size() > ADDRESS_LIMIT - HIGH {
-        return Err(UsageError::RamTooHigh { memory, base, limit: ADDRESS_LIMIT });
+    let most = (limit - base) + if base < HOLE { ADDRESS_LIMIT - HIGH } else { 0 };
+    if memory > most {
+        return Err(UsageError::TooMuchRam { memory, base, most });
     }
     if config.is_kernel() {
         return Ok(());
@@ -348,7 +352,7 @@ fn check(config: &Config, has_load: bool) -> Result<(), UsageError> {
         return Err(UsageError::BaseWithoutLoad { base, load });
     }
     if !has_load && load >= config.low_end() {
-        let needed = (load + 1 - base).next_multiple_of(PAGE_SIZE);
+        let needed = config.backing.whole_pages(load + 1 - base);
         return Err(UsageError::TooLittleRam { memory, needed });
     }
     for (option, address) in [("--load", load), ("--entry", entry)] {

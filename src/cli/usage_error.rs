@@ -24,7 +24,11 @@ pub enum UsageError {
         reason: Reason,
     },
     /// Not a multiple of 4 KiB.
-    OddSize(u64),
+    OddSize {
+        memory: u64,
+        /// What would do.
+        next: u64,
+    },
     /// RAM ends where the image goes, or before.
     TooLittleRam {
         memory: u64,
@@ -32,10 +36,15 @@ pub enum UsageError {
     },
     OddBase(u64),
     /// RAM ends above the limit.
-    RamTooHigh {
-        memory: u64,
+    /// Nothing could lie there.
+    BaseTooHigh {
         base: u64,
         limit: u64,
+    },
+    TooMuchRam {
+        memory: u64,
+        base: u64,
+        most: u64,
     },
     /// `--load` or `--entry` is outside low RAM.
     OutsideRam {
@@ -70,7 +79,14 @@ pub enum Reason {
     TooManyVcpus,
     /// Not one of these.
     NotOneOf(&'static str),
+    /// Without `=`.
+    NotASetting,
     NoSuchRegister,
+}
+
+/// Whether it is a value of `--trace`.
+fn is_trace(word: &CStr) -> bool {
+    matches!(word.to_bytes(), b"calls" | b"exits" | b"calls,exits")
 }
 
 impl fmt::Display for UsageError {
@@ -84,15 +100,26 @@ impl fmt::Display for UsageError {
             }
             UsageError::NoValue(option) => write!(f, "{option}: needs a value"),
             UsageError::UnwantedValue(option) => write!(f, "{option}: takes no value"),
-            UsageError::SecondImage(word, first) => write!(
-                f,
-                "{}: only one guest can run: one IMAGE or one --kernel; {} is the first",
-                Text::from(word),
-                Text::from(first)
-            ),
+            UsageError::SecondImage(word, first) => {
+                write!(
+                    f,
+                    "{}: only one guest can run: one IMAGE or one --kernel; {} is the first",
+                    Text::from(word),
+                    Text::from(first)
+                )?;
+                // Where the `=` was forgotten.
+                match [word, first].into_iter().find(|word| is_trace(word)) {
+                    Some(kind) => write!(f, "\n  Or --trace={}", Text::from(kind)),
+                    None => Ok(()),
+                }
+            }
             UsageError::BadValue { option, value, reason } => {
-                write!(f, "{option} {}: ", Text::from(value))?;
+                let between = if option == "--trace" { '=' } else { ' ' };
+                write!(f, "{option}{between}{}: ", Text::from(value))?;
                 match reason {
+                    Reason::NotANumber if option == "--cpus" => {
+                        f.write_str("not a number such as 1 or 4")
+                    }
                     Reason::NotANumber => f.write_str("not a number such as 4096, 0x1000 or 16M"),
                     Reason::NotSeconds => f.write_str("not a number of seconds such as 6 or 0.25"),
                     Reason::Zero => f.write_str("must not be 0"),
@@ -104,17 +131,18 @@ impl fmt::Display for UsageError {
                         )
                     }
                     Reason::NotOneOf(these) => write!(f, "not one of {these}"),
-                    Reason::NoSuchRegister => f.write_str(
-                        "unknown register, or the value does not fit; an example: cs.type=3",
-                    ),
+                    Reason::NotASetting => f.write_str("not REG=VALUE; an example: cs.type=3"),
+                    Reason::NoSuchRegister => {
+                        f.write_str("no such register, or it has too few bits for the value")
+                    }
                 }
             }
-            UsageError::OddSize(size) => {
-                write!(f, "--memory {}: not a multiple of 4 KiB", OptionSize(size))?;
-                match size {
+            UsageError::OddSize { memory, next } => {
+                write!(f, "--memory {}: not a multiple of 4 KiB\n  ", OptionSize(memory))?;
+                match memory {
                     // kvmtool and QEMU take a number of MiB.
-                    1..4096 => write!(f, "\n  For {size} MiB: --memory {size}M"),
-                    _ => Ok(()),
+                    1..4096 => write!(f, "For {memory} MiB: --memory {memory}M"),
+                    _ => write!(f, "Next: --memory {}", OptionSize(next)),
                 }
             }
             UsageError::TooLittleRam { memory, needed } => write!(
@@ -124,10 +152,14 @@ impl fmt::Display for UsageError {
                 OptionSize(needed)
             ),
             UsageError::OddBase(base) => write!(f, "--base {base:#x}: not a multiple of 4 KiB"),
-            UsageError::RamTooHigh { memory, base, limit } => write!(
+            UsageError::BaseTooHigh { base, limit } => {
+                write!(f, "--base {base:#x}: RAM must begin below {limit:#x}")
+            }
+            UsageError::TooMuchRam { memory, base, most } => write!(
                 f,
-                "--memory {}, --base {base:#x}: RAM must end at {limit:#x} or below",
-                OptionSize(memory)
+                "--memory {}: too much; from --base {base:#x} on at most {}",
+                OptionSize(memory),
+                OptionSize(most)
             ),
             UsageError::OutsideRam { option, address, first, last } => {
                 write!(f, "{option} {address:#x}: outside RAM, which is {first:#x} to {last:#x}")

@@ -12,7 +12,7 @@ use core::arch::naked_asm;
 /// Copies `len` bytes. Returns how many could not be copied: 0 for success.
 ///
 /// # Safety
-/// `from` may be read and `to` written, but for pages that the host can't provide; nobody else has a reference to them.
+/// `from` may be read and `to` written, except for pages that the host can't provide; nobody else has a reference to them.
 #[unsafe(naked)]
 unsafe extern "C" fn copy_bytes(to: *mut u8, from: *const u8, len: usize) -> usize {
     naked_asm!(

@@ -10,7 +10,7 @@ use crate::inspect::kvm_figures::{DEBUGFS, Figure, KvmFigures, Source};
 use crate::inspect::observer::{ExitObserver, ObservedExit};
 use crate::inspect::trace::reason_name;
 use crate::kvm::backend::Backend;
-use crate::kvm::{Vcpu, Vm};
+use crate::kvm::{self, Vcpu, Vm};
 use crate::layout::PAGE_SIZE;
 use crate::memory::GuestMemory;
 use crate::show::{Bytes, Text};
@@ -57,6 +57,8 @@ pub struct Statistics {
     counts: Option<Arc<ExitCounts>>,
     /// The VM's and each vCPU's; none without `--stats`, and where the kernel has no such thing.
     sources: Vec<Source>,
+    /// Why there are none.
+    failure: Option<kvm::Error>,
     vm: Arc<Vm>,
     memory: Arc<GuestMemory>,
     counter: Arc<Counter>,
@@ -77,13 +79,29 @@ impl Statistics {
         as_json: bool,
     ) -> Statistics {
         let (started, counts, sources) = (clock::monotonic(), None, Vec::new());
-        Statistics { started, counts, sources, vm, memory, counter, log, has_dirty_log, as_json }
+        let failure = None;
+        Statistics {
+            started,
+            counts,
+            sources,
+            failure,
+            vm,
+            memory,
+            counter,
+            log,
+            has_dirty_log,
+            as_json,
+        }
     }
 
     /// Begins to count.
     pub fn start(&mut self, vcpus: &[Vcpu]) {
-        let fds = core::iter::once(self.vm.stats()).chain(vcpus.iter().map(Vcpu::stats));
-        self.sources = fds.filter_map(Result::ok).filter_map(Source::counting_from_now).collect();
+        for fd in core::iter::once(self.vm.stats()).chain(vcpus.iter().map(Vcpu::stats)) {
+            match fd {
+                Ok(fd) => self.sources.extend(Source::counting_from_now(fd)),
+                Err(error) => _ = self.failure.get_or_insert(error),
+            }
+        }
         // All or none: where one is missing, debugfs has the sum of all.
         if self.sources.len() != 1 + vcpus.len() {
             self.sources.clear();
@@ -178,11 +196,14 @@ impl fmt::Display for Report<'_> {
             }
         }
         if kvm.sources.is_empty() {
-            f.write_str(
-                "\n  KVM's: missing\n  \
-                 They need KVM_GET_STATS_FD (Linux 5.14), or debugfs: \
-                 as root, mount -t debugfs none /sys/kernel/debug",
-            )?;
+            f.write_str("\n  KVM's: missing")?;
+            match statistics.failure {
+                Some(failure) if !failure.is_unknown_request() => write!(f, ": {failure}")?,
+                _ => f.write_str(
+                    "\n  They need KVM_GET_STATS_FD (Linux 5.14), or debugfs: \
+                     as root, mount -t debugfs none /sys/kernel/debug",
+                )?,
+            }
         }
         write!(f, "\n  {}", Mapped { statistics, kvm })?;
         let (events, ring) = (statistics.counter.counted_by_event(), statistics.log.coalesced());

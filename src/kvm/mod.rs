@@ -45,6 +45,13 @@ pub enum Error {
     Ioctl { kind: Kind, error: CallError },
 }
 
+impl Error {
+    /// Whether this kernel does not have the request.
+    pub fn is_unknown_request(&self) -> bool {
+        matches!(self, Error::Ioctl { error, .. } if error.is(libc::ENOTTY))
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match *self {

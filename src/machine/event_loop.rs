@@ -49,8 +49,7 @@ impl Machine<'_> {
         }
         if let Err(error) = kick_all(&running, Request::Stop) {
             // A thread that can't be interrupted can't be waited for.
-            let program = self.output.program();
-            emergency::exit_with_error(format_args!("{program}: {}", Error::Host(error)));
+            emergency::exit_with_error(format_args!("{}", Error::Host(error)));
         }
         self.runners = running.into_iter().map(RunningVcpu::join).collect();
         self.output.detach_event_loop();

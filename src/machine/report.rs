@@ -141,7 +141,8 @@ fn died(machine: &Machine, vcpu: &Vcpu, cause: &str, was_refused: bool) -> Resul
     Ok(())
 }
 
-/// The registers with which the guest died. Of a failed entry, those count that were set: what KVM has now may be nobody's.
+/// The registers with which the guest died. After a failed entry these are the ones that were set: what KVM returns now may be neither the guest's nor
+/// ours.
 fn registers(
     machine: &Machine,
     vcpu: &Vcpu,

@@ -66,9 +66,9 @@ impl Error {
     }
 }
 
-/// Whether it is where BiscuitOS mounts hugetlbfs.
-fn is_below_mount(path: &CStr) -> bool {
-    path.to_bytes().starts_with(b"/mnt/HugePagefs/")
+/// Whether it is in the directory where BiscuitOS mounts hugetlbfs.
+fn is_in_mount(path: &CStr) -> bool {
+    path.to_bytes().strip_prefix(b"/mnt/HugePagefs/").is_some_and(|name| !name.contains(&b'/'))
 }
 
 impl fmt::Display for Error {
@@ -77,7 +77,7 @@ impl fmt::Display for Error {
             Error::Open { path, error } => {
                 write!(f, "open {}: {}", Text::from(path), error.errno)?;
                 f.write_str(match error.errno.0 {
-                    libc::ENOENT if is_below_mount(path) => {
+                    libc::ENOENT if is_in_mount(path) => {
                         ": no such directory\n  As root: mkdir -p /mnt/HugePagefs && \
                          mount -t hugetlbfs none /mnt/HugePagefs"
                     }
@@ -87,6 +87,7 @@ impl fmt::Display for Error {
                     libc::EACCES | libc::EPERM => {
                         ": permission denied\n  Be root, or name a --backing that you may open"
                     }
+                    libc::EROFS => ": mounted read-only\n  Remount it, or name another --backing",
                     libc::EISDIR => ": a directory\n  Name a file in it",
                     libc::ELOOP => ": a symbolic link\n  Name the file itself",
                     libc::EMFILE => TOO_MANY_FILES,
@@ -100,7 +101,7 @@ impl fmt::Display for Error {
                 f,
                 "{}: not on hugetlbfs, so RAM would be in 4 KiB pages\n  {}",
                 Text::from(path),
-                if is_below_mount(path) {
+                if is_in_mount(path) {
                     "As root: mount -t hugetlbfs none /mnt/HugePagefs; or --backing memfd, which needs no mount"
                 } else {
                     "--backing takes a file on hugetlbfs, a character device, memfd, thp or anon"
@@ -146,7 +147,7 @@ impl fmt::Display for Error {
                         ": this kernel has no memory files in huge pages (Linux 4.14)"
                     }
                     (_, libc::ENODEV | libc::EINVAL | libc::EACCES | libc::EPERM) => {
-                        ": it can't be mapped as RAM"
+                        ": it can't be mapped as RAM\n  Name another --backing"
                     }
                     _ => "",
                 })
