@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::layout::RAM_LIMIT;
+use crate::x86::registers::Setting;
+use value::{number, seconds};
 
 fn parsed(words: &[&'static CStr]) -> Result<Command, UsageError> {
     parse(words.iter().copied())
