@@ -179,7 +179,8 @@ fn a_kernel_has_the_terminal_only_in_the_foreground() {
     session.expect("# ");
     // What is expected must not stand in what is typed, which the shell echoes.
     let cooked = "stty -a | cmp - /tmp/cooked && echo coo'ked'\r";
-    session.type_keys(b"stty -a > /tmp/cooked; echo sa'ved'\r");
+    // A read would wait for five bytes, if the program left that so.
+    session.type_keys(b"stty min 5 time 3; stty -a > /tmp/cooked; echo sa'ved'\r");
     session.expect("saved");
     session.type_keys(b"BiscuitOS_app -b anon -k /usr/bin/firmware/kernel/serial.elf & sleep 2\r");
     thread::sleep(Duration::from_secs(3));
@@ -200,6 +201,26 @@ fn a_kernel_has_the_terminal_only_in_the_foreground() {
     thread::sleep(Duration::from_secs(2));
     session.type_keys(b"abc.");
     session.expect("with status 1 through port 0xf4");
+    session.type_keys(b"poweroff -f\r");
+    assert!(session.child.wait().unwrap().success());
+}
+
+/// Calls before, while and after the program has the terminal.
+#[test]
+fn whatever_call_fails_the_terminal_is_given_back() {
+    let mut session = Session::start(bed().env("TOOLS", "strace"));
+    session.expect("Hello BiscuitOS :)");
+    session.type_keys(b"\x03");
+    session.expect("# ");
+    session
+        .type_keys(b"app='BiscuitOS_app -b anon -k /usr/bin/firmware/kernel/off.elf --append o'\r");
+    session.type_keys(
+        b"inject() { strace -f -o /dev/null -e signal=none -e inject=$1:error=EIO$2 $app; }\r",
+    );
+    session.type_keys(b"stty -a > /tmp/cooked; for call in ioctl:30 ioctl:60 ppoll:2 write:4 read:1 clone:1 rt_sigaction:12 mmap:9 tkill:1; do\r");
+    session.type_keys(b"inject ${call%:*} :when=${call#*:}; stty -a | cmp - /tmp/cooked || echo wro'ng'; done; echo all do'ne'\r");
+    let shown = session.until("all done");
+    assert!(shown.contains("EIO (5)") && !shown.contains("wrong"), "{shown}");
     session.type_keys(b"poweroff -f\r");
     assert!(session.child.wait().unwrap().success());
 }

@@ -1,0 +1,148 @@
+//! The options: their names, and which one a word on the command line is.
+
+use crate::cli::UsageError;
+use core::ffi::CStr;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Opt {
+    Memory,
+    Backing,
+    Base,
+    Load,
+    Entry,
+    Mode,
+    Set,
+    Pause,
+    Kernel,
+    Initrd,
+    Append,
+    Cpus,
+    Reset,
+    Irqchip,
+    Trace,
+    TraceFile,
+    Step,
+    Stats,
+    Json,
+    DirtyLog,
+    Replay,
+    Check,
+    Help,
+    Version,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+pub enum Takes {
+    Value,
+    /// A value only where one is attached, as in `--trace=calls`; else this one.
+    ValueOr(&'static CStr),
+    Nothing,
+}
+
+/// An option, its long name, its short one, and what it takes.
+type Row = (Opt, &'static str, Option<u8>, Takes);
+
+const OPTIONS: [Row; 25] = [
+    (Opt::Memory, "--memory", Some(b'm'), Takes::Value),
+    (Opt::Backing, "--backing", Some(b'b'), Takes::Value),
+    (Opt::Base, "--base", None, Takes::Value),
+    (Opt::Load, "--load", None, Takes::Value),
+    (Opt::Entry, "--entry", None, Takes::Value),
+    (Opt::Mode, "--mode", None, Takes::Value),
+    (Opt::Set, "--set", None, Takes::Value),
+    (Opt::Pause, "--pause", None, Takes::Value),
+    (Opt::Kernel, "--kernel", Some(b'k'), Takes::Value),
+    (Opt::Initrd, "--initrd", Some(b'i'), Takes::Value),
+    (Opt::Append, "--append", None, Takes::Value),
+    // kvmtool's name for it.
+    (Opt::Append, "--params", Some(b'p'), Takes::Value),
+    (Opt::Cpus, "--cpus", Some(b'c'), Takes::Value),
+    (Opt::Reset, "--reset", None, Takes::Value),
+    (Opt::Irqchip, "--irqchip", None, Takes::Nothing),
+    (Opt::Trace, "--trace", None, Takes::ValueOr(c"calls,exits")),
+    (Opt::TraceFile, "--trace-file", None, Takes::Value),
+    (Opt::Step, "--step", None, Takes::Nothing),
+    (Opt::Stats, "--stats", None, Takes::Nothing),
+    (Opt::Json, "--json", None, Takes::Nothing),
+    (Opt::DirtyLog, "--dirty-log", None, Takes::Nothing),
+    (Opt::Replay, "--replay", None, Takes::Nothing),
+    (Opt::Check, "--check", None, Takes::Nothing),
+    (Opt::Help, "--help", Some(b'h'), Takes::Nothing),
+    (Opt::Version, "--version", Some(b'V'), Takes::Nothing),
+];
+
+/// An option as it stands on the command line.
+pub struct Found {
+    pub option: Opt,
+    pub name: &'static str,
+    pub takes: Takes,
+    /// The value in the same word.
+    pub attached: Option<&'static CStr>,
+}
+
+/// A row of [`OPTIONS`].
+fn row(is: impl Fn(&Row) -> bool) -> Option<Row> {
+    OPTIONS.into_iter().find(is)
+}
+
+impl Found {
+    fn new((option, name, _, takes): Row, attached: Option<&'static CStr>) -> Found {
+        Found { option, name, takes, attached }
+    }
+}
+
+/// Finds the option that a word names.
+pub fn find(word: &'static CStr) -> Result<Found, UsageError> {
+    let bytes = word.to_bytes();
+    // As QEMU has them: one dash before a long name, and -smp.
+    let is_qemu_s = |(_, long, ..): &Row| {
+        long.as_bytes()[1..] == *bytes || *long == "--cpus" && bytes == b"-smp"
+    };
+    match row(is_qemu_s) {
+        Some(row) => Ok(Found::new(row, None)),
+        None if bytes.starts_with(b"--") => find_long(word),
+        None => find_short(word),
+    }
+}
+
+/// Splits `-n` and `-nvalue`, or `-hV`: letters that take no value may stand together, and the first one counts.
+fn find_short(word: &'static CStr) -> Result<Found, UsageError> {
+    let letters = word.to_bytes();
+    let find = |letter: u8| row(|(_, _, short, _)| *short == Some(letter));
+    let takes_nothing =
+        |&letter: &u8| find(letter).is_some_and(|(.., takes)| takes == Takes::Nothing);
+    let row = find(letters[1]).ok_or(UsageError::UnknownOption(word))?;
+    let rest = (letters.len() > 2).then(|| tail(word, 2));
+    let (.., takes) = row;
+    match takes {
+        Takes::Nothing if letters[2..].iter().all(takes_nothing) => Ok(Found::new(row, None)),
+        Takes::Nothing => Err(UsageError::UnknownOption(word)),
+        Takes::Value | Takes::ValueOr(_) => Ok(Found::new(row, rest)),
+    }
+}
+
+/// Splits `--name` and `--name=value`. The beginning of a name will do if no other name begins so.
+fn find_long(word: &'static CStr) -> Result<Found, UsageError> {
+    let bytes = word.to_bytes();
+    let name_len = bytes.iter().position(|&byte| byte == b'=').unwrap_or(bytes.len());
+    let name = &bytes[..name_len];
+    let value = (bytes.len() > name_len).then(|| tail(word, name_len + 1));
+    if let Some(row) = row(|(_, long, ..)| long.as_bytes() == name) {
+        return Ok(Found::new(row, value));
+    }
+    let begins_so = |(_, long, ..): &Row| name.len() > 2 && long.as_bytes().starts_with(name);
+    let mut fitting = OPTIONS.into_iter().filter(begins_so);
+    match (fitting.next(), fitting.next()) {
+        (Some(row), None) => Ok(Found::new(row, value)),
+        (Some((_, one, ..)), Some((_, other, ..))) => {
+            Err(UsageError::Ambiguous(word, [one, other]))
+        }
+        (None, _) => Err(UsageError::UnknownOption(word)),
+    }
+}
+
+/// A C string without its first `skip` bytes, of which it has as many.
+fn tail(string: &'static CStr, skip: usize) -> &'static CStr {
+    let bytes = &string.to_bytes_with_nul()[skip..];
+    CStr::from_bytes_until_nul(bytes).unwrap_or(c"")
+}

@@ -1,0 +1,102 @@
+//! The values of options.
+
+use crate::cli::Reason;
+use crate::config::{Backing, Instruments, Mode};
+use crate::x86::registers::Setting;
+use core::ffi::CStr;
+
+pub fn backing(value: &'static CStr) -> Backing {
+    match value.to_bytes() {
+        b"anon" => Backing::Anonymous,
+        b"thp" => Backing::Transparent,
+        b"memfd" => Backing::Memfd,
+        _ => Backing::File(value),
+    }
+}
+
+pub fn mode(value: &CStr) -> Option<Mode> {
+    match value.to_bytes() {
+        b"real" => Some(Mode::Real),
+        b"protected" => Some(Mode::Protected),
+        b"long" => Some(Mode::Long),
+        b"user" => Some(Mode::User),
+        _ => None,
+    }
+}
+
+/// `name=value`.
+pub fn setting(value: &'static CStr) -> Result<Setting, Reason> {
+    let text = value.to_str().map_err(|_| Reason::NotASetting)?;
+    let (name, value) = text.split_once('=').ok_or(Reason::NotASetting)?;
+    Setting::new(name, number(value.as_bytes())?).ok_or(Reason::NoSuchRegister)
+}
+
+/// `calls`, `exits`, or both with a comma between them.
+pub fn trace(instruments: &mut Instruments, value: &CStr) -> Result<(), Reason> {
+    for part in value.to_bytes().split(|&byte| byte == b',') {
+        match part {
+            b"calls" => instruments.trace_calls = true,
+            b"exits" => instruments.trace_exits = true,
+            _ => return Err(Reason::NotOneOf("calls, exits, calls,exits")),
+        }
+    }
+    Ok(())
+}
+
+/// Decimal, or hexadecimal behind `0x`; then perhaps K, M or G, for 2^10, 2^20 or 2^30.
+pub fn number(text: &[u8]) -> Result<u64, Reason> {
+    let (text, shift) = match text {
+        [number @ .., b'k' | b'K'] => (number, 10),
+        [number @ .., b'm' | b'M'] => (number, 20),
+        [number @ .., b'g' | b'G'] => (number, 30),
+        number => (number, 0),
+    };
+    let (digits, radix) = match text {
+        [b'0', b'x' | b'X', digits @ ..] => (digits, 16),
+        digits => (digits, 10),
+    };
+    whole(digits, radix)?.checked_mul(1 << shift).ok_or(Reason::TooLarge)
+}
+
+/// Digits and nothing else, at least one.
+fn whole(digits: &[u8], radix: u32) -> Result<u64, Reason> {
+    if digits.is_empty() {
+        return Err(Reason::NotANumber);
+    }
+    // All digits are looked at, so that 99999999999999999999x is no number, and not one that is too large.
+    let mut number = Some(0u64);
+    for &byte in digits {
+        let digit = char::from(byte).to_digit(radix).ok_or(Reason::NotANumber)?;
+        number = number
+            .and_then(|number| number.checked_mul(radix.into()))
+            .and_then(|number| number.checked_add(digit.into()));
+    }
+    number.ok_or(Reason::TooLarge)
+}
+
+/// Nanoseconds of decimal seconds, perhaps with a fraction, of which nine digits count: `6`, `0.25`, `.5`. At most what 64
+/// bits hold, 584 years.
+pub fn seconds(text: &[u8]) -> Result<u64, Reason> {
+    let (before, behind) = match text.iter().position(|&byte| byte == b'.') {
+        Some(point) => (&text[..point], &text[point + 1..]),
+        None => (text, &[][..]),
+    };
+    if before.is_empty() && behind.is_empty() {
+        return Err(Reason::NotSeconds);
+    }
+    let in_seconds =
+        |reason| if reason == Reason::NotANumber { Reason::NotSeconds } else { reason };
+    // Without digits on one side of the point, that side is 0.
+    let part = |digits: &[u8]| {
+        if digits.is_empty() { Ok(0) } else { whole(digits, 10).map_err(in_seconds) }
+    };
+    let counted = &behind[..behind.len().min(9)];
+    if behind.iter().any(|byte| !byte.is_ascii_digit()) {
+        return Err(Reason::NotSeconds);
+    }
+    let nanoseconds = part(counted)? * 10u64.pow(9 - counted.len() as u32);
+    part(before)?
+        .checked_mul(1_000_000_000)
+        .and_then(|whole| whole.checked_add(nanoseconds))
+        .ok_or(Reason::TooLarge)
+}
