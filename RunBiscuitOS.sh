@@ -53,9 +53,9 @@ if ! grep -q " $MOUNT hugetlbfs " /proc/mounts; then
 		fail "no hugetlbfs: the kernel needs CONFIG_HUGETLBFS, and you must be root"
 fi
 
-# What the default file holds of an earlier run, this run gives back before it takes its own.
-[ ! "$held" ] || held=$(stat -c %b $MOUNT/BiscuitOS_HugePage 2> /dev/null)
-available=$(($(cat $POOL/free_hugepages) - $(cat $POOL/resv_hugepages) + ${held:-0} / 4096))
+# The default file of an earlier run holds pages, or their reservations, for its whole size. A run with it has them again.
+[ ! "$held" ] || held=$(stat -c %s $MOUNT/BiscuitOS_HugePage 2> /dev/null)
+available=$(($(cat $POOL/free_hugepages) - $(cat $POOL/resv_hugepages) + ${held:-0} / 2097152))
 
 # Fewer than asked for is no error here: the program says what it lacks. If it would not start, the pool becomes what it was.
 if [ $available -lt $PAGES ]; then

@@ -184,9 +184,8 @@ pub fn probe(backing: Backing, size: u64) -> Result<(), Error> {
         return fill(file, backing, page_size, size).map(drop);
     };
     check_size(backing, page_size, size)?;
-    // The pages that the file holds go back to the pool before the run takes what it needs.
-    let held =
-        file.fd.stat().map_err(|error| Error::Call { backing, error })?.st_blocks as u64 * 512;
+    // A file of an earlier run holds pages, or their reservations, for its whole size. The run has them again.
+    let held = file.fd.stat().map_err(|error| Error::Call { backing, error })?.st_size as u64;
     let needed = size / page_size;
     // A kernel that does not describe its pool lets the run try.
     match Pool::read(page_size).is_none_or(|pool| pool.available() + held / page_size >= needed) {

@@ -46,12 +46,20 @@ impl Pool {
             0 => f.write_str(
                 "The pool has enough. Check the size= option of the mount, and ulimit -v",
             ),
-            missing => write!(
-                f,
-                "As root: echo {} > /sys/kernel/mm/hugepages/hugepages-{}kB/nr_hugepages",
-                total + missing,
-                page_size >> 10
-            ),
+            missing => {
+                write!(
+                    f,
+                    "As root: echo {} > /sys/kernel/mm/hugepages/hugepages-{}kB/nr_hugepages",
+                    total + missing,
+                    page_size >> 10
+                )?;
+                // A file keeps its pages, and what was reserved for it, when the guest has gone.
+                f.write_str(if self.available() < total {
+                    "; or rm files on hugetlbfs that no VM uses any more"
+                } else {
+                    ""
+                })
+            }
         }
     }
 }

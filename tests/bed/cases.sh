@@ -80,6 +80,10 @@ the_script_twice_stacks_no_mount_and_keeps_a_larger_pool() {
 	echo 25 > $POOL/nr_hugepages
 	RunBiscuitOS.sh $F/halt.bin > out 2> err
 	is "$(cat $POOL/nr_hugepages)" 25
+	# The pages of the default file are no other backing's.
+	RunBiscuitOS.sh --backing memfd $F/halt.bin > out 2> err
+	is "$(cat $POOL/nr_hugepages)" 28
+	prints x
 	echo 20 > $POOL/nr_hugepages
 }
 a_start_that_fails_leaves_the_pool_as_it_was() {
@@ -660,7 +664,8 @@ fails_in_turn() {
 			said="$call $number of $*: status $status: $(tail -n 3 err)"
 			case $status in
 			"$want") ;;
-			1) grep -qE '(KVM_[A-Z0-9_]+|open|f?stat(fs)?|flock|ftruncate|fallocate|mmap|malloc|eventfd|pthread_create|sigaction|p?read|write|tkill)[^:]*: E(IO|NOMEM|AGAIN) ' out err || { echo "no call in $said"; return 1; } ;;
+			# Standard error can't be written: nobody can be told that the statistics are lost.
+			1) [ "$call" = write ] && ! grep -q 'statistics after' err || grep -qE '(KVM_[A-Z0-9_]+|open|f?stat(fs)?|flock|ftruncate|fallocate|mmap|malloc|eventfd|pthread_create|sigaction|p?read|write|tkill)[^:]*: E(IO|NOMEM|AGAIN) ' out err || { echo "no call in $said"; return 1; } ;;
 			*) echo "$said"; return 1 ;;
 			esac
 			[ "$(free_pages)" = 20 ] || [ "$(stat -c %s $RAM)" = 16777216 ] || { echo "pages left by $said"; return 1; }
