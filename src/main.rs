@@ -100,7 +100,7 @@ fn run_machine(config: &Config, mut output: Output) -> c_int {
             let path = config.instruments.trace_file;
             machine::fail(&output, Error::Trace { path, errno })
         }
-        // The statistics are lost, and nobody can be told.
+        // The statistics, or a part of what goes with them, are lost, and nobody can be told.
         None if status == machine::SUCCESS
             && config.instruments.stats
             && output.has_lost_messages() =>
