@@ -106,10 +106,10 @@ install:
 pack: all
 	@$(CLEAN_ENV) sh biscuitos/pack $(KERNEL) $(TARGETA)
 
-# Of a recipe that fails make would say `Error 7` last, as if that were its own. So the recipe of in-qemu does not fail because
-# of CMD; its status is read when make comes to the recipe of run.
+# If this recipe failed, make would print `Error 7` last, as if that were its own. So in-qemu succeeds whatever CMD's status is;
+# the recipe of run reads the status and reports it.
 run: in-qemu
-	@: $(foreach status,$(FAILURE),$(error the command in QEMU ended with status $(status), not make))
+	@: $(foreach status,$(FAILURE),$(error the command in QEMU ended with status $(status); make itself did not fail))
 
 FAILURE = $(filter-out 0,$(shell cat target/run.status 2> /dev/null && rm target/run.status))
 

@@ -15,21 +15,32 @@ fail() {
 }
 
 program=$(dirname "$0")/$PROGRAM
-# How much RAM the arguments ask for, and whether in the default file. A value that is no number, the program refuses.
-size= kernel= before= held=yes
+# How much RAM the arguments ask for, and whether in the default file. A value that is no number, the program refuses. A word
+# behind an option that takes a value is that value.
+size= kernel= held=yes takes=
 for word; do
-	case $before in
-	-m | --me | --mem | --memo | --memor | --memory) size=$word ;;
+	case $takes in
+	size) size=$word ;;
 	esac
+	[ ! "$takes" ] || { takes= && continue; }
 	case $word in
+	--) break ;;
 	# A question needs no huge pages.
 	-h* | -V* | --h* | --v*) exec "$program" "$@" ;;
-	-k* | --k*) kernel=256M ;;
-	-b* | --bac*) held= ;;
+	-m | -memory | --me | --mem | --memo | --memor | --memory) takes=size ;;
 	--me*=*) size=${word#*=} ;;
-	-m?*) size=${word#-m} ;;
+	-m[0-9]*) size=${word#-m} ;;
+	-k | -kernel) kernel=256M takes=other ;;
+	-k* | --k*=*) kernel=256M ;;
+	--k*) kernel=256M takes=other ;;
+	-b | -backing) held= takes=other ;;
+	-base) takes=other ;;
+	-b* | --bac*=*) held= ;;
+	--bac*) held= takes=other ;;
+	--*=*) ;;
+	-[ipc] | -initrd | -append | -params | -cpus | -smp | --bas* | --l* | --e* | --mo* | --se* | --pa* | --in* | --a* | --cp* | \
+		--rese* | --trace-*) takes=other ;;
 	esac
-	before=$word
 done
 size=${size:-$kernel}
 case $size in

@@ -67,13 +67,14 @@ pub enum Backing {
 }
 
 impl Backing {
-    /// The least memory of this kind that has so many bytes: a file on hugetlbfs and a memfd have whole huge pages.
-    pub fn whole_pages(self, bytes: u64) -> u64 {
+    /// The least size of memory of this kind that holds so many bytes. Of a file, which is not open yet, pages of 2 MiB are
+    /// assumed.
+    pub fn rounded_up(self, bytes: u64) -> u64 {
         let page = match self {
             Backing::File(_) | Backing::Memfd => HUGE_PAGE,
             Backing::Anonymous | Backing::Transparent => PAGE_SIZE,
         };
-        bytes.checked_next_multiple_of(page).unwrap_or(bytes)
+        bytes.checked_next_multiple_of(page).unwrap_or(u64::MAX - (page - 1))
     }
 }
 
@@ -128,6 +129,11 @@ pub struct Instruments {
 }
 
 impl Instruments {
+    /// Whether some report on standard error, beside a trace.
+    pub fn report(&self) -> bool {
+        self.stats || self.dirty_log || self.replay
+    }
+
     /// Whether there are lines of a trace.
     pub fn shows_trace(&self) -> bool {
         self.trace_calls || self.trace_exits || self.step

@@ -100,9 +100,9 @@ fn run_machine(config: &Config, mut output: Output) -> c_int {
             let path = config.instruments.trace_file;
             machine::fail(&output, Error::Trace { path, errno })
         }
-        // The statistics, or a part of what goes with them, are lost, and nobody can be told.
+        // What was asked for is lost, at least in part, and nobody can be told.
         None if status == machine::SUCCESS
-            && config.instruments.stats
+            && config.instruments.report()
             && output.has_lost_messages() =>
         {
             machine::FAILED

@@ -404,7 +404,8 @@ impl Queue {
 
     /// Forgets the first piece.
     fn remove_piece(&mut self) {
-        if let Some(&(_, size)) = self.pieces.front() {
+        if let Some(&(stream, size)) = self.pieces.front() {
+            self.has_lost_messages |= stream == Stream::Error;
             self.remove(size);
         }
     }

@@ -51,7 +51,7 @@ fn main() -> ExitCode {
 fn run(kernel: &str, only: &str) -> Tally {
     let overlay = format!("{}/bed-{kernel}", env!("CARGO_TARGET_TMPDIR"));
     lay_over(Path::new(&overlay), kernel);
-    let all = std::env::var_os("FAULTS").is_some();
+    let all = std::env::var("FAULTS").is_ok_and(|faults| faults == "all");
     let mut bed = Command::new("sh");
     bed.args(["biscuitos/run", kernel])
         .env("OVERLAY", &overlay)

@@ -42,7 +42,7 @@ impl ImageRoom {
     /// How much RAM an image of this size needs.
     pub fn needed_memory(&self, size: u64) -> u64 {
         let needed = (self.load - self.base).saturating_add(size).saturating_add(self.tables);
-        self.backing.whole_pages(needed)
+        self.backing.rounded_up(needed)
     }
 }
 

@@ -63,7 +63,7 @@ Instruments, on standard error:
                          instructions
 Instead of running:
       --check            tell whether this machine would start here, and why not;
-                         options of a run are checked alone
+                         options of a run are checked, not carried out
   -h, --help             show this
   -V, --version          show the version
 With --stats or --check:

@@ -181,7 +181,7 @@ fn check(config: &Config, has_load: bool) -> Result<(), UsageError> {
         return Err(UsageError::OddBase(base));
     }
     if !memory.is_multiple_of(PAGE_SIZE) {
-        return Err(UsageError::OddSize { memory, next: config.backing.whole_pages(memory) });
+        return Err(UsageError::OddSize { memory, next: config.backing.rounded_up(memory) });
     }
     if let Guest::Image(_) = guest {
         if config.command_line.is_some() {
@@ -209,7 +209,7 @@ fn check(config: &Config, has_load: bool) -> Result<(), UsageError> {
         return Err(UsageError::BaseWithoutLoad { base, load });
     }
     if !has_load && load >= config.low_end() {
-        let needed = config.backing.whole_pages(load + 1 - base);
+        let needed = config.backing.rounded_up(load + 1 - base);
         return Err(UsageError::TooLittleRam { memory, needed });
     }
     for (option, address) in [("--load", load), ("--entry", entry)] {

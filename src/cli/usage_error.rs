@@ -35,12 +35,12 @@ pub enum UsageError {
         needed: u64,
     },
     OddBase(u64),
-    /// RAM ends above the limit.
-    /// Nothing could lie there.
+    /// RAM would begin where none can be.
     BaseTooHigh {
         base: u64,
         limit: u64,
     },
+    /// RAM would reach further than it can from this base.
     TooMuchRam {
         memory: u64,
         base: u64,

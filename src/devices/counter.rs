@@ -94,7 +94,7 @@ impl Counter {
     ) -> Result<(), kvm::Error> {
         // Held over all calls: no other vCPU changes the wiring between two of them. KVM waits in them for a moment (SRCU).
         let mut state = self.state.lock();
-        let before = state.raises.replace(gsi);
+        let before = state.raises.take();
         let events = events(&mut state)?;
         if let Some(before) = before {
             self.vm.set_irqfd(&events.written, before, KVM_IRQFD_FLAG_DEASSIGN, None)?;
@@ -104,10 +104,12 @@ impl Counter {
         }
         if is_level {
             let acknowledged = Some(&events.acknowledged);
-            self.vm.set_irqfd(&events.written, gsi, KVM_IRQFD_FLAG_RESAMPLE, acknowledged)
+            self.vm.set_irqfd(&events.written, gsi, KVM_IRQFD_FLAG_RESAMPLE, acknowledged)?;
         } else {
-            self.vm.set_irqfd(&events.written, gsi, 0, None)
+            self.vm.set_irqfd(&events.written, gsi, 0, None)?;
         }
+        state.raises = Some(gsi);
+        Ok(())
     }
 }
 

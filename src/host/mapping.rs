@@ -85,8 +85,8 @@ impl Mapping {
         Call::new("madvise", shown).returned(result as isize).map(drop)
     }
 
-    /// mremap(2): puts another mapping in the place of a part that is as large. Whoever uses that part finds the old memory or
-    /// the new, and waits in between.
+    /// mremap(2): puts another mapping in the place of a part that is as large. Whoever uses that part meanwhile waits for the
+    /// new memory. If it fails, nothing may be mapped there any more.
     pub fn replace(&self, offset: usize, other: Mapping) -> Result<(), CallError> {
         let Mapping { start, size } = other;
         let place = self.start.wrapping_add(offset);

@@ -4,6 +4,7 @@ use crate::config::Backing;
 use crate::devices::counter::Counter;
 use crate::devices::log::Log;
 use crate::host::clock;
+use crate::host::mutex::Mutex;
 use crate::host::process;
 use crate::inspect::json::{JsonNumber, JsonText};
 use crate::inspect::kvm_figures::{DEBUGFS, Figure, KvmFigures, Source};
@@ -58,7 +59,7 @@ pub struct Statistics {
     /// The VM's and each vCPU's; none without `--stats`, and where the kernel has no such thing.
     sources: Vec<Source>,
     /// Why there are none.
-    failure: Option<kvm::Error>,
+    failure: Mutex<Option<kvm::Error>>,
     vm: Arc<Vm>,
     memory: Arc<GuestMemory>,
     counter: Arc<Counter>,
@@ -79,7 +80,7 @@ impl Statistics {
         as_json: bool,
     ) -> Statistics {
         let (started, counts, sources) = (clock::monotonic(), None, Vec::new());
-        let failure = None;
+        let failure = Mutex::new(None);
         Statistics {
             started,
             counts,
@@ -99,7 +100,8 @@ impl Statistics {
         for fd in core::iter::once(self.vm.stats()).chain(vcpus.iter().map(Vcpu::stats)) {
             match fd {
                 Ok(fd) => self.sources.extend(Source::counting_from_now(fd)),
-                Err(error) => _ = self.failure.get_or_insert(error),
+                // The VM comes first.
+                Err(error) => _ = self.failure.lock().get_or_insert(error),
             }
         }
         // All or none: where one is missing, debugfs has the sum of all.
@@ -126,12 +128,14 @@ impl Statistics {
             return KvmFigures::of_descriptors(&self.sources);
         }
         // Without `--stats` nothing was opened before. A vCPU's statistics can't be had while it runs, but the VM's can.
-        if !self.is_counting()
-            && let Some(source) = self.vm.stats().ok().and_then(Source::new)
-        {
-            return KvmFigures::of_descriptors(&[source]);
+        if !self.is_counting() {
+            match self.vm.stats().map(Source::new) {
+                Ok(Some(source)) => return KvmFigures::of_descriptors(&[source]),
+                Ok(None) => {}
+                Err(error) => *self.failure.lock() = Some(error),
+            }
         }
-        let (process, descriptor) = (process::process_id(), self.vm.number());
+        let (process, descriptor) = (process::process_id(), self.vm.descriptor_number());
         KvmFigures::of_debugfs(&format!("{DEBUGFS}/{process}-{descriptor}"))
     }
 
@@ -197,7 +201,7 @@ impl fmt::Display for Report<'_> {
         }
         if kvm.sources.is_empty() {
             f.write_str("\n  KVM's: missing")?;
-            match statistics.failure {
+            match *statistics.failure.lock() {
                 Some(failure) if !failure.is_unknown_request() => write!(f, ": {failure}")?,
                 _ => f.write_str(
                     "\n  They need KVM_GET_STATS_FD (Linux 5.14), or debugfs: \

@@ -83,7 +83,9 @@ impl fmt::Display for ShownCall<'_> {
             (None, _) => write!(f, "{arguments}")?,
         }
         match result {
-            Ok(address) if *name == Name::Function("mmap") => write!(f, ") = {address:#x}"),
+            Ok(address) if matches!(name, Name::Function("mmap" | "mremap")) => {
+                write!(f, ") = {address:#x}")
+            }
             Ok(result) => write!(f, ") = {result}"),
             Err(errno) => write!(f, ") = -1 {errno}"),
         }

@@ -92,7 +92,7 @@ impl Descriptor {
         Ok(unsafe { Fd::from_raw(fd) })
     }
 
-    /// `KVM_GET_STATS_FD`, of a VM or a vCPU. ENOTTY before Linux 5.14.
+    /// `KVM_GET_STATS_FD`, of a VM or a vCPU. Before Linux 5.14 a VM gives ENOTTY, a vCPU EINVAL.
     pub fn stats(&self) -> Result<Fd, Error> {
         // SAFETY: takes no argument, and makes a descriptor.
         unsafe { self.make(KVM_GET_STATS_FD, 0, format_args!("")) }

@@ -213,7 +213,7 @@ impl Vm {
     }
 
     /// The number of its descriptor, by which debugfs names it.
-    pub fn number(&self) -> c_int {
+    pub fn descriptor_number(&self) -> c_int {
         self.descriptor.fd.raw()
     }
 

@@ -22,8 +22,8 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-/// How often a vCPU that was woken before another one has started it looks again, in nanoseconds.
-const START_INTERVAL: u64 = 1_000_000;
+/// How often a vCPU that was woken before another one has started it enters KVM_RUN again, in nanoseconds.
+const START_INTERVAL: u64 = 10_000_000;
 
 /// A vCPU and all that its thread needs.
 pub struct VcpuRunner {
@@ -59,7 +59,10 @@ impl VcpuRunner {
                         self.control.answer(self.activity().unwrap_or(Activity::Runs));
                     }
                     // While an NMI is pending for a vCPU that nobody has started, KVM_RUN returns at once.
-                    if error.is(libc::EAGAIN) && self.control.sleep(START_INTERVAL).is_err() {
+                    if error.is(libc::EAGAIN)
+                        && self.vcpu.mp_state() == Ok(KVM_MP_STATE_UNINITIALIZED)
+                        && self.control.sleep(START_INTERVAL).is_err()
+                    {
                         break;
                     }
                 }

@@ -34,6 +34,11 @@ impl RamFile {
         RamFile { fd, path: None, is_ours: false, was_emptied, is_kept }
     }
 
+    /// Whether others can open it.
+    pub fn is_named(&self) -> bool {
+        self.path.is_some()
+    }
+
     /// Whether we made it.
     pub fn is_ours(&self) -> bool {
         self.is_ours

@@ -1,24 +1,26 @@
 //! How KVM is made to forget one page of RAM.
 //!
 //! KVM follows the host's page tables: where the host takes a page out, the kernel tells KVM (mmu_notifier), which forgets it
-//! too. madvise(2) with MADV_DONTNEED does that. Of shared memory the contents stay; of anonymous memory they would be lost,
-//! and a huge page goes only as a whole. So the part of RAM that holds the page first moves into shared memory of 4 KiB pages,
+//! too. madvise(2) with MADV_DONTNEED does that. Contents of shared memory stay; those of anonymous memory would be lost. A huge
+//! page can only be taken out as a whole. So the part of RAM that holds the page first moves into shared memory of 4 KiB pages,
 //! which takes its place. The guest may not run meanwhile: what it writes during the copy would be lost.
 //!
 //! mprotect(2) would not need this, but it splits the mapping, and then the kernel makes KVM forget all of the 2 MiB around.
 
+use crate::host::emergency;
+use crate::host::errno::Errno;
 use crate::host::fd::Fd;
 use crate::host::guarded;
 use crate::host::mapping::Mapping;
-use crate::host::syscall::CallError;
+use crate::host::syscall::{CallError, Name};
 use crate::layout::{HUGE_PAGE, PAGE_SIZE};
 use crate::memory::backing::Ram;
 
 const PAGE: usize = PAGE_SIZE as usize;
 
 impl Ram {
-    /// The part that moves with this byte: where it begins in the mapping, and its size. `None` where memory is shared and in
-    /// small pages: of a device, or after the move.
+    /// The part that moves with this byte: where it begins in the mapping, and its size. `None` where nothing must move: a
+    /// device's memory, which can't, and what has moved.
     fn part(&self, offset: u64) -> Option<(usize, usize)> {
         if self.is_device() {
             return None;
@@ -48,10 +50,18 @@ impl Ram {
             // Zeros are there already; and what the host could not provide, nobody has written.
             if read.is_ok() && page.iter().any(|&byte| byte != 0) {
                 // SAFETY: inside the new mapping, which nobody else knows yet.
-                unsafe { small.start().add(at).copy_from_nonoverlapping(page.as_ptr(), PAGE) };
+                unsafe { guarded::copy(small.start().add(at), page.as_ptr(), PAGE) }.map_err(
+                    |_| CallError {
+                        call: Name::Function("memfd_create"),
+                        errno: Errno(libc::ENOMEM),
+                    },
+                )?;
             }
         }
-        self.mapping.replace(start, small)?;
+        if let Err(CallError { call, errno }) = self.mapping.replace(start, small) {
+            // The kernel takes out the old part first. Where nothing is, the guest could find memory of the program's.
+            emergency::exit_with_error(format_args!("{call}: {errno}: a part of RAM may be lost"));
+        }
         self.moved.lock().push((start, size));
         Ok(())
     }
@@ -69,7 +79,7 @@ impl Ram {
     /// Copies what has moved back into the file, for users who look at it when the guest has gone. What can't be mapped again
     /// stays as it was when it moved.
     pub(super) fn copy_back(&self) {
-        let Some(file) = &self.file else { return };
+        let Some(file) = self.file.as_ref().filter(|file| file.is_named()) else { return };
         for &(start, size) in self.moved.lock().iter() {
             if let Ok(part) = Mapping::of_file(&file.fd, start, size) {
                 // SAFETY: both are as long, the guest has gone, and nobody has a reference to either.
