@@ -63,7 +63,7 @@ figure "resident memory without the guest's" "$own" KiB
 
 KERNEL="--kernel /boot/vmlinuz --initrd /boot/initrd --memory 128M"
 TRACE=/sys/kernel/debug/tracing
-RunBiscuitOS.sh --memory 128M --version > /dev/null
+RunBiscuitOS.sh --memory 128M /usr/bin/firmware/halt.bin > /dev/null 2>&1
 echo 0 > $TRACE/options/overwrite
 echo 'cmd == 0xae80' > $TRACE/events/syscalls/sys_enter_ioctl/filter
 
