@@ -1,6 +1,8 @@
 /*
  * until TEXT COMMAND...: runs the command, and prints the nanoseconds from fork until it has printed the text; then ends it.
+ * Waits a minute at most for more.
  */
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,6 +24,7 @@ int main(int argc, char **argv)
 	size_t len = 0;
 	long before;
 	int fds[2], found = 0;
+	struct pollfd more = { .events = POLLIN };
 	ssize_t n;
 	pid_t pid;
 
@@ -37,7 +40,9 @@ int main(int argc, char **argv)
 		_exit(127);
 	}
 	close(fds[1]);
-	while (!found && len < sizeof(out) - 1 && (n = read(fds[0], out + len, sizeof(out) - 1 - len)) > 0) {
+	more.fd = fds[0];
+	while (!found && len < sizeof(out) - 1 && poll(&more, 1, 60000) > 0 &&
+	       (n = read(fds[0], out + len, sizeof(out) - 1 - len)) > 0) {
 		len += n;
 		out[len] = 0;
 		found = strstr(out, argv[1]) != NULL;
