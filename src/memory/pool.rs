@@ -55,7 +55,7 @@ impl Pool {
                 )?;
                 // A file keeps its pages, and what was reserved for it, when the guest has gone.
                 f.write_str(if self.available() < total {
-                    "; or rm files on hugetlbfs that no VM uses any more"
+                    "\n  Or rm files on hugetlbfs that no VM uses any more"
                 } else {
                     ""
                 })
