@@ -119,35 +119,51 @@ pub const SCRATCH_PORTS: u16 = 4;
 /// microseconds of the host's monotonic clock.
 pub const DOORBELL_PORT: u16 = 0xec;
 
-/// Closes the window.
-pub const RING_CLOSE: u32 = 0;
-/// Opens the window: the first bytes of RAM appear a second time, at [`WINDOW`].
-pub const RING_OPEN: u32 = 1;
-/// Opens the window read-only: a write to it exits to the program.
-pub const RING_OPEN_READONLY: u32 = 2;
-/// With `--dirty-log`: shows the pages that were written since the last time.
-pub const RING_DIRTY: u32 = 3;
-/// Ends the run as HLT does, for ring 3, which may not execute HLT.
-pub const RING_END: u32 = 4;
+macro_rules! rings {
+    ($($(#[$doc:meta])* $name:ident = $value:expr;)*) => {
+        $($(#[$doc])* pub const $name: u32 = $value;)*
 
-// What the kernel can do with a write instead of an exit. All but the log on a port need the board.
+        /// The name of a value for the doorbell.
+        pub fn ring_name(value: u32) -> Option<&'static str> {
+            match value {
+                $($name => Some(stringify!($name)),)*
+                _ => None,
+            }
+        }
+    };
+}
 
-/// From now on an eventfd counts the bytes that are written to [`COUNTER_PORT`].
-pub const RING_EVENT: u32 = 5;
-/// Likewise for 4 bytes at [`LESSON_COUNTER`] that are [`COUNTER_MATCH`]; other values still exit.
-pub const RING_EVENT_MATCH: u32 = 6;
-/// The eventfd raises [`EVENT_LINE`].
-pub const RING_IRQ: u32 = 7;
-/// The eventfd raises [`LEVEL_LINE`], level-triggered, until the guest acknowledges it.
-pub const RING_IRQ_LEVEL: u32 = 8;
-/// The eventfd sends a message (MSI). The scratch register holds the message's address (low four bytes) and data.
-pub const RING_ROUTE: u32 = 9;
-/// From now on, writes to the log's addresses go into the ring of coalesced writes.
-pub const RING_COALESCE: u32 = 10;
-/// Likewise for the log's port.
-pub const RING_COALESCE_PORT: u32 = 11;
-/// Sends the message in the scratch register at once.
-pub const RING_MSI: u32 = 12;
+rings! {
+    /// Closes the window.
+    RING_CLOSE = 0;
+    /// Opens the window: the first bytes of RAM appear a second time, at [`WINDOW`].
+    RING_OPEN = 1;
+    /// Opens the window read-only: a write to it exits to the program.
+    RING_OPEN_READONLY = 2;
+    /// With `--dirty-log`: shows the pages that were written since the last time.
+    RING_DIRTY = 3;
+    /// Ends the run as HLT does, for ring 3, which may not execute HLT.
+    RING_END = 4;
+
+    // What the kernel can do with a write instead of an exit. All but the log on a port need the board.
+
+    /// From now on an eventfd counts the bytes that are written to [`COUNTER_PORT`].
+    RING_EVENT = 5;
+    /// Likewise for 4 bytes at [`LESSON_COUNTER`] that are [`COUNTER_MATCH`]; other values still exit.
+    RING_EVENT_MATCH = 6;
+    /// The eventfd raises [`EVENT_LINE`].
+    RING_IRQ = 7;
+    /// The eventfd raises [`LEVEL_LINE`], level-triggered, until the guest acknowledges it.
+    RING_IRQ_LEVEL = 8;
+    /// The eventfd sends a message (MSI). The scratch register holds the message's address (low four bytes) and data.
+    RING_ROUTE = 9;
+    /// From now on, writes to the log's addresses go into the ring of coalesced writes.
+    RING_COALESCE = 10;
+    /// Likewise for the log's port.
+    RING_COALESCE_PORT = 11;
+    /// Sends the message in the scratch register at once.
+    RING_MSI = 12;
+}
 
 /// The counter's port: each write counts 1, a read gives the count.
 pub const COUNTER_PORT: u16 = 0xee;

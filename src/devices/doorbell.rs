@@ -96,7 +96,8 @@ impl Device for Doorbell {
         let value = number(data) as u32;
         // KVM refuses a binding that exists already (EEXIST), or what needs the board. The guest may go on.
         if let Err(error) = self.handle_value(value, vcpu) {
-            self.output.message(format_args!("doorbell {value}: {error}"), Some(vcpu));
+            let name = ring_name(value).unwrap_or("?");
+            self.output.message(format_args!("doorbell {value} ({name}): {error}"), Some(vcpu));
         }
     }
 }

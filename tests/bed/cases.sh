@@ -972,7 +972,7 @@ registers_that_can_not_be_are_refused_with_a_reason() {
 	p 1 --set cr0=0xffffffffffffffff $F/halt.bin
 	says 'KVM_SET_SREGS on a vCPU: EINVAL (22): KVM refuses these registers'
 	p 0 --pause 0 --mode long --base 3G --load 0xc0001000 --set rip=0xc0001000 $F/slots.bin
-	says 'doorbell 1: KVM_SET_USER_MEMORY_REGION on a VM: EEXIST (17): RAM lies there already'
+	says 'doorbell 1 (RING_OPEN): KVM_SET_USER_MEMORY_REGION on a VM: EEXIST (17): RAM lies there already'
 	# A window that did not open is not closed.
 	lacks 'doorbell 0' err
 	p 1 --check --kernel $F/kernel/cpus.elf --backing anon --set cr0=0xffffffffffffffff
@@ -1113,14 +1113,14 @@ without_a_board_an_event_is_no_interrupt() {
 	printf '\260\007\346\354\346\354\260x\346\020\364' > guest
 	p 0 guest
 	prints x
-	says 'doorbell 7: KVM_IRQFD'
+	says 'doorbell 7 (RING_IRQ): KVM_IRQFD'
 }
 a_doorbell_that_is_rung_twice_gets_a_warning_and_the_guest_goes_on() {
 	# RING_EVENT and RING_COALESCE_PORT, each twice, then print.
 	printf '\260\005\346\354\346\354\260\013\346\354\346\354\260x\346\020\364' > guest
 	p 0 guest
 	prints x
-	says 'doorbell 5: KVM_IOEVENTFD on a VM: EEXIST (17)'
+	says 'doorbell 5 (RING_EVENT): KVM_IOEVENTFD on a VM: EEXIST (17)'
 }
 
 # ---- test kernels
