@@ -119,21 +119,10 @@ pub const SCRATCH_PORTS: u16 = 4;
 /// microseconds of the host's monotonic clock.
 pub const DOORBELL_PORT: u16 = 0xec;
 
-macro_rules! rings {
-    ($($(#[$doc:meta])* $name:ident = $value:expr;)*) => {
-        $($(#[$doc])* pub const $name: u32 = $value;)*
+crate::sys::named! {
+    /// The name of a value for the doorbell.
+    ring_name:
 
-        /// The name of a value for the doorbell.
-        pub fn ring_name(value: u32) -> Option<&'static str> {
-            match value {
-                $($name => Some(stringify!($name)),)*
-                _ => None,
-            }
-        }
-    };
-}
-
-rings! {
     /// Closes the window.
     RING_CLOSE = 0;
     /// Opens the window: the first bytes of RAM appear a second time, at [`WINDOW`].

@@ -1,16 +1,12 @@
 //! What a kernel can do: the extensions that `KVM_CHECK_EXTENSION` answers for (api.rst 4.4), of which those
 //! are here that this program uses or tells about.
 
-macro_rules! capabilities {
-    ($($(#[$doc:meta])* $name:ident = $number:literal;)*) => {
-        $($(#[$doc])* pub const $name: u32 = $number;)*
+named_table! {
+    /// Every capability here, by its name and number.
+    CAPABILITIES,
+    /// The name of a capability.
+    name:
 
-        /// Every capability above, by its name and number.
-        pub const CAPABILITIES: &[(&str, u32)] = &[$((stringify!($name), $name)),*];
-    };
-}
-
-capabilities! {
     /// `KVM_CREATE_IRQCHIP`.
     KVM_CAP_IRQCHIP = 0;
     /// Slots of user memory: api.rst 4.35.
@@ -63,11 +59,6 @@ capabilities! {
     KVM_CAP_EXIT_HYPERCALL = 201;
     /// `KVM_GET_STATS_FD`: Linux 5.14.
     KVM_CAP_BINARY_STATS_FD = 203;
-}
-
-/// The name of a capability.
-pub fn name(capability: u32) -> Option<&'static str> {
-    CAPABILITIES.iter().find(|(_, number)| *number == capability).map(|(name, _)| *name)
 }
 
 /// What `KVM_ENABLE_CAP` takes: api.rst 4.37.

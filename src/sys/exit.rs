@@ -3,24 +3,12 @@
 //! All reasons of Linux 6.12 are here, those of other architectures too, so that the names never
 //! end before the numbers do.
 
-macro_rules! reasons {
-    ($($(#[$doc:meta])* $name:ident = $number:literal;)*) => {
-        $($(#[$doc])* pub const $name: u32 = $number;)*
+named_table! {
+    /// Every reason with its number, in order from 0 without a gap.
+    REASONS,
+    /// The C name of an exit reason; `None` for a number that Linux 6.12 does not have.
+    name:
 
-        /// Every reason above with its number, in order from 0 without a gap.
-        pub const REASONS: &[(&str, u32)] = &[$((stringify!($name), $name)),*];
-
-        /// The C name of an exit reason; `None` for a number that Linux 6.12 does not have.
-        pub fn name(reason: u32) -> Option<&'static str> {
-            match reason {
-                $($name => Some(stringify!($name)),)*
-                _ => None,
-            }
-        }
-    };
-}
-
-reasons! {
     /// KVM has no name for the hardware's reason, which in Linux 6.1 only Intel's SGX causes:
     /// [`super::run::kvm_run_hw`]. Others are [`KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON`].
     KVM_EXIT_UNKNOWN = 0;

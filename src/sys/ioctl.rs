@@ -33,26 +33,14 @@ const fn _IOWR(number: u32, size: usize) -> u32 {
     _IOC(3, number, size)
 }
 
-macro_rules! requests {
-    ($($(#[$doc:meta])* $name:ident = $number:expr;)*) => {
-        $($(#[$doc])* pub const $name: u32 = $number;)*
-
-        /// Every request above.
-        pub const REQUESTS: &[(&str, u32)] = &[$((stringify!($name), $name)),*];
-
-        /// The name of a request.
-        pub fn name(request: u32) -> Option<&'static str> {
-            match request {
-                $($name => Some(stringify!($name)),)*
-                _ => None,
-            }
-        }
-    };
-}
-
 // Where this program has no use for a structure, its size stands as a number and its name in the
 // comment. A structure that ends in an array counts without the array.
-requests! {
+named_table! {
+    /// Every request, by its name and number.
+    REQUESTS,
+    /// The name of a request.
+    name:
+
     // -- the system: /dev/kvm
 
     /// 4.1. Returns the version of this interface, 12.

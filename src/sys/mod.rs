@@ -22,6 +22,42 @@
 // C names are the point here.
 #![allow(non_camel_case_types, non_snake_case)]
 
+/// Constants, and a function that gives a value's name.
+macro_rules! named {
+    (
+        $(#[$of_function:meta])* $name_of:ident:
+        $($(#[$doc:meta])* $constant:ident = $value:expr;)*
+    ) => {
+        $($(#[$doc])* pub const $constant: u32 = $value;)*
+
+        $(#[$of_function])*
+        pub fn $name_of(value: u32) -> Option<&'static str> {
+            match value {
+                $($constant => Some(stringify!($constant)),)*
+                _ => None,
+            }
+        }
+    };
+}
+pub(crate) use named;
+
+/// Likewise, with a table of all.
+macro_rules! named_table {
+    (
+        $(#[$of_table:meta])* $table:ident,
+        $(#[$of_function:meta])* $name_of:ident:
+        $($(#[$doc:meta])* $constant:ident = $value:expr;)*
+    ) => {
+        $(#[$of_table])*
+        pub const $table: &[(&str, u32)] = &[$((stringify!($constant), $constant)),*];
+
+        $crate::sys::named! {
+            $(#[$of_function])* $name_of:
+            $($(#[$doc])* $constant = $value;)*
+        }
+    };
+}
+
 pub mod bootparam;
 pub mod cap;
 pub mod cpuid;
