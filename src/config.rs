@@ -10,6 +10,9 @@ pub const DEFAULT_BACKING: &CStr = c"/mnt/HugePagefs/BiscuitOS_HugePage";
 /// Where `make install` puts the first guest.
 pub const DEFAULT_IMAGE: &CStr = c"/usr/bin/firmware/_BiscuitOS-VM.iso";
 
+/// What names of fw_cfg's items begin with that the user adds.
+pub const FW_CFG_PREFIX: &[u8] = b"opt/";
+
 /// A machine to run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -41,6 +44,15 @@ pub struct Config {
     pub irqchip: bool,
     /// What a reset does.
     pub on_reset: OnReset,
+    /// ACPI tables for a kernel.
+    pub acpi: bool,
+    /// The board has a high precision event timer.
+    pub hpet: bool,
+    /// Items that the user adds to fw_cfg.
+    pub fw_cfg: Vec<NamedItem>,
+    /// How long a guest may take to switch off after SIGTERM has pressed the power button, in nanoseconds; 0: SIGTERM ends
+    /// the run at once.
+    pub grace: u64,
     pub instruments: Instruments,
 }
 
@@ -51,6 +63,15 @@ pub enum Guest {
     Image(&'static CStr),
     /// A file in a kernel's format.
     Kernel(&'static CStr),
+}
+
+/// An item of fw_cfg.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NamedItem {
+    /// Without [`FW_CFG_PREFIX`].
+    pub name: &'static [u8],
+    /// The file with its contents.
+    pub file: &'static CStr,
 }
 
 /// Where RAM comes from.
@@ -103,8 +124,10 @@ impl Mode {
 pub enum OnReset {
     /// It ends the run.
     End,
-    /// The guest is loaded and started again.
+    /// What is run is loaded and started again, and the rest of RAM keeps its contents.
     Restart,
+    /// Likewise, in RAM that is cleared before.
+    Cold,
 }
 
 /// What is shown of a run.
@@ -158,6 +181,10 @@ impl Default for Config {
             cpus: 1,
             irqchip: false,
             on_reset: OnReset::End,
+            acpi: true,
+            hpet: true,
+            fw_cfg: Vec::new(),
+            grace: 0,
             instruments: Instruments::default(),
         }
     }
@@ -181,6 +208,11 @@ impl Config {
     /// devices. Several vCPUs could not start each other without it.
     pub fn has_board(&self) -> bool {
         self.irqchip || self.cpus > 1 || self.is_kernel()
+    }
+
+    /// Whether there are ACPI tables.
+    pub fn has_acpi(&self) -> bool {
+        self.is_kernel() && self.acpi
     }
 
     /// The file that is run.
@@ -211,12 +243,12 @@ impl Config {
         [(self.base, self.low_size()), (HIGH, self.high_size())]
     }
 
-    /// Where RAM below 4 GiB must end: at the hole; or, where RAM begins in it, at the board's interrupt controllers or at the
-    /// pages that KVM needs.
+    /// Where RAM below 4 GiB must end: at the hole; or, where RAM begins in it, at the board's first device or at the pages that
+    /// KVM needs.
     pub fn low_limit(&self) -> u64 {
         match (self.base < HOLE, self.has_board()) {
             (true, _) => HOLE,
-            (false, true) => IO_APIC,
+            (false, true) => PCI_ECAM,
             (false, false) => RAM_LIMIT,
         }
     }

@@ -8,7 +8,10 @@
 //!   0xfffb_c000   +------------------------+  RAM_LIMIT
 //!                 |  test memory   (board) |  0xff00_0000 TEST_MEMORY
 //!                 |  local APICs   (board) |  0xfee0_0000 LOCAL_APIC
+//!                 |  HPET          (board) |  0xfed0_0000 HPET
 //!                 |  I/O APIC      (board) |  0xfec0_0000 IO_APIC
+//!                 |  PCI registers (board) |  0xf000_0000 PCI_MEMORY
+//!                 |  PCI ECAM      (board) |  0xe800_0000 PCI_ECAM, the board's lowest
 //!                 |  the lessons' page     |  0xe000_0000 LESSON_PAGE
 //!                 |  the window, slot 1    |  0xc000_0000 WINDOW: only while a guest has it open
 //!   0xc000_0000   +------------------------+  HOLE
@@ -194,6 +197,9 @@ pub const LESSON_MSR: u32 = 0x4b4f_4232;
 
 // ---- a kernel's first MiB
 
+/// Where a guest leaves the address, offset and segment, at which it wants to go on after its processor was reset: 40:67.
+pub const FIRMWARE_RESUME: u64 = 0x467;
+
 /// The end of what a kernel may use below 1 MiB. Behind it a PC has extended BIOS data, screen and firmware.
 pub const LOW_END: u64 = 0x9_fc00;
 /// Where usable RAM goes on.
@@ -228,6 +234,13 @@ pub const IO_APIC: u64 = 0xfec0_0000;
 /// How many lines it has.
 pub const IO_APIC_LINES: u32 = 24;
 
+/// The interval timer's interrupt, which an HPET can take.
+pub const TIMER_LINE: u32 = 0;
+
+/// The high precision event timer, at the place where chipsets have it.
+pub const HPET: u64 = 0xfed0_0000;
+pub const HPET_SIZE: u64 = 1 << 10;
+
 /// A PC's first serial port.
 pub const SERIAL_PORT: u16 = 0x3f8;
 pub const SERIAL_PORTS: u16 = 8;
@@ -237,18 +250,44 @@ pub const SERIAL_LINE: u32 = 4;
 /// The real-time clock: the register's number, and behind it its value.
 pub const RTC_PORT: u16 = 0x70;
 pub const RTC_PORTS: u16 = 2;
+/// Its interrupt.
+pub const RTC_LINE: u32 = 8;
+/// The byte of its RAM that tells firmware where a processor that was reset goes on.
+pub const CMOS_SHUTDOWN: usize = 0x0f;
 
 /// ACPI's PM1a event registers: two bytes of status and two of what is enabled. No port that a PC has for itself.
 pub const PM1_EVENT: u16 = 0x600;
 /// ACPI's PM1a control register: two bytes.
 pub const PM1_CONTROL: u16 = PM1_EVENT + 4;
-pub const PM1_PORTS: u16 = 6;
-/// What a guest writes to SLP_TYP for "off", as `\_S5` tells it.
-pub const SLEEP_OFF: u16 = 5;
-/// ACPI's interrupt. Nothing here raises it.
-pub const ACPI_LINE: u16 = 9;
+/// ACPI's power management timer: four bytes.
+pub const PM_TIMER: u16 = PM1_EVENT + 8;
+pub const PM_PORTS: u16 = 12;
+/// What a guest writes to SLP_TYP for "off", as `\_S5` tells it, and for "sleep, keep RAM", as `\_S3` does: those of QEMU, which
+/// some kernels know by heart.
+pub const SLEEP_OFF: u16 = 0;
+pub const SLEEP_TO_RAM: u16 = 1;
+/// ACPI's interrupt.
+pub const ACPI_LINE: u32 = 9;
 
-/// PCI's configuration mechanism, address and data. On the bus behind it, the host bridge is alone.
+/// fw_cfg, QEMU's description of the machine: selector and data, and from the fifth port on the address of DMA.
+pub const FW_CFG: u16 = 0x510;
+pub const FW_CFG_PORTS: u16 = 12;
+
+/// The ports and addresses at which the functions on the PCI bus may have their registers.
+pub const PCI_PORTS: u16 = 0xc000;
+pub const PCI_PORTS_SIZE: u16 = 0x1000;
+pub const PCI_MEMORY: u64 = 0xf000_0000;
+pub const PCI_MEMORY_SIZE: u64 = 128 << 20;
+/// PCI Express' configuration space, of bus 0 alone: 4 KiB for each of its 256 functions.
+pub const PCI_ECAM: u64 = 0xe800_0000;
+pub const PCI_ECAM_SIZE: u64 = 1 << 20;
+/// The interrupts of PCI functions: the I/O APIC's lines from here on, which no older device has.
+pub const PCI_LINES: u32 = 16;
+pub const PCI_LINE_COUNT: u32 = 8;
+/// How many device numbers are in use: the host bridge and the test device.
+pub const PCI_DEVICES: u32 = 2;
+
+/// PCI's configuration mechanism, address and data.
 pub const PCI_CONFIG: u16 = 0xcf8;
 pub const PCI_CONFIG_END: u16 = PCI_CONFIG + 8;
 /// A PC chipset's reset register; here it is ACPI's too.

@@ -15,7 +15,7 @@
 2:	cmp	$'o', %bl
 	jne	3f
 	mov	$0x604, %edx
-	mov	$1 << 13 | 5 << 10, %ax
+	mov	$1 << 13 | 0 << 10, %ax
 	out	%ax, %dx
 3:	cmp	$'r', %bl
 	jne	4f

@@ -1,21 +1,41 @@
-//! ACPI tables: how a kernel learns of processors, interrupt controllers, and the way to switch off. ACPI 6.4, 5.2.
+//! ACPI tables: how a kernel learns of the board. ACPI 6.4, 5.2.
 //!
 //! ```text
-//!   RSDP ─▶ XSDT ─┬▶ FADT ─┬▶ DSDT   \_S5: what to write to switch off
-//!                 │        └▶ FACS   says nothing, but must be there
-//!                 └▶ MADT            processors, I/O APIC
+//!   RSDP ─▶ XSDT ─┬▶ FADT ─┬▶ DSDT   devices; what to write to sleep and to switch off
+//!                 │        └▶ FACS   where to go on after sleep
+//!                 ├▶ MADT            processors, I/O APIC
+//!                 ├▶ MCFG            PCI Express' configuration space
+//!                 └▶ HPET
 //! ```
 
 use crate::boot::Error;
+use crate::boot::aml;
+use crate::config::Config;
+use crate::devices::{hpet, rtc};
 use crate::layout::*;
 use crate::memory::GuestMemory;
 use alloc::vec;
 use alloc::vec::Vec;
 
-/// Writes the tables of a machine with so many processors, whose APIC ids count from 0.
-pub fn write(memory: &GuestMemory, cpus: u32) -> Result<(), Error> {
-    let tables = tables(cpus);
-    assert!(tables.len() as u64 <= ACPI_SIZE, "no room for the tables of {cpus} processors");
+/// What the tables describe.
+#[derive(Clone, Copy, Debug)]
+pub struct Board {
+    /// Processors, whose APIC ids count from 0.
+    pub cpus: u32,
+    pub hpet: bool,
+}
+
+impl Board {
+    /// The board of a machine.
+    pub fn of(config: &Config) -> Board {
+        Board { cpus: config.cpus, hpet: config.hpet }
+    }
+}
+
+/// Writes the tables.
+pub fn write(memory: &GuestMemory, board: Board) -> Result<(), Error> {
+    let tables = tables(board);
+    assert!(tables.len() as u64 <= ACPI_SIZE, "no room for the tables of {board:?}");
     Ok(memory.write(ACPI, &tables)?)
 }
 
@@ -24,19 +44,46 @@ const RSDP_SIZE: usize = 36;
 /// FACS must be at a multiple of 64.
 const FACS_OFFSET: usize = 64;
 const FACS_SIZE: usize = 64;
+/// Where it lies.
+const FACS: u64 = ACPI + FACS_OFFSET as u64;
 
 /// All tables, as they lie from [`ACPI`] on.
-fn tables(cpus: u32) -> Vec<u8> {
-    // The RSDP comes last, when it is known where the XSDT lies.
+pub fn tables(board: Board) -> Vec<u8> {
+    // The RSDP is filled in at the end, when it is known where the XSDT lies.
     let mut area = vec![0; FACS_OFFSET];
     area.extend_from_slice(&facs());
-    let facs = ACPI + FACS_OFFSET as u64;
-    let dsdt = append(&mut area, dsdt());
-    let fadt = append(&mut area, fadt(facs, dsdt));
-    let madt = append(&mut area, madt(cpus));
-    let xsdt = append(&mut area, xsdt(&[fadt, madt]));
+    let dsdt = append(&mut area, dsdt(board));
+    let mut tables = vec![
+        append(&mut area, fadt(FACS, dsdt)),
+        append(&mut area, madt(board.cpus)),
+        append(&mut area, mcfg()),
+    ];
+    if board.hpet {
+        tables.push(append(&mut area, hpet_table()));
+    }
+    let xsdt = append(&mut area, xsdt(&tables));
     area[..RSDP_SIZE].copy_from_slice(&rsdp(xsdt));
     area
+}
+
+/// Where the guest wants to go on after sleep: 5.2.10, "Waking Vector".
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum WakingVector {
+    /// In real mode, at this address below 1 MiB.
+    Real(u64),
+    /// In protected mode, without paging.
+    Protected(u64),
+}
+
+/// What the guest has left in the FACS. `None`: nowhere.
+pub fn waking_vector(memory: &GuestMemory) -> Result<Option<WakingVector>, Error> {
+    let real: u32 = memory.read_value(FACS + 12)?;
+    let protected: u64 = memory.read_value(FACS + 24)?;
+    Ok(match (protected, real) {
+        (0, 0) => None,
+        (0, real) => Some(WakingVector::Real(real.into())),
+        (protected, _) => Some(WakingVector::Protected(protected)),
+    })
 }
 
 /// Appends a table at a multiple of eight bytes, and returns its guest-physical address.
@@ -106,7 +153,7 @@ fn rsdp(xsdt: u64) -> [u8; RSDP_SIZE] {
     rsdp
 }
 
-/// 5.2.10: the firmware's own table, of which a kernel only wants to know the address.
+/// 5.2.10: what firmware and kernel tell each other. The kernel writes its waking vector there.
 fn facs() -> [u8; FACS_SIZE] {
     let mut facs = [0; FACS_SIZE];
     facs[..4].copy_from_slice(b"FACS");
@@ -124,11 +171,78 @@ fn xsdt(tables: &[u64]) -> Table {
     xsdt
 }
 
-/// 5.2.11.1, in ACPI's own byte code (20.2): `Name(\_S5, Package(4) { SLEEP_OFF, 0, 0, 0 })`.
-fn dsdt() -> Table {
+/// 5.2.11.1, in ACPI's own byte code: the sleep states, and the devices that no bus tells of.
+fn dsdt(board: Board) -> Table {
+    use aml::*;
+    let sleep = |state: u16| {
+        // What to write to SLP_TYP of PM1a, and of PM1b, which is not there.
+        package(&[integer(state.into()), integer(0), integer(0), integer(0)])
+    };
+    let isa = |device: &str, id: u16, descriptors: &[Vec<u8>]| {
+        aml::device(device, &[name("_HID", pnp(id)), resources(descriptors)])
+    };
+    let mut devices = vec![
+        pci_bridge(),
+        // Ports and addresses that belong to the board itself. PCI Express' configuration space must be among them.
+        isa(
+            "MBRD",
+            0x0c02,
+            &[
+                ports(SYSTEM_CONTROL, 1),
+                ports(PM1_EVENT, PM_PORTS as u8),
+                addresses(PCI_ECAM, PCI_ECAM_SIZE),
+            ],
+        ),
+        isa("RTC_", 0x0b00, &[ports(RTC_PORT, RTC_PORTS as u8), interrupt(RTC_LINE)]),
+        isa("COM1", 0x0501, &[ports(SERIAL_PORT, SERIAL_PORTS as u8), interrupt(SERIAL_LINE)]),
+        // Not to be shown to users: bits 0, 1 and 3 say that it is there, in use, and works.
+        device(
+            "FWCF",
+            &[
+                name("_HID", string("QEMU0002")),
+                name("_STA", integer(1 << 3 | 1 << 1 | 1 << 0)),
+                resources(&[ports(FW_CFG, FW_CFG_PORTS as u8)]),
+            ],
+        ),
+    ];
+    if board.hpet {
+        devices.push(isa("HPET", 0x0103, &[addresses(HPET, HPET_SIZE)]));
+    }
     let mut dsdt = Table::new(b"DSDT", 2);
-    dsdt.put(b"\x08_S5_\x12\x07\x04\x0a").put(&[SLEEP_OFF as u8, 0, 0, 0]);
+    dsdt.put(&name("\\_S3_", sleep(SLEEP_TO_RAM)))
+        .put(&name("\\_S5_", sleep(SLEEP_OFF)))
+        .put(&scope("\\_SB_", &devices));
     dsdt
+}
+
+/// The PCI bus: which numbers, ports and addresses its bridge hands on, and which interrupts its functions have.
+fn pci_bridge() -> aml::Term {
+    use aml::*;
+    // 6.2.13: for each pin of each device, the I/O APIC's line. They differ from device to device, as on a PC.
+    let routes: Vec<Term> = (0..PCI_DEVICES)
+        .flat_map(|device| (0..4).map(move |pin| (device, pin)))
+        .map(|(device, pin)| {
+            let any_function = u64::from(device) << 16 | 0xffff;
+            let line = PCI_LINES + (device + pin) % PCI_LINE_COUNT;
+            package(&[any_function, pin.into(), 0, line.into()].map(integer))
+        })
+        .collect();
+    device(
+        "PCI0",
+        &[
+            // PCI Express, and for older kernels PCI.
+            name("_HID", pnp(0x0a08)),
+            name("_CID", pnp(0x0a03)),
+            name("_UID", integer(0)),
+            resources(&[
+                window(Window::Buses { first: 0, count: 1 }),
+                ports(PCI_CONFIG, (PCI_CONFIG_END - PCI_CONFIG) as u8),
+                window(Window::Ports { first: PCI_PORTS, size: PCI_PORTS_SIZE }),
+                window(Window::Addresses { first: PCI_MEMORY, size: PCI_MEMORY_SIZE }),
+            ]),
+            name("_PRT", package(&routes)),
+        ],
+    )
 }
 
 /// 5.2.3.2, "Generic Address Structure": a port, its width, and how it is accessed: 1, 2, 3 for 1, 2, 4 bytes.
@@ -139,8 +253,9 @@ fn port(number: u16, bytes: u8) -> [u8; 12] {
 
 /// 5.2.9: the fixed hardware. What is 0 is not there.
 fn fadt(facs: u64, dsdt: u64) -> Table {
-    /// WBINVD works; power button, sleep button and RTC alarm are no fixed hardware; there is a reset register.
-    const FLAGS: u32 = 1 << 0 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 10;
+    /// WBINVD works; processors have C1; there is no sleep button; the timer has 32 bits; there is a reset register. What is 0
+    /// tells that the power button and the clock's alarm are fixed hardware.
+    const FLAGS: u32 = 1 << 0 | 1 << 2 | 1 << 5 | 1 << 8 | 1 << 10;
     /// Older devices are there (a serial port), a screen is not.
     const DEVICES: u16 = 1 << 0 | 1 << 2;
     /// Version 5's.
@@ -148,13 +263,15 @@ fn fadt(facs: u64, dsdt: u64) -> Table {
     let mut fadt = Table::new(b"FACP", 5);
     fadt.put_at(36, &(facs as u32).to_le_bytes())
         .put_at(40, &(dsdt as u32).to_le_bytes())
-        .put_at(46, &ACPI_LINE.to_le_bytes())
+        .put_at(46, &(ACPI_LINE as u16).to_le_bytes())
         .put_at(56, &u32::from(PM1_EVENT).to_le_bytes())
         .put_at(64, &u32::from(PM1_CONTROL).to_le_bytes())
-        // The lengths of PM1's registers; latencies of sleep states that are not there; the clock's register for the century.
-        .put_at(88, &[4, 2])
+        .put_at(76, &u32::from(PM_TIMER).to_le_bytes())
+        // The lengths of PM1's registers and of the timer; latencies of processor states that are not there; the clock's
+        // register for the century.
+        .put_at(88, &[4, 2, 0, 4])
         .put_at(96, &[0xff, 0x0f, 0xff, 0x0f])
-        .put_at(108, &[0x32])
+        .put_at(108, &[rtc::CENTURY as u8])
         .put_at(109, &DEVICES.to_le_bytes())
         .put_at(112, &FLAGS.to_le_bytes())
         // The reset register, and what to write to it.
@@ -164,6 +281,7 @@ fn fadt(facs: u64, dsdt: u64) -> Table {
         .put_at(140, &dsdt.to_le_bytes())
         .put_at(148, &port(PM1_EVENT, 4))
         .put_at(172, &port(PM1_CONTROL, 2))
+        .put_at(208, &port(PM_TIMER, 4))
         .put_at(SIZE - 1, &[0]);
     fadt
 }
@@ -189,6 +307,26 @@ fn madt(cpus: u32) -> Table {
     madt
 }
 
+/// PCI Firmware Specification 3.0, 4.1.2: where the configuration space lies, of which buses.
+fn mcfg() -> Table {
+    let mut mcfg = Table::new(b"MCFG", 1);
+    // Segment 0, buses 0 to 0.
+    mcfg.put(&[0; 8]).put(&PCI_ECAM.to_le_bytes()).put(&[0, 0, 0, 0, 0, 0, 0, 0]);
+    mcfg
+}
+
+/// IA-PC HPET specification 1.0a, 3.2.4.
+fn hpet_table() -> Table {
+    /// Periods of less are not worth while, in counts: 100 us.
+    const LEAST: u16 = 10_000;
+    let mut table = Table::new(b"HPET", 1);
+    table.put(&(hpet::ID as u32).to_le_bytes());
+    // An address and not a port; the first HPET.
+    table.put(&[0, 64, 0, 0]).put(&HPET.to_le_bytes()).put(&[0]);
+    table.put(&LEAST.to_le_bytes()).put(&[0]);
+    table
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,25 +347,40 @@ mod tests {
 
     #[test]
     fn from_the_root_pointer_each_table_is_found_and_sums_up_to_0() {
-        let all = tables(2);
+        let all = tables(Board { cpus: 2, hpet: true });
         assert_eq!(&all[..8], b"RSD PTR ");
         assert_eq!((sum(&all[..20]), sum(&all[..36])), (0, 0));
         let xsdt = table(&all, number(&all, 24, 8));
-        assert_eq!((&xsdt[..4], xsdt.len()), (&b"XSDT"[..], 36 + 16));
+        assert_eq!((&xsdt[..4], xsdt.len()), (&b"XSDT"[..], 36 + 32));
         let fadt = table(&all, number(xsdt, 36, 8));
         let madt = table(&all, number(xsdt, 44, 8));
         let dsdt = table(&all, number(fadt, 140, 8));
         assert_eq!(number(fadt, 40, 4), number(fadt, 140, 8));
-        for (table, signature) in
-            [(xsdt, b"XSDT"), (fadt, b"FACP"), (madt, b"APIC"), (dsdt, b"DSDT")]
-        {
+        let mcfg = table(&all, number(xsdt, 52, 8));
+        let hpet = table(&all, number(xsdt, 60, 8));
+        for (table, signature) in [
+            (xsdt, b"XSDT"),
+            (fadt, b"FACP"),
+            (madt, b"APIC"),
+            (dsdt, b"DSDT"),
+            (mcfg, b"MCFG"),
+            (hpet, b"HPET"),
+        ] {
             assert_eq!((&table[..4], sum(table)), (&signature[..], 0));
             assert_eq!(&table[10..16], b"KOB-2M");
         }
         assert_eq!(fadt.len(), 268);
         assert_eq!((number(fadt, 56, 4), number(fadt, 64, 4)), (0x600, 0x604));
         assert_eq!((fadt[116], number(fadt, 120, 8), fadt[128]), (1, 0xcf9, 6));
-        assert_eq!(&dsdt[36..], b"\x08_S5_\x12\x07\x04\x0a\x05\0\0\0");
+        let timer = [number(fadt, 76, 4), number(fadt, 91, 1), number(fadt, 212, 8)];
+        assert_eq!(timer, [0x608, 4, 0x608]);
+        assert_eq!((mcfg.len(), number(mcfg, 44, 8)), (60, 0xe800_0000));
+        assert_eq!((hpet.len(), number(hpet, 44, 8)), (56, 0xfed0_0000));
+        assert!(dsdt[36..].starts_with(b"\x08\\_S3_\x12\x06\x04\x01\0\0\0"));
+        let without = tables(Board { cpus: 2, hpet: false });
+        assert_eq!(table(&without, number(&without, 24, 8)).len(), 36 + 24);
+        let has = |all: &[u8]| all.windows(4).any(|bytes| bytes == b"HPET");
+        assert_eq!((has(&all), has(&without)), (true, false));
         let facs = &all[(number(fadt, 132, 8) - ACPI) as usize..];
         assert_eq!((&facs[..4], number(facs, 4, 4)), (&b"FACS"[..], 64));
     }
@@ -235,7 +388,7 @@ mod tests {
     #[test]
     fn each_processor_has_its_entry_and_a_large_machine_s_fit() {
         for cpus in [1, 2, MAX_VCPUS] {
-            let all = tables(cpus);
+            let all = tables(Board { cpus, hpet: true });
             let xsdt = table(&all, number(&all, 24, 8));
             let madt = table(&all, number(xsdt, 44, 8));
             assert_eq!((number(madt, 36, 4), madt[40]), (LOCAL_APIC, 1));

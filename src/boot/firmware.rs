@@ -14,15 +14,20 @@ const MSR_MTRR_DEF_TYPE: u32 = 0x2ff;
 const MTRR_ENABLE: u64 = 1 << 11;
 const WRITE_BACK: u64 = 6;
 
+/// The part that INIT takes away: the boot processor's local interrupts.
+pub fn set_up_lapic(vcpu: &Vcpu) -> Result<(), kvm::Error> {
+    let mut lapic = vcpu.lapic()?;
+    for (register, entry) in [(LVT_LINT0, LVT_EXTINT), (LVT_LINT1, LVT_NMI)] {
+        lapic.regs[register..register + 4].copy_from_slice(&entry.to_le_bytes());
+    }
+    vcpu.set_lapic(&lapic)
+}
+
 /// Sets up a vCPU. On the boot processor, LINT0 takes what the 8259s send and LINT1 is the NMI. On all, fast string
 /// instructions are on, and memory is cached (write-back) where no range says otherwise.
 pub fn set_up(vcpu: &Vcpu) -> Result<(), kvm::Error> {
     if vcpu.number() == 0 {
-        let mut lapic = vcpu.lapic()?;
-        for (register, entry) in [(LVT_LINT0, LVT_EXTINT), (LVT_LINT1, LVT_NMI)] {
-            lapic.regs[register..register + 4].copy_from_slice(&entry.to_le_bytes());
-        }
-        vcpu.set_lapic(&lapic)?;
+        set_up_lapic(vcpu)?;
     }
     // Its other bits say what this processor has.
     let misc_enable = vcpu.msr(MSR_IA32_MISC_ENABLE)? | FAST_STRING;

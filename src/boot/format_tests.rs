@@ -279,8 +279,8 @@ fn multiboot_s_page_tells_it_all_and_a_line_that_is_too_long_by_how_much() {
     assert_eq!((word(20), word(module), word(module + 4)), (1, 0x50_0000, 0x50_000a));
     assert_eq!(text(word(module + 8)), b"env");
     let map = (word(48) - MULTIBOOT_INFO) as usize;
-    assert_eq!((word(44), word(map), word(map + 24 + 4)), (3 * 24, 20, LOW_END));
-    let used = 88 + 3 * 24 + 16 + b"KOB-2M\0env\0k \0".len();
+    assert_eq!((word(44), word(map), word(map + 24 + 4)), (4 * 24, 20, LOW_END));
+    let used = 88 + 4 * 24 + 16 + b"KOB-2M\0env\0k \0".len();
     assert!(make(&vec![b'x'; 4096 - used]).is_ok());
     let excess = make(&vec![b'x'; 4096 - used + 3]).err();
     assert_eq!(excess, Some(Refusal::InfoPage { excess: 3 }));

@@ -5,11 +5,15 @@ use crate::boot::multiboot::{InfoPage, Module};
 use crate::boot::plan::{KernelFile, Plan, Protocol, Refusal};
 use crate::boot::{Error, acpi, format, mode};
 use crate::config::{Config, Mode};
+use crate::devices::fw_cfg::{Items, Part};
 use crate::host::fd::Fd;
-use crate::layout::{LINUX_GDT, MULTIBOOT_INFO, PAGE_SIZE, ZERO_PAGE};
+use crate::layout::{ACPI, COMMAND_LINE, LINUX_GDT, MULTIBOOT_INFO, PAGE_SIZE, ZERO_PAGE};
 use crate::memory::GuestMemory;
+use crate::sys::fw_cfg::*;
 use crate::sys::multiboot::MULTIBOOT_BOOTLOADER_MAGIC;
 use crate::sys::regs::{kvm_regs, kvm_sregs};
+use alloc::sync::Arc;
+use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::Cell;
 use core::ffi::CStr;
@@ -17,7 +21,8 @@ use core::ffi::CStr;
 /// A kernel with its initrds or modules, all open and checked.
 pub struct Kernel {
     path: &'static CStr,
-    file: Fd,
+    file: Arc<Fd>,
+    size: u64,
     plan: Plan,
     initrds: Vec<Initrd>,
     /// Where the first initrd begins, and where the last one ends.
@@ -28,13 +33,13 @@ pub struct Kernel {
 
 struct Initrd {
     path: &'static CStr,
-    file: Fd,
+    file: Arc<Fd>,
     gpa: u64,
     size: u64,
 }
 
 /// Opens an option's file, which is to be read from any place in it; returns its size too.
-fn open(path: &'static CStr, option: &'static str) -> Result<(Fd, u64), Error> {
+pub fn open(path: &'static CStr, option: &'static str) -> Result<(Fd, u64), Error> {
     let file = Fd::open(path, libc::O_RDONLY | libc::O_NONBLOCK, 0)
         .map_err(|error| Error::Open { path, option, error })?;
     let stat = file.stat().map_err(|error| Error::Call { path, error })?;
@@ -91,7 +96,7 @@ impl Kernel {
             let gpa = plan.next(total);
             let (file, size) = open(path, "--initrd")?;
             total = gpa.saturating_add(size);
-            initrds.push(Initrd { path, file, gpa, size });
+            initrds.push(Initrd { path, file: Arc::new(file), gpa, size });
         }
         let first = plan.place(total).map_err(refused)?;
         initrds.iter_mut().for_each(|initrd| initrd.gpa += first);
@@ -106,7 +111,7 @@ impl Kernel {
             Protocol::Linux => None,
             Protocol::Multiboot => Some(InfoPage::new(path, line, &modules, ram).map_err(refused)?),
         };
-        Ok(Kernel { path, file, plan, initrds, initrd_range, info })
+        Ok(Kernel { path, file: Arc::new(file), size, plan, initrds, initrd_range, info })
     }
 
     /// Loads the kernel and its initrds, and writes what the protocol tells the kernel, ACPI's tables, and the tables of the
@@ -124,7 +129,9 @@ impl Kernel {
                 .read_file(&initrd.file, 0, initrd.gpa, initrd.size)
                 .map_err(|error| Error::read(initrd.path, error))?;
         }
-        acpi::write(memory, config.cpus)?;
+        if config.has_acpi() {
+            acpi::write(memory, acpi::Board::of(config))?;
+        }
         match &self.info {
             Some(info) => info.write(memory)?,
             None => {
@@ -132,11 +139,49 @@ impl Kernel {
                     ram: [config.low_size(), config.high_size()],
                     initrd: self.initrd_range,
                     command_line: command_line(config, Protocol::Linux),
+                    acpi: config.has_acpi().then_some(ACPI),
                 };
                 linux::write(&self.plan, memory, &companions)?;
             }
         }
         mode::write_tables(self.mode(), memory, config.low_end())
+    }
+
+    /// Adds what fw_cfg tells of the kernel, its initrds and its command line: where they lie in RAM, and their bytes.
+    pub fn describe(&self, config: &Config, items: &mut Items) {
+        let number = |items: &mut Items, item, value: u64| {
+            items.add(item, &(value as u32).to_le_bytes());
+        };
+        let Plan { protocol, entry, ref pieces, .. } = self.plan;
+        // A bzImage has its real-mode code before the kernel.
+        let setup = if self.plan.header.is_some() { pieces[0].from } else { 0 };
+        let part = |from, size| [Part::File { file: self.file.clone(), from, size }].into();
+        let address = pieces.iter().map(|piece| piece.to).min().unwrap_or(0);
+        number(items, FW_CFG_KERNEL_ADDR, address);
+        number(items, FW_CFG_KERNEL_SIZE, self.size - setup);
+        number(items, FW_CFG_KERNEL_ENTRY, entry);
+        items.add_parts(FW_CFG_KERNEL_DATA, part(setup, self.size - setup));
+        number(items, FW_CFG_SETUP_SIZE, setup);
+        items.add_parts(FW_CFG_SETUP_DATA, part(0, setup));
+
+        let (first, end) = self.initrd_range;
+        number(items, FW_CFG_INITRD_ADDR, first);
+        number(items, FW_CFG_INITRD_SIZE, end - first);
+        let mut parts = Vec::new();
+        let mut at = first;
+        for Initrd { file, gpa, size, .. } in &self.initrds {
+            // Between two of them there are zeros.
+            parts.push(Part::Bytes(vec![0; (gpa - at) as usize]));
+            parts.push(Part::File { file: file.clone(), from: 0, size: *size });
+            at = gpa + size;
+        }
+        items.add_parts(FW_CFG_INITRD_DATA, parts);
+
+        let line = [command_line(config, protocol), b"\0"].concat();
+        let address = self.info.as_ref().map_or(COMMAND_LINE, InfoPage::command_line);
+        number(items, FW_CFG_CMDLINE_ADDR, address);
+        number(items, FW_CFG_CMDLINE_SIZE, line.len() as u64);
+        items.add(FW_CFG_CMDLINE_DATA, &line);
     }
 
     fn mode(&self) -> Mode {

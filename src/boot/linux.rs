@@ -111,6 +111,8 @@ pub struct Companions<'a> {
     /// The initrd: first address, and the address behind it.
     pub initrd: (u64, u64),
     pub command_line: &'a [u8],
+    /// Where ACPI's tables begin, if there are any.
+    pub acpi: Option<u64>,
 }
 
 /// Writes the zero page, the command line and the GDT.
@@ -133,7 +135,7 @@ pub fn write(plan: &Plan, memory: &GuestMemory, companions: &Companions) -> Resu
         page.e820_table[place] = boot_e820_entry { addr, size, r#type };
         page.e820_entries = place as u8 + 1;
     }
-    page.acpi_rsdp_addr = ACPI;
+    page.acpi_rsdp_addr = companions.acpi.unwrap_or(0);
     page.hdr.type_of_loader = UNDEFINED_LOADER;
     let (first, end) = companions.initrd;
     page.hdr.ramdisk_image = if end > first { first as u32 } else { 0 };

@@ -3,6 +3,7 @@
 //! A file is opened and checked completely before anything is changed: a bad one costs nothing.
 
 pub mod acpi;
+pub mod aml;
 pub mod elf;
 pub mod firmware;
 pub mod format;
@@ -13,13 +14,15 @@ pub mod mode;
 pub mod multiboot;
 pub mod plan;
 
-use crate::config::{Config, Guest};
+use crate::config::{Config, Guest, Mode};
+use crate::devices::fw_cfg::Items;
 use crate::host::errno::TOO_MANY_FILES;
 use crate::host::syscall::CallError;
 use crate::memory::GuestMemory;
 use crate::memory::guest_memory::{AccessError, ReadError};
 use crate::show::{Amount, Bytes, OptionSize, Text};
 use crate::sys::regs::{kvm_regs, kvm_sregs};
+use acpi::WakingVector;
 use alloc::boxed::Box;
 use core::ffi::CStr;
 use core::fmt;
@@ -31,6 +34,8 @@ use plan::Refusal;
 pub enum Payload {
     Image(Image),
     Kernel(Box<Kernel>),
+    /// What is in RAM already, after sleep.
+    WakeUp(WakingVector),
 }
 
 impl Payload {
@@ -57,6 +62,14 @@ impl Payload {
                 mode::write_tables(config.mode, memory, config.low_end())
             }
             Payload::Kernel(kernel) => kernel.load(config, memory),
+            Payload::WakeUp(_) => Ok(()),
+        }
+    }
+
+    /// Adds what fw_cfg tells of it.
+    pub fn describe(&self, config: &Config, items: &mut Items) {
+        if let Payload::Kernel(kernel) = self {
+            kernel.describe(config, items);
         }
     }
 
@@ -67,6 +80,10 @@ impl Payload {
                 mode::registers(config.mode, config.entry, config.low_end(), sregs)
             }
             Payload::Kernel(kernel) => kernel.registers(config.low_end(), sregs),
+            Payload::WakeUp(WakingVector::Real(entry)) => mode::wake_up(*entry, sregs),
+            Payload::WakeUp(WakingVector::Protected(entry)) => {
+                mode::registers(Mode::Protected, *entry, config.low_end(), sregs)
+            }
         }
     }
 }
@@ -77,7 +94,7 @@ const FIRMWARE: &[u8] = b"/usr/bin/firmware/";
 /// Why nothing can be started.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Error {
-    /// `option` is `--kernel`, `--initrd`, or [`image::IMAGE_OPERAND`].
+    /// `option` is `--kernel`, `--initrd`, `--fw-cfg`, or [`image::IMAGE_OPERAND`].
     Open {
         path: &'static CStr,
         option: &'static str,
@@ -92,7 +109,7 @@ pub enum Error {
     Directory {
         path: &'static CStr,
     },
-    /// A kernel or initrd that is not a regular file.
+    /// A file that must be regular, and is not.
     NotRegular {
         path: &'static CStr,
         option: &'static str,

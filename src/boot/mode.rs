@@ -58,6 +58,13 @@ pub fn registers(mode: Mode, entry: u64, ram_end: u64, sregs: &mut kvm_sregs) ->
     }
 }
 
+/// The registers with which firmware wakes a guest in real mode: ACPI 6.4, 16.3.4. The vector is CS:IP, CS with all that fits.
+pub fn wake_up(vector: u64, sregs: &mut kvm_sregs) -> kvm_regs {
+    sregs.cs.base = vector & !0xf;
+    sregs.cs.selector = (vector >> 4) as u16;
+    kvm_regs { rip: vector & 0xf, rflags: RFLAGS_1, ..kvm_regs::default() }
+}
+
 /// Real mode: SDM volume 3, "8086 Emulation".
 fn real(entry: u64, sregs: &mut kvm_sregs) -> kvm_regs {
     // Offsets end at 64 KiB (`limit` stays 0xffff). For an entry above, CS gets a base, as the processor itself does for its
@@ -185,6 +192,13 @@ mod tests {
             assert!(regs.rip <= 0xffff);
             assert_eq!(sregs.cs.base + regs.rip, entry);
         }
+    }
+
+    #[test]
+    fn a_waking_vector_is_a_segment_and_the_rest() {
+        let mut sregs = kvm_sregs::default();
+        let regs = wake_up(0x9a123, &mut sregs);
+        assert_eq!((sregs.cs.selector, sregs.cs.base, regs.rip), (0x9a12, 0x9a120, 3));
     }
 
     #[test]

@@ -104,7 +104,11 @@ pub struct Module {
 }
 
 /// The page of information: the structure, and behind it the memory map, the module list and all texts.
-pub struct InfoPage(Vec<u8>);
+pub struct InfoPage {
+    bytes: Vec<u8>,
+    /// Where the command line lies, a guest-physical address.
+    command_line: u64,
+}
 
 impl InfoPage {
     /// Makes the page. The command line begins with the kernel's path. Refused where it does not all fit.
@@ -114,7 +118,8 @@ impl InfoPage {
         modules: &[Module],
         [low, high]: [u64; 2],
     ) -> Result<InfoPage, Refusal> {
-        let mut page = InfoPage(vec![0; size_of::<multiboot_info>()]);
+        let bytes = vec![0; size_of::<multiboot_info>()];
+        let mut page = InfoPage { bytes, command_line: 0 };
         let mut info = multiboot_info {
             flags: MULTIBOOT_INFO_MEMORY
                 | MULTIBOOT_INFO_CMDLINE
@@ -130,9 +135,9 @@ impl InfoPage {
             let size = size_of::<multiboot_mmap_entry>() as u32 - 4;
             let r#type: u32 = if usable { 1 } else { 2 };
             for field in [&size.to_le_bytes()[..], &addr.to_le_bytes(), &len.to_le_bytes()] {
-                page.0.extend_from_slice(field);
+                page.bytes.extend_from_slice(field);
             }
-            page.0.extend_from_slice(&r#type.to_le_bytes());
+            page.bytes.extend_from_slice(&r#type.to_le_bytes());
         }
         info.mmap_length = page.end() - info.mmap_addr;
         (info.mods_addr, info.mods_count) = (page.end(), modules.len() as u32);
@@ -141,44 +146,50 @@ impl InfoPage {
         for module in modules {
             let (start, end) = (module.gpa as u32, (module.gpa + module.size) as u32);
             for field in [start, end, name, 0] {
-                page.0.extend_from_slice(&field.to_le_bytes());
+                page.bytes.extend_from_slice(&field.to_le_bytes());
             }
             name += module.name.to_bytes_with_nul().len() as u32;
         }
         for module in modules {
-            page.0.extend_from_slice(module.name.to_bytes_with_nul());
+            page.bytes.extend_from_slice(module.name.to_bytes_with_nul());
         }
         info.boot_loader_name = page.end();
-        page.0.extend_from_slice(b"KOB-2M\0");
+        page.bytes.extend_from_slice(b"KOB-2M\0");
         info.cmdline = page.end();
+        page.command_line = info.cmdline.into();
         for part in [path.to_bytes(), b" ", command_line, b"\0"] {
-            page.0.extend_from_slice(part);
+            page.bytes.extend_from_slice(part);
         }
         page.put_info(&info);
-        match (page.0.len() as u64).checked_sub(PAGE_SIZE) {
+        match (page.bytes.len() as u64).checked_sub(PAGE_SIZE) {
             None | Some(0) => Ok(page),
             Some(excess) => Err(Refusal::InfoPage { excess }),
         }
     }
 
+    /// The guest-physical address of the command line.
+    pub fn command_line(&self) -> u64 {
+        self.command_line
+    }
+
     /// The guest-physical address behind what there is.
     fn end(&self) -> u32 {
-        MULTIBOOT_INFO as u32 + self.0.len() as u32
+        MULTIBOOT_INFO as u32 + self.bytes.len() as u32
     }
 
     fn put_info(&mut self, info: &multiboot_info) {
         // SAFETY: a structure of integers without gaps, seen as its bytes.
         let bytes: &[u8; size_of::<multiboot_info>()] = unsafe { &*(&raw const *info).cast() };
-        self.0[..bytes.len()].copy_from_slice(bytes);
+        self.bytes[..bytes.len()].copy_from_slice(bytes);
     }
 
     /// Writes the page to where EBX will point.
     pub fn write(&self, memory: &GuestMemory) -> Result<(), Error> {
-        Ok(memory.write(MULTIBOOT_INFO, &self.0)?)
+        Ok(memory.write(MULTIBOOT_INFO, &self.bytes)?)
     }
 
     #[cfg(test)]
     pub fn bytes(&self) -> &[u8] {
-        &self.0
+        &self.bytes
     }
 }

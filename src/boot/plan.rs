@@ -1,7 +1,7 @@
 //! What is to be done with a kernel: [`format::plan`](crate::boot::format::plan) makes a [`Plan`] of its file, with nothing but
 //! its bytes and the size of RAM. [`Kernel::load`](crate::boot::kernel::Kernel::load) carries it out.
 
-use crate::layout::{HIGH, HOLE, HUGE_PAGE, LOADER_END, LOW_END, MIB, PAGE_SIZE, TABLES};
+use crate::layout::*;
 use crate::show::{Amount, OptionSize};
 use crate::sys::bootparam::setup_header;
 use alloc::vec::Vec;
@@ -290,6 +290,7 @@ pub fn memory_map(low: u64, high: u64) -> impl Iterator<Item = (u64, u64, bool)>
         (0, LOW_END, true),
         (LOW_END, MIB - LOW_END, false),
         (MIB, low.saturating_sub(MIB), true),
+        (PCI_ECAM, PCI_ECAM_SIZE, false),
         (HIGH, high, true),
     ]
     .into_iter()

@@ -258,7 +258,7 @@ fn ram_may_go_on_behind_the_hole_or_end_where_kvm_s_own_pages_begin() {
     let most = config(&[&words[..], &[c"0xfbc000"]].concat());
     assert_eq!(most.low_end(), RAM_LIMIT);
     let with_board = wrong(&[&words[..], &[c"1M", c"--irqchip"]].concat());
-    assert!(with_board.contains("RAM must begin below 0xfec00000"), "{with_board}");
+    assert!(with_board.contains("RAM must begin below 0xe8000000"), "{with_board}");
     assert!(wrong(&[&words[..], &[c"0xfbd000"]].concat()).contains("at most 16112K"));
     assert!(wrong(&[c"-m", c"8388608G"]).contains("at most 4194303G"));
 }
@@ -271,4 +271,39 @@ fn help_and_version() {
     for word in [c"-V", c"--version"] {
         assert_eq!(parsed(&[word]), Ok(Command::Version));
     }
+}
+
+#[test]
+fn options_of_the_board_need_it() {
+    let kernel = config(&[
+        c"-k",
+        c"k",
+        c"--no-acpi",
+        c"--no-hpet",
+        c"--grace",
+        c"1.5",
+        c"--reset=cold",
+        c"--fw-cfg",
+        c"a/b=f=g",
+        c"--fw-cfg=opt/c=h",
+    ]);
+    assert_eq!((kernel.acpi, kernel.hpet, kernel.grace), (false, false, 1_500_000_000));
+    assert_eq!(kernel.on_reset, OnReset::Cold);
+    let items = [NamedItem { name: b"a/b", file: c"f=g" }, NamedItem { name: b"c", file: c"h" }];
+    assert_eq!(kernel.fw_cfg, items);
+    assert!(!config(&[c"--irqchip", c"--no-hpet"]).hpet);
+    for words in [&[c"--no-hpet"][..], &[c"--grace", c"1"], &[c"--fw-cfg", c"a=b"]] {
+        assert!(wrong(words).contains("only with --kernel or --irqchip"), "{words:?}");
+    }
+    assert!(wrong(&[c"--irqchip", c"--no-acpi"]).contains("only with --kernel"));
+    for text in [c"", c"a", c"=f", c"a=", c"opt/=f"] {
+        let said = wrong(&[c"-k", c"k", c"--fw-cfg", text]);
+        assert!(said.contains("NAME=FILE") || said.contains("needs a value"), "{said}");
+    }
+    let fits = c"123456789012345678901234567890123456789012345678901=f";
+    let long = c"1234567890123456789012345678901234567890123456789012=f";
+    assert_eq!(config(&[c"-k", c"k", c"--fw-cfg", fits]).fw_cfg[0].name.len(), 51);
+    assert!(wrong(&[c"-k", c"k", c"--fw-cfg", long]).contains("NAME has at most 51 bytes"));
+    let twice = wrong(&[c"-k", c"k", c"--fw-cfg", c"a=f", c"--fw-cfg", c"opt/a=g"]);
+    assert!(twice.contains("--fw-cfg a: this name was given before"), "{twice}");
 }

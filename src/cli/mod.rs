@@ -114,10 +114,15 @@ impl Said {
                 config.on_reset = match text {
                     b"end" => OnReset::End,
                     b"restart" => OnReset::Restart,
-                    _ => return Err(bad(Reason::NotOneOf("end, restart"))),
+                    b"cold" => OnReset::Cold,
+                    _ => return Err(bad(Reason::NotOneOf("end, restart, cold"))),
                 };
             }
             Opt::Irqchip => config.irqchip = true,
+            Opt::NoAcpi => config.acpi = false,
+            Opt::NoHpet => config.hpet = false,
+            Opt::FwCfg => config.fw_cfg.push(value::fw_cfg(value).map_err(bad)?),
+            Opt::Grace => config.grace = value::seconds(text).map_err(bad)?,
             Opt::Trace => value::trace(&mut config.instruments, value).map_err(bad)?,
             Opt::TraceFile => config.instruments.trace_file = Some(value),
             Opt::Step => config.instruments.step = true,
@@ -187,11 +192,29 @@ fn check(config: &Config, has_load: bool) -> Result<(), UsageError> {
         if config.command_line.is_some() {
             return Err(UsageError::NoKernel("--append"));
         }
+        if !config.acpi {
+            return Err(UsageError::NoKernel("--no-acpi"));
+        }
         if !config.initrds.is_empty() {
             return Err(UsageError::NoKernel("--initrd"));
         }
     } else if base != 0 {
         return Err(UsageError::MovedKernel(base));
+    }
+    for (index, item) in config.fw_cfg.iter().enumerate() {
+        if config.fw_cfg[..index].iter().any(|before| before.name == item.name) {
+            return Err(UsageError::SameName(item.name));
+        }
+    }
+    let of_the_board = [
+        ("--fw-cfg", !config.fw_cfg.is_empty()),
+        ("--no-hpet", !config.hpet),
+        ("--grace", config.grace > 0),
+    ];
+    if let Some((option, _)) = of_the_board.into_iter().find(|(_, is_given)| *is_given)
+        && !config.has_board()
+    {
+        return Err(UsageError::NoBoard(option));
     }
     let limit = config.low_limit();
     if base >= limit {

@@ -1,6 +1,7 @@
 //! The options: their names, and which one a word on the command line is.
 
 use crate::cli::UsageError;
+use crate::cli::value::tail;
 use core::ffi::CStr;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,6 +20,10 @@ pub enum Opt {
     Cpus,
     Reset,
     Irqchip,
+    NoAcpi,
+    NoHpet,
+    FwCfg,
+    Grace,
     Trace,
     TraceFile,
     Step,
@@ -42,7 +47,7 @@ pub enum Takes {
 /// An option, its long name, its short one, and what it takes.
 type Row = (Opt, &'static str, Option<u8>, Takes);
 
-const OPTIONS: [Row; 25] = [
+const OPTIONS: [Row; 29] = [
     (Opt::Memory, "--memory", Some(b'm'), Takes::Value),
     (Opt::Backing, "--backing", Some(b'b'), Takes::Value),
     (Opt::Base, "--base", None, Takes::Value),
@@ -59,6 +64,10 @@ const OPTIONS: [Row; 25] = [
     (Opt::Cpus, "--cpus", Some(b'c'), Takes::Value),
     (Opt::Reset, "--reset", None, Takes::Value),
     (Opt::Irqchip, "--irqchip", None, Takes::Nothing),
+    (Opt::NoAcpi, "--no-acpi", None, Takes::Nothing),
+    (Opt::NoHpet, "--no-hpet", None, Takes::Nothing),
+    (Opt::FwCfg, "--fw-cfg", None, Takes::Value),
+    (Opt::Grace, "--grace", None, Takes::Value),
     (Opt::Trace, "--trace", None, Takes::ValueOr(c"calls,exits")),
     (Opt::TraceFile, "--trace-file", None, Takes::Value),
     (Opt::Step, "--step", None, Takes::Nothing),
@@ -139,10 +148,4 @@ fn find_long(word: &'static CStr) -> Result<Found, UsageError> {
         }
         (None, _) => Err(UsageError::UnknownOption(word)),
     }
-}
-
-/// A C string without its first `skip` bytes, of which it has as many.
-fn tail(string: &'static CStr, skip: usize) -> &'static CStr {
-    let bytes = &string.to_bytes_with_nul()[skip..];
-    CStr::from_bytes_until_nul(bytes).unwrap_or(c"")
 }

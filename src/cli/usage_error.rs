@@ -1,7 +1,9 @@
 //! What can be wrong with a command line, in words.
 
+use crate::config::FW_CFG_PREFIX;
 use crate::layout::MAX_VCPUS;
 use crate::show::{OptionSize, Text};
+use crate::sys::fw_cfg::FW_CFG_MAX_FILE_PATH;
 use core::ffi::CStr;
 use core::fmt;
 
@@ -64,6 +66,10 @@ pub enum UsageError {
     MovedKernel(u64),
     /// An option that a kernel's file decides.
     NotForKernel(&'static str),
+    /// Two items of fw_cfg with one name.
+    SameName(&'static [u8]),
+    /// An option that needs the board.
+    NoBoard(&'static str),
     /// `--json` without anything that it could show.
     NothingAsJson,
 }
@@ -82,6 +88,10 @@ pub enum Reason {
     /// Without `=`.
     NotASetting,
     NoSuchRegister,
+    /// Not NAME=FILE.
+    NotAnItem,
+    /// The name of an item is longer than fw_cfg allows.
+    LongName,
 }
 
 /// Whether it is a value of `--trace`.
@@ -132,6 +142,17 @@ impl fmt::Display for UsageError {
                     }
                     Reason::NotOneOf(these) => write!(f, "not one of {these}"),
                     Reason::NotASetting => f.write_str("not REG=VALUE; an example: cs.type=3"),
+                    Reason::NotAnItem => {
+                        f.write_str("not NAME=FILE; an example: org.example/seed=seed.bin")
+                    }
+                    Reason::LongName => {
+                        let prefix = Text(FW_CFG_PREFIX);
+                        let most = FW_CFG_MAX_FILE_PATH - 1 - FW_CFG_PREFIX.len();
+                        write!(
+                            f,
+                            "NAME has at most {most} bytes, behind the {prefix} that is added"
+                        )
+                    }
                     Reason::NoSuchRegister => {
                         f.write_str("no such register, or it has too few bits for the value")
                     }
@@ -176,6 +197,12 @@ impl fmt::Display for UsageError {
             }
             UsageError::NotForKernel(option) => {
                 write!(f, "{option}: not with --kernel: the kernel file determines it")
+            }
+            UsageError::SameName(name) => {
+                write!(f, "--fw-cfg {}: this name was given before", Text(name))
+            }
+            UsageError::NoBoard(option) => {
+                write!(f, "{option}: only with --kernel or --irqchip")
             }
             UsageError::NothingAsJson => f.write_str("--json: only with --stats or --check"),
         }

@@ -1,7 +1,8 @@
 //! The values of options.
 
 use crate::cli::Reason;
-use crate::config::{Backing, Instruments, Mode};
+use crate::config::{Backing, FW_CFG_PREFIX, Instruments, Mode, NamedItem};
+use crate::sys::fw_cfg::FW_CFG_MAX_FILE_PATH;
 use crate::x86::registers::Setting;
 use core::ffi::CStr;
 
@@ -29,6 +30,27 @@ pub fn setting(value: &'static CStr) -> Result<Setting, Reason> {
     let text = value.to_str().map_err(|_| Reason::NotASetting)?;
     let (name, value) = text.split_once('=').ok_or(Reason::NotASetting)?;
     Setting::new(name, number(value.as_bytes())?).ok_or(Reason::NoSuchRegister)
+}
+
+/// `name=file`; the name may begin with what all such names begin with.
+pub fn fw_cfg(value: &'static CStr) -> Result<NamedItem, Reason> {
+    let text = value.to_bytes();
+    let end = text.iter().position(|&byte| byte == b'=').ok_or(Reason::NotAnItem)?;
+    let name = text[..end].strip_prefix(FW_CFG_PREFIX).unwrap_or(&text[..end]);
+    let file = tail(value, end + 1);
+    if name.is_empty() || file.is_empty() {
+        return Err(Reason::NotAnItem);
+    }
+    match FW_CFG_PREFIX.len() + name.len() < FW_CFG_MAX_FILE_PATH {
+        true => Ok(NamedItem { name, file }),
+        false => Err(Reason::LongName),
+    }
+}
+
+/// A C string without its first `skip` bytes, of which it has as many.
+pub fn tail(string: &'static CStr, skip: usize) -> &'static CStr {
+    let bytes = &string.to_bytes_with_nul()[skip..];
+    CStr::from_bytes_until_nul(bytes).unwrap_or(c"")
 }
 
 /// `calls`, `exits`, or both with a comma between them.

@@ -1,95 +1,373 @@
-//! ACPI's power management registers PM1a: status and enable, which nothing ever sets but the guest, and control, by which
-//! the guest switches the machine off. ACPI 6.4, 4.8.3.
+//! ACPI's fixed hardware: the events and the control register of power management (PM1a), and the power management timer.
+//! ACPI 6.4, 4.8.3.
+//!
+//! An event has a status bit, which the hardware sets and the guest clears by writing 1, and an enable bit. Where both are
+//! set, the system control interrupt (SCI) is active. Three events exist here: the timer's highest bit has changed, the power
+//! button was pressed, and the real-time clock's alarm has come. The last two wake a machine that sleeps.
 
 use crate::bus::Device;
-use crate::host::mutex::Mutex;
-use crate::layout::SLEEP_OFF;
+use crate::devices::Timed;
+use crate::host::clock::{self, NANOSECONDS};
+use crate::host::mutex::{Guard, Mutex};
+use crate::host::syscall::CallError;
+use crate::host::timer::Timer;
+use crate::kvm::interrupt_line::InterruptLine;
+use crate::layout::{SLEEP_OFF, SLEEP_TO_RAM};
 use crate::lifecycle::{End, Lifecycle, VcpuControl};
 use alloc::sync::Arc;
 
-// The registers, two bytes each.
+// The registers: two bytes of status, of what is enabled, and of control; then, behind a gap, the timer's four.
+const STATUS: usize = 0;
 const ENABLE: usize = 2;
 const CONTROL: usize = 4;
-const END: usize = 6;
+const TIMER: usize = 8;
+const END: usize = 12;
 
-// PM1 control: 4.8.3.2.1.
+// Events, in status and enable: 4.8.3.1.
+const TMR: u16 = 1 << 0;
+const PWRBTN: u16 = 1 << 8;
+const RTC: u16 = 1 << 10;
+/// In the status alone: the machine has slept.
+const WAK: u16 = 1 << 15;
+/// Those that can interrupt.
+const EVENTS: u16 = TMR | PWRBTN | RTC;
+
+// Control: 4.8.3.2.1.
+/// Events interrupt by the SCI. Always set: there is no other mode.
+const SCI_EN: u16 = 1 << 0;
 const SLP_TYP_SHIFT: u16 = 10;
 const SLP_TYP_MASK: u16 = 7;
+/// Reads as 0.
 const SLP_EN: u16 = 1 << 13;
 
+/// The timer's rate: 4.8.3.3.
+const HERTZ: u64 = 3_579_545;
+/// The timer's event: this bit has changed.
+const HIGHEST_BIT: u32 = 31;
+
+/// What a write, or an event, has to be followed by.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Then {
+    Nothing,
+    Off,
+    Sleep,
+    WakeUp,
+}
+
 /// The registers.
+struct Registers {
+    status: u16,
+    enable: u16,
+    control: u16,
+    is_asleep: bool,
+    /// When the timer was 0.
+    started: u64,
+    /// How often the highest bit had changed when that was last looked at.
+    changes_seen: u64,
+}
+
+impl Registers {
+    fn new(status: u16, now: u64) -> Registers {
+        let (enable, control) = (0, 0);
+        Registers { status, enable, control, is_asleep: false, started: now, changes_seen: 0 }
+    }
+
+    /// How far the timer has counted. The register has the lower 32 bits.
+    fn count(&self, now: u64) -> u64 {
+        let passed = now.saturating_sub(self.started);
+        passed / NANOSECONDS * HERTZ + passed % NANOSECONDS * HERTZ / NANOSECONDS
+    }
+
+    /// When the timer's highest bit changes next.
+    fn next_change(&self) -> u64 {
+        let count = (self.changes_seen + 1) << HIGHEST_BIT;
+        let passed = count / HERTZ * NANOSECONDS + (count % HERTZ * NANOSECONDS).div_ceil(HERTZ);
+        self.started + passed
+    }
+
+    /// Sets what time has brought.
+    fn advance(&mut self, now: u64) {
+        let changes = self.count(now) >> HIGHEST_BIT;
+        if changes != core::mem::replace(&mut self.changes_seen, changes) {
+            self.status |= TMR;
+        }
+    }
+
+    /// When the timer has to interrupt.
+    fn deadline(&self) -> Option<u64> {
+        (self.enable & !self.status & TMR != 0).then(|| self.next_change())
+    }
+
+    fn interrupt(&self) -> bool {
+        self.status & self.enable & EVENTS != 0
+    }
+
+    fn bytes(&self, now: u64) -> [u8; END] {
+        let mut bytes = [0xff; END];
+        bytes[STATUS..ENABLE].copy_from_slice(&self.status.to_le_bytes());
+        bytes[ENABLE..CONTROL].copy_from_slice(&self.enable.to_le_bytes());
+        bytes[CONTROL..CONTROL + 2].copy_from_slice(&(self.control | SCI_EN).to_le_bytes());
+        bytes[TIMER..].copy_from_slice(&(self.count(now) as u32).to_le_bytes());
+        bytes
+    }
+
+    fn write(&mut self, offset: usize, data: &[u8]) -> Then {
+        let mut cleared = [0; 2];
+        let mut then = Then::Nothing;
+        for (&byte, at) in data.iter().zip(offset..) {
+            match at {
+                STATUS..ENABLE => cleared[at - STATUS] = byte,
+                ENABLE..CONTROL => set_byte(&mut self.enable, at - ENABLE, byte),
+                CONTROL.. if at < CONTROL + 2 => set_byte(&mut self.control, at - CONTROL, byte),
+                _ => {}
+            }
+        }
+        self.status &= !u16::from_le_bytes(cleared);
+        if self.control & SLP_EN != 0 {
+            then = match self.control >> SLP_TYP_SHIFT & SLP_TYP_MASK {
+                SLEEP_OFF => Then::Off,
+                SLEEP_TO_RAM => self.fall_asleep(),
+                _ => Then::Nothing,
+            };
+        }
+        self.control &= !SLP_EN;
+        then
+    }
+
+    fn fall_asleep(&mut self) -> Then {
+        self.is_asleep = true;
+        // An event that has come meanwhile wakes it again.
+        if self.is_woken() { Then::WakeUp } else { Then::Sleep }
+    }
+
+    /// Whether an event has come that wakes the machine: the power button always does.
+    fn is_woken(&self) -> bool {
+        self.is_asleep && self.status & (self.enable & RTC | PWRBTN) != 0
+    }
+
+    /// An event has come.
+    fn set(&mut self, event: u16) -> Then {
+        self.status |= event;
+        if self.is_woken() { Then::WakeUp } else { Then::Nothing }
+    }
+}
+
+fn set_byte(register: &mut u16, at: usize, byte: u8) {
+    let mut bytes = register.to_le_bytes();
+    bytes[at] = byte;
+    *register = u16::from_le_bytes(bytes);
+}
+
+/// The fixed hardware.
 pub struct AcpiPm {
-    registers: Mutex<[u8; END]>,
+    registers: Mutex<Registers>,
+    line: InterruptLine,
+    timer: Timer,
     lifecycle: Arc<Lifecycle>,
 }
 
 impl AcpiPm {
-    pub fn new(lifecycle: Arc<Lifecycle>) -> AcpiPm {
-        AcpiPm { registers: Mutex::new([0; END]), lifecycle }
+    /// After a reset. `status`: that of a machine that has slept, from [`AcpiPm::wake_status`], or 0.
+    pub fn new(
+        line: InterruptLine,
+        lifecycle: Arc<Lifecycle>,
+        status: u16,
+    ) -> Result<AcpiPm, CallError> {
+        let registers = Mutex::new(Registers::new(status, clock::monotonic()));
+        Ok(AcpiPm { registers, line, timer: Timer::monotonic()?, lifecycle })
+    }
+
+    /// The user presses the power button.
+    pub fn press_power_button(&self) {
+        self.event(PWRBTN);
+    }
+
+    /// Whether the guest wants to know when that happens, or sleeps.
+    pub fn heeds_power_button(&self) -> bool {
+        let registers = self.registers.lock();
+        registers.enable & PWRBTN != 0 || registers.is_asleep
+    }
+
+    /// The real-time clock's alarm has come.
+    pub fn alarm(&self) {
+        self.event(RTC);
+    }
+
+    /// The status with which the machine wakes up: that it has slept, and why it does not any more.
+    pub fn wake_status(&self) -> u16 {
+        self.registers.lock().status & EVENTS | WAK
+    }
+
+    /// Wakes the machine if an event has come that does so, since it fell asleep.
+    pub fn wake_if_due(&self) {
+        if self.registers.lock().is_woken() {
+            self.lifecycle.end(End::Woken, None);
+        }
+    }
+
+    fn event(&self, event: u16) {
+        let mut registers = self.registers.lock();
+        let then = registers.set(event);
+        self.changed(registers);
+        self.go_on(then, None);
+    }
+
+    /// The interrupt and the timer follow the registers.
+    fn changed(&self, registers: Guard<Registers>) {
+        self.line.set(registers.interrupt());
+        self.timer.set(registers.deadline());
+    }
+
+    fn go_on(&self, then: Then, vcpu: Option<u32>) {
+        match then {
+            Then::Nothing => {}
+            Then::Off => self.lifecycle.end(End::PoweredOff, vcpu),
+            Then::Sleep => self.lifecycle.end(End::Asleep, vcpu),
+            Then::WakeUp => self.lifecycle.end(End::Woken, vcpu),
+        }
     }
 }
 
 impl Device for AcpiPm {
-    fn name(&self, _: u64, _: bool) -> &'static str {
-        "ACPI power management"
+    fn name(&self, offset: u64, _: bool) -> &'static str {
+        match offset as usize {
+            TIMER.. => "ACPI PM timer",
+            _ => "ACPI power management",
+        }
     }
 
     fn read(&self, offset: u64, data: &mut [u8]) {
-        let registers = self.registers.lock();
+        let now = clock::monotonic();
+        let mut registers = self.registers.lock();
+        registers.advance(now);
+        let bytes = registers.bytes(now);
         for (byte, at) in data.iter_mut().zip(offset as usize..) {
-            *byte = registers.get(at).copied().unwrap_or(0xff);
+            *byte = bytes.get(at).copied().unwrap_or(0xff);
         }
     }
 
     fn write(&self, offset: u64, data: &[u8], vcpu: &Arc<VcpuControl>) {
         let mut registers = self.registers.lock();
-        for (byte, at) in data.iter().zip(offset as usize..END) {
-            // A status bit is cleared by writing 1, and none is ever set.
-            if at >= ENABLE {
-                registers[at] = *byte;
-            }
-        }
-        let control = u16::from_le_bytes([registers[CONTROL], registers[CONTROL + 1]]);
-        drop(registers);
-        if control & SLP_EN != 0 && control >> SLP_TYP_SHIFT & SLP_TYP_MASK == SLEEP_OFF {
-            self.lifecycle.end(End::PoweredOff, Some(vcpu.number()));
-        }
+        registers.advance(clock::monotonic());
+        let then = registers.write(offset as usize, data);
+        self.changed(registers);
+        self.go_on(then, Some(vcpu.number()));
+    }
+}
+
+impl Timed for AcpiPm {
+    fn timer(&self) -> &Timer {
+        &self.timer
+    }
+
+    fn expired(&self) {
+        let mut registers = self.registers.lock();
+        registers.advance(clock::monotonic());
+        self.changed(registers);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::devices::tests::vcpu;
-    use crate::host::event::Event;
 
-    fn pm() -> (AcpiPm, Arc<Lifecycle>) {
-        let lifecycle = Arc::new(Lifecycle::new(Arc::new(Event::new().unwrap())));
-        (AcpiPm::new(lifecycle.clone()), lifecycle)
+    const OFF: [u8; 2] = (SLP_EN | SLEEP_OFF << 10).to_le_bytes();
+    const TO_RAM: [u8; 2] = (SLP_EN | SLEEP_TO_RAM << 10).to_le_bytes();
+
+    fn registers() -> Registers {
+        Registers::new(0, 0)
+    }
+
+    fn read(registers: &Registers, at: usize) -> u16 {
+        let bytes = registers.bytes(0);
+        u16::from_le_bytes([bytes[at], bytes[at + 1]])
     }
 
     #[test]
     fn only_the_type_of_s5_with_slp_en_switches_off() {
-        for (control, off) in
-            [(1 << 13 | 5 << 10, true), (5 << 10, false), (1 << 13 | 1 << 10, false)]
-        {
-            let (pm, lifecycle) = pm();
-            pm.write(CONTROL as u64, &u16::to_le_bytes(control), &vcpu());
-            assert_eq!(lifecycle.has_ended(), off, "{control:#x}");
+        for (control, then) in [
+            (1 << 13, Then::Off),
+            (0, Then::Nothing),
+            (1 << 13 | 5 << 10, Then::Nothing),
+            (1 << 13 | 1 << 10, Then::Sleep),
+        ] {
+            let written = registers().write(CONTROL, &u16::to_le_bytes(control));
+            assert_eq!(written, then, "{control:#x}");
         }
-        // A byte at a time.
-        let (pm, lifecycle) = pm();
-        pm.write(CONTROL as u64, &[1], &vcpu());
-        pm.write(CONTROL as u64 + 1, &[0x34], &vcpu());
-        assert_eq!(lifecycle.how(), Some((End::PoweredOff, Some(0))));
+        // A byte at a time. The sleep type stays, SLP_EN is not kept, and SCI_EN is always set.
+        let mut pm = registers();
+        assert_eq!(pm.write(CONTROL, &[2]), Then::Nothing);
+        assert_eq!(pm.write(CONTROL + 1, &[0x24]), Then::Sleep);
+        assert_eq!(read(&pm, CONTROL), 0x0403);
+        assert_eq!(registers().write(ENABLE, &[0, 0, OFF[0], OFF[1]]), Then::Off, "in four bytes");
     }
 
     #[test]
-    fn a_status_is_never_set_and_what_is_enabled_is_kept() {
-        let (pm, _) = pm();
-        pm.write(0, &[0xff, 0xff, 0x20, 0x01], &vcpu());
-        let mut data = [0x55; 4];
-        pm.read(0, &mut data);
-        assert_eq!(data, [0, 0, 0x20, 0x01]);
+    fn a_status_is_cleared_by_writing_1_and_what_is_enabled_is_kept() {
+        let mut pm = registers();
+        pm.set(PWRBTN | RTC);
+        pm.write(STATUS, &[0, 1, 0x20, 0x01]);
+        assert_eq!([STATUS, ENABLE].map(|at| read(&pm, at)), [RTC, 0x0120]);
+        pm.write(STATUS + 1, &[0xff]);
+        assert_eq!(read(&pm, STATUS), 0);
+        assert_eq!(pm.bytes(0)[6..8], [0xff; 2], "nothing lies between control and timer");
+    }
+
+    #[test]
+    fn an_event_interrupts_where_it_is_enabled() {
+        for event in [TMR, PWRBTN, RTC] {
+            let mut pm = registers();
+            assert_eq!(pm.set(event), Then::Nothing);
+            assert!(!pm.interrupt(), "{event:#x}");
+            pm.write(ENABLE, &event.to_le_bytes());
+            assert!(pm.interrupt(), "{event:#x}");
+            pm.write(STATUS, &event.to_le_bytes());
+            assert!(!pm.interrupt(), "{event:#x}");
+        }
+        let mut pm = Registers::new(WAK, 0);
+        pm.write(ENABLE, &[0xff; 2]);
+        assert!(!pm.interrupt(), "that it has slept is no interrupt");
+    }
+
+    #[test]
+    fn the_button_and_an_enabled_alarm_wake_it() {
+        for (enable, event, then) in [
+            (0, PWRBTN, Then::WakeUp),
+            (0, RTC, Then::Nothing),
+            (RTC, RTC, Then::WakeUp),
+            (TMR, TMR, Then::Nothing),
+        ] {
+            let mut pm = registers();
+            pm.write(ENABLE, &u16::to_le_bytes(enable));
+            assert_eq!(pm.write(CONTROL, &TO_RAM), Then::Sleep);
+            assert_eq!(pm.set(event), then, "{enable:#x} {event:#x}");
+            // An event that comes just before.
+            let mut pm = registers();
+            pm.write(ENABLE, &u16::to_le_bytes(enable));
+            assert_eq!(pm.set(event), Then::Nothing, "it is awake");
+            let falls = if then == Then::WakeUp { Then::WakeUp } else { Then::Sleep };
+            assert_eq!(pm.write(CONTROL, &TO_RAM), falls, "{enable:#x} {event:#x}");
+        }
+    }
+
+    #[test]
+    fn the_timer_counts_at_its_rate_and_says_when_its_highest_bit_changes() {
+        let mut pm = Registers::new(0, 5);
+        let timer =
+            |pm: &Registers, now| u32::from_le_bytes(pm.bytes(now)[8..].try_into().unwrap());
+        assert_eq!(timer(&pm, 5), 0);
+        assert_eq!(timer(&pm, NANOSECONDS + 5), 3_579_545);
+        assert_eq!(timer(&pm, 5 + 3600 * NANOSECONDS), (3600 * HERTZ % (1 << 32)) as u32);
+        assert_eq!(pm.deadline(), None, "nobody wants to know");
+        pm.write(ENABLE, &[1, 0]);
+        for change in 1..5u64 {
+            let at = pm.deadline().unwrap();
+            pm.advance(at - 1);
+            assert_eq!(read(&pm, STATUS), 0, "not before");
+            pm.advance(at);
+            assert_eq!((read(&pm, STATUS), pm.deadline()), (TMR, None));
+            assert_eq!(u64::from(timer(&pm, at)), (change << 31) & 0xffff_ffff);
+            pm.write(STATUS, &[1]);
+        }
     }
 }

@@ -7,11 +7,15 @@ pub mod console;
 pub mod counter;
 pub mod debug_exit;
 pub mod doorbell;
+pub mod fw_cfg;
+pub mod hpet;
 pub mod lesson_msr;
 pub mod log;
 pub mod nobody;
 pub mod page_drop;
 pub mod pci;
+pub mod pci_function;
+pub mod pci_testdev;
 pub mod reset;
 pub mod rtc;
 pub mod scratch;
@@ -19,6 +23,16 @@ pub mod serial;
 pub mod test_lines;
 pub mod test_memory;
 pub mod window;
+
+use crate::host::timer::Timer;
+
+/// A device that acts by itself when its time has come. The event loop waits for its timer.
+pub trait Timed: Send + Sync {
+    fn timer(&self) -> &Timer;
+
+    /// The timer has expired.
+    fn expired(&self);
+}
 
 /// Answers a read with the bytes of a little-endian register from `offset` on, and with ones behind its end.
 fn read_register(register: u64, offset: u64, data: &mut [u8]) {

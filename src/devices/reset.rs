@@ -1,9 +1,12 @@
-//! The ways to reset a PC: the chipset's reset register, system control port A, and the keyboard controller.
+//! The ways to reset a PC. The chipset's reset register resets everything. System control port A and the keyboard controller are
+//! older: they reset the processors alone (INIT), which was the 80286's only way out of protected mode.
 
 use crate::bus::Device;
 use crate::lifecycle::{End, Lifecycle, VcpuControl};
 use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU8, Ordering::SeqCst};
 
+// The ports, as registers of one device.
 /// Port 0xcf9: bit 2 resets, bit 1 tells which kind of reset.
 pub const RESET_CONTROL: u64 = 0;
 /// Port 0x92: bit 0 resets, bit 1 is the A20 line.
@@ -11,11 +14,26 @@ pub const SYSTEM_CONTROL: u64 = 1;
 /// Port 0x64: the keyboard controller's commands, and its status.
 pub const KEYBOARD_COMMAND: u64 = 2;
 
+const RESET: u8 = 1 << 2;
+const FAST_INIT: u8 = 1 << 0;
+const A20: u8 = 1 << 1;
 /// The keyboard controller's command that pulses the reset line.
 const PULSE_RESET: u8 = 0xfe;
 
 /// Three ports.
-pub struct Reset(pub Arc<Lifecycle>);
+pub struct Reset {
+    lifecycle: Arc<Lifecycle>,
+    /// What was written to the reset register.
+    reset_control: AtomicU8,
+    /// What was written to port 0x92. The line itself is always on: nothing wraps at 1 MiB here.
+    a20: AtomicU8,
+}
+
+impl Reset {
+    pub fn new(lifecycle: Arc<Lifecycle>) -> Reset {
+        Reset { lifecycle, reset_control: AtomicU8::new(0), a20: AtomicU8::new(A20) }
+    }
+}
 
 impl Device for Reset {
     fn name(&self, _: u64, _: bool) -> &'static str {
@@ -24,23 +42,29 @@ impl Device for Reset {
 
     fn read(&self, register: u64, data: &mut [u8]) {
         data.fill(0xff);
-        match register {
-            // A20 is on.
-            SYSTEM_CONTROL => data[0] = 1 << 1,
+        data[0] = match register {
+            RESET_CONTROL => self.reset_control.load(SeqCst),
+            SYSTEM_CONTROL => self.a20.load(SeqCst),
             // Its buffers are empty: it is ready for a command, and no key was pressed.
-            KEYBOARD_COMMAND => data[0] = 0,
-            _ => {}
-        }
+            _ => 0,
+        };
     }
 
     fn write(&self, register: u64, data: &[u8], vcpu: &Arc<VcpuControl>) {
-        let resets = match register {
-            RESET_CONTROL => data[0] & 1 << 2 != 0,
-            SYSTEM_CONTROL => data[0] & 1 != 0,
-            _ => data[0] == PULSE_RESET,
+        let value = data[0];
+        let end = match register {
+            RESET_CONTROL => {
+                self.reset_control.store(value & !RESET, SeqCst);
+                (value & RESET != 0).then_some(End::Reset)
+            }
+            SYSTEM_CONTROL => {
+                self.a20.store(value & A20, SeqCst);
+                (value & FAST_INIT != 0).then_some(End::ProcessorReset)
+            }
+            _ => (value == PULSE_RESET).then_some(End::ProcessorReset),
         };
-        if resets {
-            self.0.end(End::Reset, Some(vcpu.number()));
+        if let Some(end) = end {
+            self.lifecycle.end(end, Some(vcpu.number()));
         }
     }
 }
@@ -53,21 +77,26 @@ mod tests {
 
     #[test]
     fn each_way_resets_and_nothing_else_does() {
-        for (register, value, resets) in [
-            (RESET_CONTROL, 2, false),
-            (RESET_CONTROL, 6, true),
-            (SYSTEM_CONTROL, 2, false),
-            (SYSTEM_CONTROL, 1, true),
-            (KEYBOARD_COMMAND, 0xd1, false),
-            (KEYBOARD_COMMAND, 0xfe, true),
+        let processors = Some(End::ProcessorReset);
+        for (register, value, end, reads) in [
+            (RESET_CONTROL, 2, None, 2),
+            (RESET_CONTROL, 6, Some(End::Reset), 2),
+            (RESET_CONTROL, 4, Some(End::Reset), 0),
+            (SYSTEM_CONTROL, 2, None, 2),
+            (SYSTEM_CONTROL, 0, None, 0),
+            (SYSTEM_CONTROL, 1, processors, 0),
+            (KEYBOARD_COMMAND, 0xd1, None, 0),
+            (KEYBOARD_COMMAND, 0xfe, processors, 0),
         ] {
             let lifecycle = Arc::new(Lifecycle::new(Arc::new(Event::new().unwrap())));
-            let reset = Reset(lifecycle.clone());
-            reset.write(register, &[value], &vcpu());
-            assert_eq!(lifecycle.has_ended(), resets, "{register} {value:#x}");
+            let reset = Reset::new(lifecycle.clone());
             let mut data = [0x55];
             reset.read(register, &mut data);
-            assert_eq!(data, [[0xff, 2, 0][register as usize]]);
+            assert_eq!(data, [[0, 2, 0][register as usize]]);
+            reset.write(register, &[value], &vcpu());
+            assert_eq!(lifecycle.how().map(|how| how.0), end, "{register} {value:#x}");
+            reset.read(register, &mut data);
+            assert_eq!(data, [reads], "{register} {value:#x}");
         }
     }
 }

@@ -18,9 +18,9 @@ pub fn monotonic() -> u64 {
     nanoseconds(libc::CLOCK_MONOTONIC)
 }
 
-/// CLOCK_REALTIME, in seconds since 1970.
-pub fn seconds_since_1970() -> u64 {
-    read(libc::CLOCK_REALTIME).tv_sec as u64
+/// CLOCK_REALTIME, in nanoseconds since the beginning of 1970.
+pub fn real() -> u64 {
+    nanoseconds(libc::CLOCK_REALTIME)
 }
 
 /// Nanoseconds in a second.

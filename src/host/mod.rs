@@ -17,3 +17,4 @@ pub mod signal;
 pub mod syscall;
 pub mod terminal;
 pub mod thread;
+pub mod timer;

@@ -61,7 +61,15 @@ static STATISTICS_WANTED: AtomicBool = AtomicBool::new(false);
 /// SIGCONT came.
 static CONTINUED: AtomicBool = AtomicBool::new(false);
 
+/// The next SIGTERM presses the power button, and does not ask the program to stop.
+static TERMINATE_IS_BUTTON: AtomicBool = AtomicBool::new(false);
+/// It has.
+static BUTTON_PRESSED: AtomicBool = AtomicBool::new(false);
+
 extern "C" fn on_stop(signal: c_int) {
+    if signal == libc::SIGTERM && TERMINATE_IS_BUTTON.swap(false, SeqCst) {
+        return BUTTON_PRESSED.store(true, SeqCst);
+    }
     let _ = STOPPING.compare_exchange(0, signal, SeqCst, SeqCst);
 }
 
@@ -181,6 +189,16 @@ pub fn stopping() -> Option<u8> {
     }
 }
 
+/// From now on the first SIGTERM does not ask the program to stop: see [`take_button_pressed`].
+pub fn let_terminate_press_button() {
+    TERMINATE_IS_BUTTON.store(true, SeqCst);
+}
+
+/// Whether that SIGTERM has come since the last call.
+pub fn take_button_pressed() -> bool {
+    BUTTON_PRESSED.swap(false, SeqCst)
+}
+
 /// Whether SIGUSR1 has come since the last call.
 pub fn take_statistics_wanted() -> bool {
     STATISTICS_WANTED.swap(false, SeqCst)
@@ -241,7 +259,10 @@ fn set_of(signals: &[c_int]) -> libc::sigset_t {
 pub fn wait(fds: &mut [libc::pollfd], nanoseconds: Option<u64>) {
     // It fails only for descriptors that no process could have, or without memory: then there is nothing to wait for.
     let _ = poll(fds, nanoseconds, || {
-        stopping().is_some() || STATISTICS_WANTED.load(SeqCst) || CONTINUED.load(SeqCst)
+        stopping().is_some()
+            || [&STATISTICS_WANTED, &CONTINUED, &BUTTON_PRESSED]
+                .iter()
+                .any(|flag| flag.load(SeqCst))
     });
 }
 

@@ -25,4 +25,12 @@ impl InterruptLine {
             let _ = self.vm.set_line(self.gsi, active);
         }
     }
+
+    /// From now on this is another line. The one that it was becomes inactive.
+    pub fn move_to(&mut self, gsi: u32) {
+        if gsi != self.gsi {
+            self.set(false);
+            self.gsi = gsi;
+        }
+    }
 }

@@ -129,6 +129,18 @@ impl Vm {
         self.set(ioctl::KVM_CREATE_PIT2, &config, format_args!("")).map(drop)
     }
 
+    /// `KVM_GET_PIT2`, `KVM_SET_PIT2`: whether the interval timer's interrupt reaches the interrupt controllers. An HPET can
+    /// take its line. ENXIO: there is no interval timer.
+    pub fn connect_pit(&self, connected: bool) -> Result<(), Error> {
+        let mut state = kvm_pit_state2::default();
+        // SAFETY: the kernel fills the structure.
+        unsafe { self.descriptor.fill(ioctl::KVM_GET_PIT2, &mut state, format_args!("")) }?;
+        state.flags = if connected { 0 } else { KVM_PIT_FLAGS_HPET_LEGACY };
+        let shown =
+            format_args!("flags {}{}", state.flags, Bits(state.flags.into(), "HPET_LEGACY"));
+        self.set(ioctl::KVM_SET_PIT2, &state, shown).map(drop)
+    }
+
     /// `KVM_SET_GSI_ROUTING`: replaces the table that says which pin or message each GSI is.
     pub fn set_routing(&self, routing: &Routing) -> Result<(), Error> {
         let shown = format_args!("{} entries", routing.count());
@@ -151,6 +163,23 @@ impl Vm {
         unsafe { self.descriptor.fill(request, &mut irqchip, format_args!("I/O APIC")) }?;
         // SAFETY: made of integers, for which any bytes are values.
         Ok(unsafe { irqchip.chip.ioapic.redirtbl })
+    }
+
+    /// `KVM_GET_IRQCHIP`, `KVM_SET_IRQCHIP`: ends the most urgent interrupt that each 8259 has in service.
+    pub fn end_of_interrupt(&self) -> Result<(), Error> {
+        for chip_id in [KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE] {
+            let chip = kvm_irqchip_state { dummy: [0; 512] };
+            let mut irqchip = kvm_irqchip { chip_id, pad: 0, chip };
+            let shown = format_args!("8259 {chip_id}");
+            // SAFETY: the kernel reads which chip it is, and fills its state.
+            unsafe { self.descriptor.fill(ioctl::KVM_GET_IRQCHIP, &mut irqchip, shown) }?;
+            // SAFETY: made of integers, for which any bytes are values.
+            let pic = unsafe { &mut irqchip.chip.pic };
+            // The lowest bit is the most urgent.
+            pic.isr &= pic.isr.wrapping_sub(1);
+            self.set(ioctl::KVM_SET_IRQCHIP, &irqchip, shown)?;
+        }
+        Ok(())
     }
 
     /// `KVM_SIGNAL_MSI`: sends an interrupt message.

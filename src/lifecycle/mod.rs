@@ -29,6 +29,12 @@ pub enum End {
     PoweredOff,
     /// The guest reset its machine.
     Reset,
+    /// The guest reset the processors alone. Firmware decides what comes of it.
+    ProcessorReset,
+    /// The guest sent its machine to sleep. RAM stays.
+    Asleep,
+    /// Something woke the machine from that.
+    Woken,
     /// The guest asked for this exit status: [`crate::layout::TEST_EXIT`].
     Status(u8),
     /// A signal asked the program to stop.
@@ -97,6 +103,12 @@ impl Lifecycle {
         self.end.lock().get_or_insert((end, vcpu));
         self.has_ended.store(true, SeqCst);
         self.attention.signal();
+    }
+
+    /// The run goes on after all, after an end that was none.
+    pub fn go_on(&self) {
+        *self.end.lock() = None;
+        self.has_ended.store(false, SeqCst);
     }
 
     /// Whether the run has ended. Asked after each exit.

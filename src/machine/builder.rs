@@ -1,9 +1,10 @@
 //! From a configuration to a machine, in the order that KVM wants.
 
-use crate::boot::{Payload, firmware};
-use crate::config::{Config, Mode};
+use crate::boot::{Payload, firmware, kernel};
+use crate::config::{Config, FW_CFG_PREFIX, Mode, NamedItem};
+use crate::devices::fw_cfg::{FwCfg, Items, Part};
 use crate::devices::lesson_msr::LessonMsr;
-use crate::devices::serial::Serial;
+use crate::devices::rtc;
 use crate::host::event::Event;
 use crate::host::mutex::Mutex;
 use crate::host::thread::run_concurrently;
@@ -16,16 +17,15 @@ use crate::inspect::statistics::Statistics;
 use crate::inspect::stepper::Stepper;
 use crate::inspect::trace::{CallTraceBrake, ExitTrace, StepTrace};
 use crate::kvm::backend::Backend;
-use crate::kvm::interrupt_line::InterruptLine;
 use crate::kvm::routing::Routing;
 use crate::kvm::{self, Kvm, Vcpu, Vm};
 use crate::layout::*;
 use crate::lifecycle::{Lifecycle, VcpuControl};
-use crate::machine::Error;
-use crate::machine::Machine;
-use crate::machine::device_map::{Devices, attach};
+use crate::machine::board::{Board, Handles};
+use crate::machine::device_map::{Devices, buses};
 use crate::machine::exit_handler::ExitHandler;
 use crate::machine::vcpu_thread::VcpuRunner;
+use crate::machine::{Error, Kept, Machine};
 use crate::memory::GuestMemory;
 use crate::output::Output;
 use crate::sys::cap::{self, *};
@@ -35,14 +35,20 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-/// Builds a machine that is ready to run. With a `replay`, the guest will be single-stepped and nothing of it shown.
+/// Builds a machine that is ready to run. `kept`: what has outlived the machine before. With a `replay`, the guest will be
+/// single-stepped and nothing of it shown.
 pub fn build<'a>(
     config: &'a Config,
     output: &Arc<Output>,
+    kept: Kept,
     replay: Option<Arc<Mutex<Replay>>>,
 ) -> Result<Machine<'a>, Error> {
     // 1. The image or the kernel, before anything is changed.
-    let payload = Payload::open(config)?;
+    let payload = match &kept.wake_up {
+        Some(wake_up) => Payload::WakeUp(wake_up.vector),
+        None => Payload::open(config)?,
+    };
+    let named_items = open_named_items(config)?;
 
     // 2. KVM, and the version of its interface that this program knows. No capability is asked for: Linux 5.0 has all that
     // the default run uses.
@@ -52,7 +58,7 @@ pub fn build<'a>(
     // 3. The VM, then RAM and what is to run in it. Created after RAM, the VM would take 1 ms longer. KVM_CREATE_VM mostly
     // waits, so a kernel's files are read at the same time, by another thread. This thread creates the VM, since KVM names
     // the VM's directory in debugfs after the thread that does.
-    let prepare = || prepare_memory(config, &payload);
+    let prepare = || prepare_memory(config, &payload, kept.memory);
     let (memory, vm) = if config.is_kernel() && !config.instruments.trace_calls {
         run_concurrently(prepare, || kvm.create_vm())
     } else {
@@ -92,8 +98,23 @@ pub fn build<'a>(
         enable_user_space_exits(&vm, if replay.is_none() { &say } else { &|_| () });
     }
     let start_state = set_registers(config, &payload, &mut vcpus[0], output)?;
-    drop(payload);
-    equip(config, output, replay, VmParts { vm, memory, vcpus, start_state })
+    let fw_cfg = match &kept.wake_up {
+        Some(wake_up) => wake_up.fw_cfg.clone(),
+        None => {
+            let mut items = Items::new(config.cpus, config.memory);
+            payload.describe(config, &mut items);
+            for (name, part) in named_items {
+                items.add_file(name, part);
+            }
+            Arc::new(FwCfg::new(items, memory.clone()))
+        }
+    };
+    fw_cfg.reset();
+    let clock =
+        kept.clock.unwrap_or_else(|| rtc::Kept::new([config.low_size(), config.high_size()]));
+    let wake_status = kept.wake_up.map_or(0, |wake_up| wake_up.status);
+    let parts = VmParts { vm, memory, vcpus, start_state, fw_cfg, clock, wake_status };
+    equip(config, output, replay, parts)
 }
 
 /// What KVM and the host have given.
@@ -103,6 +124,9 @@ struct VmParts {
     vcpus: Vec<Vcpu>,
     /// The registers with which the guest starts.
     start_state: (kvm_regs, kvm_sregs),
+    fw_cfg: Arc<FwCfg>,
+    clock: rtc::Kept,
+    wake_status: u16,
 }
 
 /// Gives a VM its devices and instruments.
@@ -112,7 +136,7 @@ fn equip<'a>(
     replay: Option<Arc<Mutex<Replay>>>,
     parts: VmParts,
 ) -> Result<Machine<'a>, Error> {
-    let VmParts { vm, memory, vcpus, start_state } = parts;
+    let VmParts { vm, memory, vcpus, start_state, fw_cfg, clock, wake_status } = parts;
     let is_replay = replay.is_some();
     let logs_dirty_pages = config.instruments.dirty_log;
 
@@ -129,11 +153,16 @@ fn equip<'a>(
             output: device_output.clone(),
         })
     });
-    let serial = config.has_board().then(|| {
-        let line = InterruptLine::new(vm.clone(), SERIAL_LINE);
-        Arc::new(Serial::new(line, device_output.clone(), attention.clone()))
-    });
-    let (ports, addresses) = attach(config, &devices, dirty_log.as_ref(), serial.as_ref());
+    let (mut ports, mut addresses) = buses(config, &devices, dirty_log.as_ref());
+    let mut board = None;
+    if config.has_board() {
+        let (output, attention) = (&device_output, &attention);
+        let handles =
+            Handles { vm: &vm, memory: &memory, lifecycle: &lifecycle, output, attention };
+        let built = Board::new(config, &handles, fw_cfg, clock, wake_status)?;
+        built.attach(&mut ports, &mut addresses, &handles);
+        board = Some(built);
+    }
     let handler = Arc::new(ExitHandler {
         ports,
         addresses,
@@ -171,7 +200,7 @@ fn equip<'a>(
         start_state,
         memory,
         runners,
-        serial,
+        board,
         lifecycle,
         attention,
         output: output.clone(),
@@ -233,10 +262,27 @@ fn build_runner(parts: &RunnerParts, mut vcpu: Vcpu) -> Result<VcpuRunner, kvm::
 }
 
 /// Maps RAM, and loads what is to run in it.
-fn prepare_memory(config: &Config, payload: &Payload) -> Result<Arc<GuestMemory>, Error> {
-    let memory = GuestMemory::map(config.backing, &config.regions())?;
+fn prepare_memory(
+    config: &Config,
+    payload: &Payload,
+    kept: Option<Arc<GuestMemory>>,
+) -> Result<Arc<GuestMemory>, Error> {
+    let memory = match kept {
+        Some(memory) => memory,
+        None => Arc::new(GuestMemory::map(config.backing, &config.regions())?),
+    };
     payload.load(config, &memory)?;
-    Ok(Arc::new(memory))
+    Ok(memory)
+}
+
+/// Opens the files of `--fw-cfg`.
+fn open_named_items(config: &Config) -> Result<Vec<(Vec<u8>, Part)>, Error> {
+    let open = |item: &NamedItem| {
+        let (file, size) = kernel::open(item.file, "--fw-cfg")?;
+        let name = [FW_CFG_PREFIX, item.name].concat();
+        Ok((name, Part::File { file: Arc::new(file), from: 0, size }))
+    };
+    config.fw_cfg.iter().map(open).collect()
 }
 
 /// The board's interrupt controllers and timer, with the lines as a PC has them.

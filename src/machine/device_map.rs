@@ -1,8 +1,7 @@
-//! Which devices a machine has, and where they are on its two buses.
+//! The devices that every machine has, the console and those of the lessons, and where they are on its two buses.
 
 use crate::bus::Bus;
 use crate::config::Config;
-use crate::devices::acpi_pm::AcpiPm;
 use crate::devices::clock::Clock;
 use crate::devices::console::Console;
 use crate::devices::counter::{self, Counter};
@@ -10,14 +9,7 @@ use crate::devices::debug_exit::DebugExit;
 use crate::devices::doorbell::{self, Doorbell};
 use crate::devices::log::{self, Log};
 use crate::devices::nobody::{Nobody, Space};
-use crate::devices::page_drop::PageDrop;
-use crate::devices::pci::PciBus;
-use crate::devices::reset::{self, Reset};
-use crate::devices::rtc::Rtc;
 use crate::devices::scratch::{self, Scratch};
-use crate::devices::serial::Serial;
-use crate::devices::test_lines::TestLines;
-use crate::devices::test_memory::TestMemory;
 use crate::devices::window::Window;
 use crate::inspect::dirty_log::DirtyLogView;
 use crate::kvm::Vm;
@@ -77,18 +69,16 @@ impl Devices {
     }
 }
 
-/// Attaches all devices to the two buses.
-pub fn attach(
+/// Two buses, of ports and of addresses, with these devices.
+pub fn buses(
     config: &Config,
     devices: &Devices,
     dirty_log: Option<&Arc<DirtyLogView>>,
-    serial: Option<&Arc<Serial>>,
 ) -> (Bus, Bus) {
     let Devices { vm, memory, lifecycle, output, scratch, counter, log, window, .. } = devices;
     let mut ports = Bus::new(devices.no_port.clone());
     let mut addresses = Bus::new(devices.no_address.clone());
 
-    // What every machine has.
     let console = Arc::new(Console::new(output.clone(), config.pause));
     ports.attach(CONSOLE_PORT.into(), 1, console, 0);
     ports.attach(TEST_EXIT.into(), 1, Arc::new(DebugExit(lifecycle.clone())), 0);
@@ -121,26 +111,5 @@ pub fn attach(
     addresses.attach(LESSON_LOG, LESSON_LOG_SIZE, log.clone(), log::LOG);
     addresses.attach(WINDOW, Window::size(memory), window.clone(), 0);
 
-    // The board.
-    let Some(serial) = serial else { return (ports, addresses) };
-    ports.attach(SERIAL_PORT.into(), SERIAL_PORTS.into(), serial.clone(), 0);
-    ports.attach(RTC_PORT.into(), RTC_PORTS.into(), Arc::new(Rtc::default()), 0);
-    let pm = Arc::new(AcpiPm::new(lifecycle.clone()));
-    ports.attach(PM1_EVENT.into(), PM1_PORTS.into(), pm, 0);
-    let reset = Arc::new(Reset(lifecycle.clone()));
-    ports.attach(RESET_CONTROL.into(), 1, reset.clone(), reset::RESET_CONTROL);
-    ports.attach(SYSTEM_CONTROL.into(), 1, reset.clone(), reset::SYSTEM_CONTROL);
-    ports.attach(KEYBOARD_COMMAND.into(), 1, reset, reset::KEYBOARD_COMMAND);
-    // The reset register lies among PCI's ports.
-    let pci = Arc::new(PciBus::default());
-    ports.attach(PCI_CONFIG.into(), (RESET_CONTROL - PCI_CONFIG).into(), pci.clone(), 0);
-    let behind = RESET_CONTROL + 1;
-    let offset = (behind - PCI_CONFIG).into();
-    ports.attach(behind.into(), (PCI_CONFIG_END - behind).into(), pci, offset);
-    let drop = PageDrop::new(memory.clone(), lifecycle.clone(), output.clone());
-    ports.attach(TEST_DROP.into(), 1, Arc::new(drop), 0);
-    let lines = Arc::new(TestLines(vm.clone()));
-    ports.attach(TEST_LINES.into(), IO_APIC_LINES.into(), lines, 0);
-    addresses.attach(TEST_MEMORY, TEST_MEMORY_SIZE, Arc::new(TestMemory::default()), 0);
     (ports, addresses)
 }

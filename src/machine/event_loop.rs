@@ -1,15 +1,19 @@
 //! The main thread while the guest runs: it takes input, writes output, handles signals, and stops the vCPUs in the end.
 
+use crate::config::Config;
+use crate::devices::Timed;
 use crate::host::clock;
 use crate::host::emergency;
 use crate::host::signal;
 use crate::host::syscall::CallError;
 use crate::host::terminal::Terminal;
 use crate::lifecycle::{End, Request};
+use crate::machine::board::Board;
 use crate::machine::halt_watch::HaltWatch;
 use crate::machine::keys::{self, Input, Key};
 use crate::machine::vcpu_thread::RunningVcpu;
-use crate::machine::{Error, Machine, report, without_output};
+use crate::machine::{Error, Kept, Machine, processor_reset, report, without_output};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ffi::c_int;
 
@@ -20,16 +24,88 @@ const LONGEST: u64 = 1_000_000_000;
 /// How often a program in the background looks whether it has come to the foreground, in nanoseconds.
 const BACKGROUND: u64 = 500_000_000;
 
+const SIGTERM: End = End::Signal(libc::SIGTERM as u8);
+
+/// What is the user's, and outlives a reset.
+pub struct User {
+    input: Input,
+    /// When the guest must have switched off after SIGTERM.
+    off_by: Option<u64>,
+}
+
+impl User {
+    /// The user of a machine: who types, if it has a serial port.
+    pub fn new(config: &Config) -> User {
+        if config.grace > 0 {
+            signal::let_terminate_press_button();
+        }
+        User { input: Input::new(config.has_board()), off_by: None }
+    }
+
+    /// Of a replay: what there was to read has been read.
+    pub fn without_input() -> User {
+        User { input: Input::new(false), off_by: None }
+    }
+}
+
 impl Machine<'_> {
-    /// Runs the guest to its end, and reports it.
-    pub fn run(mut self) -> Result<End, Error> {
-        // A replay has no input: what there was has been read.
+    /// Runs the guest to its end, and reports it. Returns with it what the next machine goes on from, if there is to be one.
+    pub fn run(mut self, user: &mut User) -> Result<(End, Option<Kept>), Error> {
         let mut terminal = None;
-        if self.serial.is_some() && self.replay.is_none() {
+        if self.board.is_some() && self.replay.is_none() {
             signal::guard_terminal()?;
             terminal = Some(Terminal::take(self.config.is_kernel()));
         }
         self.output.attach_event_loop(self.attention.clone());
+        let result = self.run_to_end(&mut terminal, user);
+        self.output.detach_event_loop();
+        drop(terminal);
+        result?;
+        let end = report::end(&self)?;
+        let then = if self.replay.is_none() { self.next(end)? } else { None };
+        Ok((end, then))
+    }
+
+    /// Runs the guest until the machine has to be built anew, or is not needed any more.
+    fn run_to_end(
+        &mut self,
+        terminal: &mut Option<Terminal>,
+        user: &mut User,
+    ) -> Result<(), Error> {
+        loop {
+            self.run_vcpus(terminal, user)?;
+            // A replay shows how a guest died, and that is behind such an end.
+            let how = self.lifecycle.how().filter(|_| self.replay.is_none());
+            match (how, &self.board) {
+                (Some((End::ProcessorReset, vcpu)), Some(board)) => {
+                    let resumes = processor_reset::resume(&mut self.runners, board, &self.memory)?;
+                    self.lifecycle.go_on();
+                    if !resumes {
+                        self.lifecycle.end(End::Reset, vcpu);
+                        return Ok(());
+                    }
+                }
+                (Some((End::Asleep, vcpu)), Some(board)) => {
+                    self.output.message(format_args!("{ASLEEP}"), None);
+                    self.lifecycle.go_on();
+                    board.pm.wake_if_due();
+                    EventLoop::new(self, terminal, user, &[]).run()?;
+                    if matches!(self.lifecycle.how(), Some((End::Woken, _)))
+                        && self.keep_to_wake_up()?.is_none()
+                    {
+                        self.output.message(format_args!("{NO_WAKING_VECTOR}"), None);
+                        self.lifecycle.go_on();
+                        self.lifecycle.end(End::Reset, vcpu);
+                    }
+                    return Ok(());
+                }
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// Runs all vCPUs, each in a thread, until the run has ended.
+    fn run_vcpus(&mut self, terminal: &mut Option<Terminal>, user: &mut User) -> Result<(), Error> {
         let mut running = Vec::new();
         let mut started = Ok(());
         for runner in self.runners.drain(..) {
@@ -46,17 +122,14 @@ impl Machine<'_> {
             }
         }
         if started.is_ok() {
-            started = EventLoop::new(&self, terminal.as_mut(), &running).run().map_err(Error::Host);
+            started = EventLoop::new(self, terminal, user, &running).run().map_err(Error::Host);
         }
         if let Err(error) = kick_all(&running, Request::Stop) {
             // A thread that can't be interrupted can't be waited for.
             emergency::exit_with_error(format_args!("{}", Error::Host(error)));
         }
         self.runners = running.into_iter().map(RunningVcpu::join).collect();
-        self.output.detach_event_loop();
-        drop(terminal);
-        started?;
-        report::end(&self)
+        started
     }
 
     /// Handles a key of the program's own.
@@ -66,18 +139,34 @@ impl Machine<'_> {
                 self.output.message(format_args!("Ctrl-A X: the machine is switched off"), None);
                 self.lifecycle.end(End::UserQuit, None);
             }
+            Key::PowerButton => {
+                if let Some(board) = &self.board {
+                    let heard = match board.pm.heeds_power_button() {
+                        true => "",
+                        false => "; the guest does not listen to it",
+                    };
+                    self.output.message(format_args!("Ctrl-A P: the power button{heard}"), None);
+                    board.pm.press_power_button();
+                }
+            }
             Key::Help => self.output.message(format_args!("{}", keys::HELP), None),
             Key::Guest(_) | Key::Nothing => {}
         }
     }
 }
 
+const ASLEEP: &str = "the guest sleeps (ACPI S3); its alarm or Ctrl-A P wakes it";
+const NO_WAKING_VECTOR: &str =
+    "the guest wakes up, but its FACS has no waking vector: the machine is reset";
+
 /// What the main thread attends to while the guest runs.
 struct EventLoop<'a> {
     machine: &'a Machine<'a>,
     vcpus: &'a [RunningVcpu],
-    terminal: Option<&'a mut Terminal>,
-    input: Input,
+    terminal: &'a mut Option<Terminal>,
+    user: &'a mut User,
+    /// Devices that act by themselves.
+    timed: Vec<Arc<dyn Timed>>,
     halts: Option<HaltWatch>,
     /// Until when output of the serial port gathers.
     gathers_until: Option<u64>,
@@ -94,12 +183,14 @@ struct Awaited {
 impl<'a> EventLoop<'a> {
     fn new(
         machine: &'a Machine<'a>,
-        terminal: Option<&'a mut Terminal>,
+        terminal: &'a mut Option<Terminal>,
+        user: &'a mut User,
         vcpus: &'a [RunningVcpu],
     ) -> EventLoop<'a> {
-        let input = Input::new(terminal.is_some());
-        let halts = machine.config.has_board().then(HaltWatch::start);
-        EventLoop { machine, vcpus, terminal, input, halts, gathers_until: None }
+        let timed = machine.board.as_ref().map_or(Vec::new(), Board::timed);
+        // Without vCPUs it sleeps.
+        let halts = (machine.board.is_some() && !vcpus.is_empty()).then(HaltWatch::start);
+        EventLoop { machine, vcpus, terminal, user, timed, halts, gathers_until: None }
     }
 
     /// Until the run has ended.
@@ -107,18 +198,26 @@ impl<'a> EventLoop<'a> {
         while !self.is_over()? {
             self.do_paused_work()?;
             let has_continued = signal::take_continued();
-            if let Some(terminal) = &mut self.terminal {
+            if let Some(terminal) = &mut *self.terminal {
                 terminal.reacquire(has_continued);
             }
             let Awaited { stdin, output, at_most } = self.awaited();
             let poll = |fd, events| libc::pollfd { fd, events, revents: 0 };
-            let mut fds = [
-                poll(self.machine.attention.raw(), libc::POLLIN),
+            let attention = self.machine.attention.raw();
+            let mut fds = Vec::from([
+                poll(attention, libc::POLLIN),
                 poll(stdin, libc::POLLIN),
                 poll(output, libc::POLLOUT),
-            ];
+            ]);
+            fds.extend(self.timed.iter().map(|device| poll(device.timer().raw(), libc::POLLIN)));
             signal::wait(&mut fds, Some(at_most));
-            let [attention, stdin, output] = fds.map(|fd| fd.revents != 0);
+            let mut ready = fds.into_iter().map(|fd| fd.revents != 0);
+            let [attention, stdin, output] = [(); 3].map(|()| ready.next() == Some(true));
+            for (device, _) in self.timed.iter().zip(ready).filter(|(_, has_expired)| *has_expired)
+            {
+                device.timer().take();
+                device.expired();
+            }
             if attention {
                 self.machine.attention.take();
             }
@@ -127,7 +226,7 @@ impl<'a> EventLoop<'a> {
             {
                 halts.was_active();
             }
-            if stdin && let Some(key) = self.input.read() {
+            if stdin && let Some(key) = self.user.input.read() {
                 self.machine.handle_key(key);
             }
             if output {
@@ -143,8 +242,16 @@ impl<'a> EventLoop<'a> {
         if signal::take_statistics_wanted() {
             report::statistics_now(self.machine);
         }
+        if signal::take_button_pressed() {
+            self.terminate_by_button();
+        }
         if let Some(signal) = signal::stopping() {
             lifecycle.end(End::Signal(signal), None);
+        }
+        if self.user.off_by.is_some_and(|by| clock::monotonic() >= by) {
+            let text = format_args!("the guest has not switched off in the time of --grace");
+            output.message(text, None);
+            lifecycle.end(SIGTERM, None);
         }
         if let Err(errno) = output.failure() {
             lifecycle.end(without_output(errno), None);
@@ -156,6 +263,18 @@ impl<'a> EventLoop<'a> {
             lifecycle.end(End::NeverWakes, None);
         }
         Ok(lifecycle.has_ended())
+    }
+
+    /// SIGTERM came, and the guest may take some time to switch off.
+    fn terminate_by_button(&mut self) {
+        match &self.machine.board {
+            Some(board) if board.pm.heeds_power_button() => {
+                self.user.off_by =
+                    Some(clock::monotonic().saturating_add(self.machine.config.grace));
+                board.pm.press_power_button();
+            }
+            _ => self.machine.lifecycle.end(SIGTERM, None),
+        }
     }
 
     /// Does what needs all vCPUs paused.
@@ -176,10 +295,13 @@ impl<'a> EventLoop<'a> {
         let mut wait_at_most = |nanoseconds: u64| {
             awaited.at_most = awaited.at_most.min(nanoseconds);
         };
-        if let Some(serial) = &self.machine.serial
-            && let Some(nanoseconds) = self.input.deliver(serial)
+        if let Some(board) = &self.machine.board
+            && let Some(nanoseconds) = self.user.input.deliver(&board.serial)
         {
             wait_at_most(nanoseconds);
+        }
+        if let Some(by) = self.user.off_by {
+            wait_at_most(by.saturating_sub(clock::monotonic()));
         }
         if let Some(halts) = &self.halts {
             wait_at_most(halts.time_until_next());
@@ -196,7 +318,7 @@ impl<'a> EventLoop<'a> {
                 }
             }
         }
-        if self.input.is_wanted() {
+        if self.user.input.is_wanted() {
             match self.terminal.as_ref().is_some_and(|terminal| terminal.is_foreground()) {
                 true => awaited.stdin = libc::STDIN_FILENO,
                 false => wait_at_most(BACKGROUND),

@@ -18,6 +18,7 @@ const READ_AHEAD: usize = 64 << 10;
 pub const HELP: &str = "\
 keys behind Ctrl-A:
   X       leave
+  P       press the power button
   ?       show this
   Ctrl-A  send Ctrl-A to the guest";
 
@@ -30,6 +31,8 @@ pub enum Key {
     Nothing,
     /// The user wants to leave: Ctrl-A X.
     Leave,
+    /// The user presses the power button: Ctrl-A P.
+    PowerButton,
     /// The user wants to know the keys: Ctrl-A ?.
     Help,
 }
@@ -42,6 +45,7 @@ fn key(is_escaped: &mut bool, byte: u8) -> Key {
             Key::Nothing
         }
         (true, b'x' | b'X') => Key::Leave,
+        (true, b'p' | b'P') => Key::PowerButton,
         (true, b'?' | b'h' | b'H') => Key::Help,
         (true, byte) if byte != ESCAPE => Key::Nothing,
         (_, byte) => Key::Guest(byte),
@@ -86,7 +90,7 @@ impl Input {
         for &byte in bytes {
             match key(&mut self.is_escaped, byte) {
                 Key::Leave => return Some(Key::Leave),
-                Key::Help => own = Some(Key::Help),
+                key @ (Key::PowerButton | Key::Help) => own = Some(key),
                 Key::Guest(byte) if !self.is_terminal || self.held.len() < TYPED_AHEAD => {
                     self.held.push_back(byte);
                 }
@@ -118,7 +122,7 @@ mod tests {
     #[test]
     fn keys_are_the_guest_s_but_for_those_behind_ctrl_a() {
         let mut is_escaped = false;
-        let seen: Vec<Key> = b"x\x03\x01\x01\x01q\x01?\x01X"
+        let seen: Vec<Key> = b"x\x03\x01\x01\x01q\x01?\x01p\x01X"
             .iter()
             .map(|&byte| key(&mut is_escaped, byte))
             .collect();
@@ -134,6 +138,8 @@ mod tests {
                 Nothing,
                 Nothing,
                 Help,
+                Nothing,
+                PowerButton,
                 Nothing,
                 Leave
             ]

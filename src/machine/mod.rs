@@ -11,6 +11,7 @@
 //!   └───────────────────────────────┘               └──────────────────────────────┘
 //! ```
 
+pub mod board;
 pub mod builder;
 pub mod check;
 pub mod device_map;
@@ -18,14 +19,17 @@ pub mod event_loop;
 pub mod exit_handler;
 pub mod halt_watch;
 pub mod keys;
+pub mod processor_reset;
 pub mod report;
 pub mod trace_file;
 pub mod vcpu_thread;
 
 use crate::boot;
+use crate::boot::acpi::{self, WakingVector};
 use crate::boot::image::Image;
 use crate::config::{Config, OnReset};
-use crate::devices::serial::Serial;
+use crate::devices::fw_cfg::FwCfg;
+use crate::devices::rtc;
 use crate::host::errno::{Errno, TOO_MANY_FILES};
 use crate::host::event::Event;
 use crate::host::mutex::Mutex;
@@ -36,6 +40,7 @@ use crate::inspect::replay::Replay;
 use crate::inspect::statistics::Statistics;
 use crate::kvm;
 use crate::kvm::backend::Backend;
+use crate::kvm::exit::Death;
 use crate::lifecycle::{End, Lifecycle};
 use crate::memory::{self, GuestMemory};
 use crate::output::Output;
@@ -43,8 +48,10 @@ use crate::show::Text;
 use crate::sys::regs::{kvm_regs, kvm_sregs};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use board::Board;
 use core::ffi::CStr;
 use core::fmt;
+use event_loop::User;
 use vcpu_thread::VcpuRunner;
 
 /// A machine that is ready to run. RAM is dropped after the vCPUs.
@@ -53,7 +60,7 @@ pub struct Machine<'a> {
     /// The registers with which the guest starts.
     pub start_state: (kvm_regs, kvm_sregs),
     pub runners: Vec<VcpuRunner>,
-    pub serial: Option<Arc<Serial>>,
+    pub board: Option<Board>,
     pub lifecycle: Arc<Lifecycle>,
     /// Wakes the event loop.
     pub attention: Arc<Event>,
@@ -63,6 +70,65 @@ pub struct Machine<'a> {
     pub dirty_log: Option<Arc<DirtyLogView>>,
     pub replay: Option<Arc<Mutex<Replay>>>,
     pub memory: Arc<GuestMemory>,
+}
+
+/// What outlives a machine that is reset, or that sleeps.
+#[derive(Default)]
+pub struct Kept {
+    /// RAM with its contents.
+    pub memory: Option<Arc<GuestMemory>>,
+    /// The real-time clock.
+    pub clock: Option<rtc::Kept>,
+    /// Where the guest goes on after sleep.
+    pub wake_up: Option<WakeUp>,
+}
+
+/// See [`Kept::wake_up`].
+pub struct WakeUp {
+    pub vector: WakingVector,
+    /// ACPI's status.
+    pub status: u16,
+    /// It describes what was loaded at the start.
+    pub fw_cfg: Arc<FwCfg>,
+}
+
+impl Machine<'_> {
+    /// What outlives this machine.
+    fn keep(&self) -> Kept {
+        let clock = self.board.as_ref().map(|board| board.rtc.kept());
+        Kept { memory: Some(self.memory.clone()), clock, wake_up: None }
+    }
+
+    /// What the next machine goes on from, if there is to be one after such an end.
+    fn next(&self, end: End) -> Result<Option<Kept>, Error> {
+        match (end, self.config.on_reset) {
+            (End::Woken, _) => self.keep_to_wake_up(),
+            // A triple fault resets a PC too.
+            (End::Reset | End::Died(Death::Shutdown), OnReset::Restart | OnReset::Cold)
+                if can_be_read_again(self.config) =>
+            {
+                let kept = self.keep();
+                Ok(Some(match self.config.on_reset {
+                    OnReset::Cold => Kept { memory: None, ..kept },
+                    _ => kept,
+                }))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Likewise, where it wakes up. `None`: the guest has not said where it wants to go on.
+    fn keep_to_wake_up(&self) -> Result<Option<Kept>, Error> {
+        let Some(board) = self.board.as_ref().filter(|_| self.config.has_acpi()) else {
+            return Ok(None);
+        };
+        let wake_up = acpi::waking_vector(&self.memory)?.map(|vector| WakeUp {
+            vector,
+            status: board.pm.wake_status(),
+            fw_cfg: board.fw_cfg.clone(),
+        });
+        Ok(wake_up.map(|wake_up| Kept { wake_up: Some(wake_up), ..self.keep() }))
+    }
 }
 
 /// Why there is no machine, or no more.
@@ -156,19 +222,21 @@ impl fmt::Display for Error {
     }
 }
 
-/// Runs the machine to its end. After a reset, if the user wants that, it is built and run again. Where the guest dies and
-/// `--replay` asks for it, the guest runs once more, single-stepped.
+/// Runs the machine to its end. After a reset, if the user wants that, and after sleep, it is built and run again. Where the
+/// guest dies and `--replay` asks for it, the guest runs once more, single-stepped.
 pub fn run(config: &Config, output: &Arc<Output>) -> Result<End, Error> {
+    let mut user = User::new(config);
+    let mut kept = Kept::default();
     let mut is_first = true;
     loop {
-        let machine = builder::build(config, output, None)?;
+        let machine = builder::build(config, output, kept, None)?;
         if core::mem::take(&mut is_first) && Backend::of_this_host() == Backend::Software {
             output.message(format_args!("{SOFTWARE_BACKEND}"), None);
         }
-        let end = machine.run()?;
-        match end {
-            End::Reset if config.on_reset == OnReset::Restart && can_be_read_again(config) => {}
-            End::Died(_) if config.instruments.replay => {
+        let (end, then) = machine.run(&mut user)?;
+        kept = match (then, end) {
+            (Some(kept), _) => kept,
+            (None, End::Died(_)) if config.instruments.replay => {
                 return match replay(config, output) {
                     Ok(stopped @ End::Signal(_)) => Ok(stopped),
                     Ok(_) => Ok(end),
@@ -178,8 +246,8 @@ pub fn run(config: &Config, output: &Arc<Output>) -> Result<End, Error> {
                     }
                 };
             }
-            _ => return Ok(end),
-        }
+            (None, _) => return Ok(end),
+        };
     }
 }
 
@@ -197,7 +265,10 @@ fn replay(config: &Config, output: &Arc<Output>) -> Result<End, Error> {
     };
     output.message(format_args!("replay: {text}"), None);
     match possible {
-        true => builder::build(config, output, Some(Arc::default()))?.run(),
+        true => {
+            let machine = builder::build(config, output, Kept::default(), Some(Arc::default()))?;
+            Ok(machine.run(&mut User::without_input())?.0)
+        }
         false => Ok(End::Done),
     }
 }
@@ -231,6 +302,8 @@ pub const GUEST_DIED: i32 = 3;
 pub fn status(end: End) -> i32 {
     match end {
         End::Halted | End::Done | End::PoweredOff | End::Reset | End::UserQuit => SUCCESS,
+        // A run does not end so.
+        End::ProcessorReset | End::Asleep | End::Woken => SUCCESS,
         End::Status(status) => status.into(),
         End::Died(_) | End::NeverWakes => GUEST_DIED,
         End::Signal(signal) => 128 + i32::from(signal),

@@ -44,18 +44,19 @@ pub fn end(machine: &Machine) -> Result<End, Error> {
     match end {
         End::Halted => halted(machine, vcpu)?,
         End::Reset => {
-            let then = match machine.config.on_reset {
-                OnReset::End => "",
-                OnReset::Restart if can_be_read_again(machine.config) => ", which starts again",
-                OnReset::Restart => {
-                    ", which does not start again: IMAGE is not a regular file, and can't be read again"
-                }
-            };
+            let then = what_follows(machine);
             machine.output.message(format_args!("the guest reset the machine{then}"), None);
         }
+        End::Woken => machine.output.message(format_args!("the guest wakes up"), None),
         End::Died(death) => {
             let cause = format!("{}", Cause(death, vcpu.page()));
             report_error(machine, died(machine, vcpu, &cause, death == Death::FailEntry));
+            if death == Death::Shutdown && machine.config.on_reset != OnReset::End {
+                let then = what_follows(machine);
+                machine
+                    .output
+                    .message(format_args!("a triple fault resets the machine{then}"), None);
+            }
         }
         End::NeverWakes => {
             let cause = "every vCPU that was started has executed HLT with interrupts off: nothing can wake the guest";
@@ -75,6 +76,15 @@ pub fn end(machine: &Machine) -> Result<End, Error> {
         End::Failed(error) => Err(error.into()),
         End::OutputFailed(errno) => Err(Error::Output(errno)),
         end => Ok(end),
+    }
+}
+
+/// What comes of a reset.
+fn what_follows(machine: &Machine) -> &'static str {
+    match machine.config.on_reset {
+        OnReset::End => "",
+        _ if can_be_read_again(machine.config) => ", which starts again",
+        _ => ", which does not start again: IMAGE is not a regular file, and can't be read again",
     }
 }
 

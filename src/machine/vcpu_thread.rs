@@ -78,6 +78,12 @@ impl VcpuRunner {
         self.control.stopped();
     }
 
+    /// Makes it ready for a thread again, after it was stopped.
+    pub fn restart(&mut self) {
+        let immediate_exit = self.vcpu.page().immediate_exit();
+        self.control = Arc::new(VcpuControl::new(self.vcpu.number(), Some(immediate_exit)));
+    }
+
     fn activity(&self) -> Result<Activity, kvm::Error> {
         let can_wake = || -> Result<bool, kvm::Error> {
             Ok(self.vcpu.regs()?.rflags & RFLAGS_IF != 0 || self.has_nmi_source()?)

@@ -12,6 +12,7 @@ use crate::memory::ram_file::{GuardedFile, RamFile};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ffi::{CStr, c_int};
+use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 /// Mapped memory, a whole number of pages.
 pub struct Ram {
@@ -20,6 +21,8 @@ pub struct Ram {
     /// The size of the pages that the host backs it with, in bytes. `None` where the host does not tell: it makes transparent
     /// huge pages where it can, and a device maps as it likes.
     pub page_size: Option<u64>,
+    /// A guest has run in it.
+    pub(super) is_used: AtomicBool,
     /// The parts that have moved to small pages, first byte and size: `small_pages.rs`.
     pub(super) moved: Mutex<Vec<(usize, usize)>>,
     /// Closed and perhaps undone last.
@@ -47,12 +50,19 @@ impl Ram {
 
     /// From now on the contents are the guest's, and stay for users to look at when it has gone.
     pub fn keep(&self) {
+        self.is_used.store(true, SeqCst);
         if let Some(file) = &self.file {
             file.keep();
         }
     }
 
-    /// Whether it is a device's memory, which has contents of its own before the guest runs. Other memory is all zeros then.
+    /// Whether it is all zeros, but for what the loader has written: no guest has run in it, and it is not a device's memory,
+    /// which has contents of its own.
+    pub fn is_fresh(&self) -> bool {
+        !self.is_device() && !self.is_used.load(SeqCst)
+    }
+
+    /// Whether it is a device's memory.
     pub fn is_device(&self) -> bool {
         matches!((self.backing, self.page_size), (Backing::File(_), None))
     }
@@ -71,7 +81,14 @@ fn anonymous(size: u64) -> Result<Ram, Error> {
         Mapping::new(None, size as usize, flags).map_err(|error| Error::Call { backing, error })?;
     // These pages shall be of 4 KiB, for comparison.
     mapping.advise(libc::MADV_NOHUGEPAGE);
-    Ok(Ram { mapping, backing, page_size: Some(PAGE_SIZE), moved: Mutex::default(), file: None })
+    Ok(Ram {
+        mapping,
+        backing,
+        page_size: Some(PAGE_SIZE),
+        is_used: AtomicBool::new(false),
+        moved: Mutex::default(),
+        file: None,
+    })
 }
 
 /// The kernel makes a huge page only of 2 MiB that begin at a multiple of 2 MiB, and so does KVM.
@@ -80,7 +97,14 @@ fn transparent(size: u64) -> Result<Ram, Error> {
     let mapping = Mapping::aligned(size as usize, HUGE_PAGE as usize)
         .map_err(|error| Error::Call { backing, error })?;
     mapping.advise(libc::MADV_HUGEPAGE);
-    Ok(Ram { mapping, backing, page_size: None, moved: Mutex::default(), file: None })
+    Ok(Ram {
+        mapping,
+        backing,
+        page_size: None,
+        is_used: AtomicBool::new(false),
+        moved: Mutex::default(),
+        file: None,
+    })
 }
 
 /// memfd_create(2) with MFD_HUGETLB, since Linux 4.14: a file on the kernel's own hugetlbfs.
@@ -151,9 +175,14 @@ fn fill(
         file.fd.punch_hole(size).map_err(failed)?;
     }
     match Mapping::new(Some(&file.fd), size as usize, libc::MAP_SHARED) {
-        Ok(mapping) => {
-            Ok(Ram { mapping, backing, page_size, moved: Mutex::default(), file: Some(file) })
-        }
+        Ok(mapping) => Ok(Ram {
+            mapping,
+            backing,
+            page_size,
+            is_used: AtomicBool::new(false),
+            moved: Mutex::default(),
+            file: Some(file),
+        }),
         Err(error) => Err(map_failed(backing, page_size, size, error)),
     }
 }

@@ -180,10 +180,10 @@ impl GuestMemory {
         unsafe { guarded::copy(to, from, len) }.map_err(|error| unavailable(error, gpa, len))
     }
 
-    /// Makes sure that `len` bytes are zeros before the guest runs. RAM begins as zeros and is not touched, except a device's.
+    /// Makes sure that `len` bytes are zeros before the guest runs. RAM that begins as zeros is not touched.
     pub fn zero_before_start(&self, gpa: u64, len: u64) -> Result<(), AccessError> {
         let (to, len) = (self.at(self.find(gpa, len)?), len as usize);
-        if !self.ram.is_device() {
+        if self.ram.is_fresh() {
             return Ok(());
         }
         // SAFETY: as in `copy_in`.

@@ -13,6 +13,38 @@ pub struct kvm_pit_config {
 /// The kernel answers port 0x61, the speaker's, too.
 pub const KVM_PIT_SPEAKER_DUMMY: u32 = 1;
 
+/// One of the interval timer's three channels.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct kvm_pit_channel_state {
+    pub count: u32,
+    pub latched_count: u16,
+    pub count_latched: u8,
+    pub status_latched: u8,
+    pub status: u8,
+    pub read_state: u8,
+    pub write_state: u8,
+    pub write_latch: u8,
+    pub rw_mode: u8,
+    pub mode: u8,
+    pub bcd: u8,
+    pub gate: u8,
+    pub count_load_time: i64,
+}
+
+/// `KVM_GET_PIT2`, `KVM_SET_PIT2`: api.rst 4.73 and 4.74.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct kvm_pit_state2 {
+    pub channels: [kvm_pit_channel_state; 3],
+    /// 0, or [`KVM_PIT_FLAGS_HPET_LEGACY`].
+    pub flags: u32,
+    pub reserved: [u32; 9],
+}
+
+/// Interrupt line 0 is an HPET's.
+pub const KVM_PIT_FLAGS_HPET_LEGACY: u32 = 1;
+
 /// `KVM_IRQ_LINE`: api.rst 4.25. Sets the level of an interrupt line.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
@@ -201,7 +233,35 @@ pub struct kvm_irqchip {
 #[derive(Clone, Copy)]
 pub union kvm_irqchip_state {
     pub dummy: [u8; 512],
+    pub pic: kvm_pic_state,
     pub ioapic: kvm_ioapic_state,
+}
+
+/// An 8259.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct kvm_pic_state {
+    /// The lines as they were last.
+    pub last_irr: u8,
+    /// A bit for each line: requested, masked, in service.
+    pub irr: u8,
+    pub imr: u8,
+    pub isr: u8,
+    /// The highest priority.
+    pub priority_add: u8,
+    pub irq_base: u8,
+    pub read_reg_select: u8,
+    pub poll: u8,
+    pub special_mask: u8,
+    pub init_state: u8,
+    pub auto_eoi: u8,
+    pub rotate_on_auto_eoi: u8,
+    pub special_fully_nested_mode: u8,
+    /// The guest initializes it with four words.
+    pub init4: u8,
+    /// Lines that are level-triggered, and the mask for these.
+    pub elcr: u8,
+    pub elcr_mask: u8,
 }
 
 /// The I/O APIC. A redirection entry is as the hardware's (Intel 82093AA, 3.2.4): bits 10:8 the delivery, bit 16 the mask.

@@ -16,6 +16,7 @@
 //! - [`cap`]: what a kernel can do
 //! - [`debug`]: single-stepping, and addresses as the guest sees them
 //! - [`stats`]: KVM's statistics
+//! - [`fw_cfg`]: how QEMU describes a machine
 //! - [`bootparam`]: how Linux is started
 //! - [`multiboot`]: how a Multiboot kernel is started
 
@@ -63,6 +64,7 @@ pub mod cap;
 pub mod cpuid;
 pub mod debug;
 pub mod exit;
+pub mod fw_cfg;
 pub mod ioctl;
 pub mod irqchip;
 pub mod memory;

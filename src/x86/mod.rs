@@ -52,6 +52,11 @@ pub const EFER_LMA: u64 = 1 << 10;
 /// The names of EFER's bits.
 pub const EFER: &str = "SCE - - - - - - - LME - LMA NXE SVME LMSLE FFXSR TCE";
 
+// IA32_APIC_BASE: SDM 11.4.4.
+
+/// The local APIC is switched on.
+pub const APIC_BASE_ENABLE: u64 = 1 << 11;
+
 // RFLAGS: SDM volume 1, 3.4.3.
 
 /// Always set.

@@ -23,7 +23,7 @@
 	cmp	done, %ebx
 	jne	2b
 	mov	$0x604, %edx		# off, which is status 0
-	mov	$1 << 13 | 5 << 10, %ax
+	mov	$1 << 13 | 0 << 10, %ax
 	out	%ax, %dx
 	kernel_end
 	.text

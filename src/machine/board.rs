@@ -1,0 +1,119 @@
+//! The board: the devices of a PC, and where they are.
+
+use crate::bus::Bus;
+use crate::config::Config;
+use crate::devices::Timed;
+use crate::devices::acpi_pm::AcpiPm;
+use crate::devices::fw_cfg::FwCfg;
+use crate::devices::hpet::Hpet;
+use crate::devices::page_drop::PageDrop;
+use crate::devices::pci::{HostBridge, PciBus, PciEcam, PciPorts, PciWindow};
+use crate::devices::pci_testdev::PciTestDevice;
+use crate::devices::reset::{self, Reset};
+use crate::devices::rtc::{self, Rtc};
+use crate::devices::serial::Serial;
+use crate::devices::test_lines::TestLines;
+use crate::devices::test_memory::TestMemory;
+use crate::host::event::Event;
+use crate::host::syscall::CallError;
+use crate::kvm::Vm;
+use crate::kvm::interrupt_line::InterruptLine;
+use crate::layout::*;
+use crate::lifecycle::Lifecycle;
+use crate::memory::GuestMemory;
+use crate::output::Output;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+/// What the board's devices act on.
+pub struct Handles<'a> {
+    pub vm: &'a Arc<Vm>,
+    pub memory: &'a Arc<GuestMemory>,
+    pub lifecycle: &'a Arc<Lifecycle>,
+    pub output: &'a Arc<Output>,
+    /// Wakes the event loop.
+    pub attention: &'a Arc<Event>,
+}
+
+/// The devices that others must reach.
+pub struct Board {
+    pub serial: Arc<Serial>,
+    pub pm: Arc<AcpiPm>,
+    pub rtc: Arc<Rtc>,
+    pub fw_cfg: Arc<FwCfg>,
+    hpet: Option<Arc<Hpet>>,
+    pci: Arc<PciBus>,
+}
+
+impl Board {
+    /// The devices after a reset. `clock` is what the battery has kept; `wake_status` that of ACPI after sleep, or 0.
+    pub fn new(
+        config: &Config,
+        handles: &Handles,
+        fw_cfg: Arc<FwCfg>,
+        clock: rtc::Kept,
+        wake_status: u16,
+    ) -> Result<Board, CallError> {
+        let Handles { vm, lifecycle, output, attention, .. } = *handles;
+        let line = |gsi| InterruptLine::new(vm.clone(), gsi);
+        let serial = Serial::new(line(SERIAL_LINE), output.clone(), attention.clone());
+        let pm = Arc::new(AcpiPm::new(line(ACPI_LINE), lifecycle.clone(), wake_status)?);
+        let rtc = Arc::new(Rtc::new(clock, line(RTC_LINE), pm.clone())?);
+        let hpet = match config.hpet {
+            true => Some(Arc::new(Hpet::new(vm.clone(), rtc.clone())?)),
+            false => None,
+        };
+        let test_device = PciTestDevice::new(Some(vm.clone()))?;
+        let bus =
+            PciBus::new([Arc::new(HostBridge::new()) as _, Arc::new(test_device) as _].into());
+        Ok(Board { serial: Arc::new(serial), pm, rtc, fw_cfg, hpet, pci: Arc::new(bus) })
+    }
+
+    /// The devices for whose timers the event loop waits.
+    pub fn timed(&self) -> Vec<Arc<dyn Timed>> {
+        let mut timed: Vec<Arc<dyn Timed>> =
+            Vec::from([self.pm.clone() as _, self.rtc.clone() as _]);
+        timed.extend(self.hpet.iter().map(|hpet| hpet.clone() as _));
+        timed
+    }
+
+    /// Attaches all devices to the two buses.
+    pub fn attach(&self, ports: &mut Bus, addresses: &mut Bus, handles: &Handles) {
+        let Handles { vm, memory, lifecycle, output, .. } = *handles;
+        ports.attach(SERIAL_PORT.into(), SERIAL_PORTS.into(), self.serial.clone(), 0);
+        ports.attach(RTC_PORT.into(), RTC_PORTS.into(), self.rtc.clone(), 0);
+        ports.attach(PM1_EVENT.into(), PM_PORTS.into(), self.pm.clone(), 0);
+        ports.attach(FW_CFG.into(), FW_CFG_PORTS.into(), self.fw_cfg.clone(), 0);
+        if let Some(hpet) = &self.hpet {
+            addresses.attach(HPET, HPET_SIZE, hpet.clone(), 0);
+        }
+        self.attach_pci(ports, addresses);
+
+        let reset = Arc::new(Reset::new(lifecycle.clone()));
+        ports.attach(RESET_CONTROL.into(), 1, reset.clone(), reset::RESET_CONTROL);
+        ports.attach(SYSTEM_CONTROL.into(), 1, reset.clone(), reset::SYSTEM_CONTROL);
+        ports.attach(KEYBOARD_COMMAND.into(), 1, reset, reset::KEYBOARD_COMMAND);
+
+        let drop = PageDrop::new(memory.clone(), lifecycle.clone(), output.clone());
+        ports.attach(TEST_DROP.into(), 1, Arc::new(drop), 0);
+        let lines = Arc::new(TestLines(vm.clone()));
+        ports.attach(TEST_LINES.into(), IO_APIC_LINES.into(), lines, 0);
+        addresses.attach(TEST_MEMORY, TEST_MEMORY_SIZE, Arc::new(TestMemory::default()), 0);
+    }
+
+    fn attach_pci(&self, ports: &mut Bus, addresses: &mut Bus) {
+        // The reset register lies among the ports.
+        let configuration = Arc::new(PciPorts::new(self.pci.clone()));
+        let before = (RESET_CONTROL - PCI_CONFIG).into();
+        ports.attach(PCI_CONFIG.into(), before, configuration.clone(), 0);
+        let behind = RESET_CONTROL + 1;
+        let (size, offset) = (PCI_CONFIG_END - behind, behind - PCI_CONFIG);
+        ports.attach(behind.into(), size.into(), configuration, offset.into());
+        addresses.attach(PCI_ECAM, PCI_ECAM_SIZE, Arc::new(PciEcam(self.pci.clone())), 0);
+
+        // Offsets in the windows are ports and addresses.
+        let window = |has_ports| Arc::new(PciWindow { bus: self.pci.clone(), has_ports });
+        ports.attach(PCI_PORTS.into(), PCI_PORTS_SIZE.into(), window(true), PCI_PORTS.into());
+        addresses.attach(PCI_MEMORY, PCI_MEMORY_SIZE, window(false), PCI_MEMORY);
+    }
+}
