@@ -20,6 +20,7 @@
 //!                 |  RAM, slot 0           |
 //!                 |  a kernel              |  from 1 MiB on, where it wants to be
 //!   0x0010_0000   +------------------------+
+//!                 |  a few bytes of code   |  0xf_fff0 RESET_VECTOR
 //!                 |  ACPI tables           |  0xe_0000 ACPI
 //!                 |  reserved              |  a PC has its screen and firmware there
 //!   0x0009_fc00   +------------------------+  LOW_END
@@ -219,7 +220,9 @@ pub const LOADER_END: u64 = MULTIBOOT_INFO + PAGE_SIZE;
 /// ACPI's tables, the root pointer first: one of the places where a kernel looks for it.
 pub const ACPI: u64 = 0xe_0000;
 /// Room for them.
-pub const ACPI_SIZE: u64 = 128 << 10;
+pub const ACPI_SIZE: u64 = RESET_VECTOR - ACPI;
+/// Where firmware of a PC begins in real mode, f000:fff0.
+pub const RESET_VECTOR: u64 = 0xf_fff0;
 
 // ---- the board
 

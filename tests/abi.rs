@@ -5,6 +5,7 @@
 
 use kob_2m::sys::bootparam::*;
 use kob_2m::sys::cap::*;
+use kob_2m::sys::clock::*;
 use kob_2m::sys::cpuid::*;
 use kob_2m::sys::debug::*;
 use kob_2m::sys::exit::REASONS;
@@ -319,6 +320,7 @@ fn facts() -> Facts {
         }
     );
     same!(facts, kvm_pit_state2 { channels, flags, reserved });
+    same!(facts, kvm_clock_data { clock, flags, pad0, realtime, host_tsc, pad });
     same!(facts, kvm_irq_level { irq, level });
     same!(facts, kvm_irq_routing_irqchip { irqchip, pin });
     same!(facts, kvm_irq_routing_msi { address_lo, address_hi, data, pad });

@@ -14,6 +14,15 @@ const MSR_MTRR_DEF_TYPE: u32 = 0x2ff;
 const MTRR_ENABLE: u64 = 1 << 11;
 const WRITE_BACK: u64 = 6;
 
+/// What stands at a PC's reset vector, [`crate::layout::RESET_VECTOR`], for a guest that jumps there to be reset, as Linux with
+/// `reboot=bios`: 16-bit code that writes 6 to the chipset's reset register.
+pub const AT_RESET_VECTOR: [u8; 8] = [
+    0xba, 0xf9, 0x0c, // mov $0xcf9, %dx
+    0xb0, 0x06, // mov $6, %al
+    0xee, // out %al, %dx
+    0xeb, 0xfd, // jmp to the out
+];
+
 /// The part that INIT takes away: the boot processor's local interrupts.
 pub fn set_up_lapic(vcpu: &Vcpu) -> Result<(), kvm::Error> {
     let mut lapic = vcpu.lapic()?;

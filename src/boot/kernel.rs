@@ -3,11 +3,13 @@
 use crate::boot::linux::{self, Companions};
 use crate::boot::multiboot::{InfoPage, Module};
 use crate::boot::plan::{KernelFile, Plan, Protocol, Refusal};
-use crate::boot::{Error, acpi, format, mode};
+use crate::boot::{Error, acpi, firmware, format, mode};
 use crate::config::{Config, Mode};
 use crate::devices::fw_cfg::{Items, Part};
 use crate::host::fd::Fd;
-use crate::layout::{ACPI, COMMAND_LINE, LINUX_GDT, MULTIBOOT_INFO, PAGE_SIZE, ZERO_PAGE};
+use crate::layout::{
+    ACPI, COMMAND_LINE, LINUX_GDT, MULTIBOOT_INFO, PAGE_SIZE, RESET_VECTOR, ZERO_PAGE,
+};
 use crate::memory::GuestMemory;
 use crate::sys::fw_cfg::*;
 use crate::sys::multiboot::MULTIBOOT_BOOTLOADER_MAGIC;
@@ -132,6 +134,7 @@ impl Kernel {
         if config.has_acpi() {
             acpi::write(memory, acpi::Board::of(config))?;
         }
+        memory.write(RESET_VECTOR, &firmware::AT_RESET_VECTOR)?;
         match &self.info {
             Some(info) => info.write(memory)?,
             None => {

@@ -10,6 +10,7 @@ use crate::memory::GuestMemory;
 use crate::memory::guest_memory::Region;
 use crate::show::{Bits, Bytes};
 use crate::sys::cap::{self, kvm_enable_cap};
+use crate::sys::clock::kvm_clock_data;
 use crate::sys::ioctl;
 use crate::sys::irqchip::*;
 use crate::sys::memory::{kvm_dirty_log, kvm_userspace_memory_region};
@@ -180,6 +181,20 @@ impl Vm {
             self.set(ioctl::KVM_SET_IRQCHIP, &irqchip, shown)?;
         }
         Ok(())
+    }
+
+    /// `KVM_GET_CLOCK`: what the guest's kvmclock says, in nanoseconds. It began with the VM.
+    pub fn clock(&self) -> Result<u64, Error> {
+        let mut data = kvm_clock_data::default();
+        // SAFETY: the kernel fills the structure.
+        unsafe { self.descriptor.fill(ioctl::KVM_GET_CLOCK, &mut data, format_args!("")) }?;
+        Ok(data.clock)
+    }
+
+    /// `KVM_SET_CLOCK`.
+    pub fn set_clock(&self, nanoseconds: u64) -> Result<(), Error> {
+        let data = kvm_clock_data { clock: nanoseconds, ..Default::default() };
+        self.set(ioctl::KVM_SET_CLOCK, &data, format_args!("{nanoseconds} ns")).map(drop)
     }
 
     /// `KVM_SIGNAL_MSI`: sends an interrupt message.

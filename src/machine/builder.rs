@@ -112,6 +112,9 @@ pub fn build<'a>(
     fw_cfg.reset();
     let clock =
         kept.clock.unwrap_or_else(|| rtc::Kept::new([config.low_size(), config.high_size()]));
+    if let Some(wake_up) = &kept.wake_up {
+        vm.set_clock(wake_up.kvm_clock)?;
+    }
     let wake_status = kept.wake_up.map_or(0, |wake_up| wake_up.status);
     let parts = VmParts { vm, memory, vcpus, start_state, fw_cfg, clock, wake_status };
     equip(config, output, replay, parts)

@@ -91,7 +91,7 @@ impl Machine<'_> {
                     board.pm.wake_if_due();
                     EventLoop::new(self, terminal, user, &[]).run()?;
                     if matches!(self.lifecycle.how(), Some((End::Woken, _)))
-                        && self.keep_to_wake_up()?.is_none()
+                        && self.waking_vector()?.is_none()
                     {
                         self.output.message(format_args!("{NO_WAKING_VECTOR}"), None);
                         self.lifecycle.go_on();

@@ -88,6 +88,8 @@ pub struct WakeUp {
     pub vector: WakingVector,
     /// ACPI's status.
     pub status: u16,
+    /// What KVM's clock said, in nanoseconds. It has gone on meanwhile.
+    pub kvm_clock: u64,
     /// It describes what was loaded at the start.
     pub fw_cfg: Arc<FwCfg>,
 }
@@ -117,17 +119,26 @@ impl Machine<'_> {
         }
     }
 
+    /// Where the guest wants to go on after sleep.
+    fn waking_vector(&self) -> Result<Option<WakingVector>, Error> {
+        match self.config.has_acpi() {
+            true => Ok(acpi::waking_vector(&self.memory)?),
+            false => Ok(None),
+        }
+    }
+
     /// Likewise, where it wakes up. `None`: the guest has not said where it wants to go on.
     fn keep_to_wake_up(&self) -> Result<Option<Kept>, Error> {
-        let Some(board) = self.board.as_ref().filter(|_| self.config.has_acpi()) else {
+        let (Some(vector), Some(board)) = (self.waking_vector()?, &self.board) else {
             return Ok(None);
         };
-        let wake_up = acpi::waking_vector(&self.memory)?.map(|vector| WakeUp {
+        let wake_up = WakeUp {
             vector,
             status: board.pm.wake_status(),
+            kvm_clock: self.runners[0].vcpu.vm().clock()?,
             fw_cfg: board.fw_cfg.clone(),
-        });
-        Ok(wake_up.map(|wake_up| Kept { wake_up: Some(wake_up), ..self.keep() }))
+        };
+        Ok(Some(Kept { wake_up: Some(wake_up), ..self.keep() }))
     }
 }
 

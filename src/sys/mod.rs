@@ -11,6 +11,7 @@
 //! - [`run`]: the page that user space and KVM share for a vCPU
 //! - [`regs`]: registers and segments
 //! - [`irqchip`]: interrupt controllers in the kernel, and events that it carries
+//! - [`clock`]: the paravirtual clock
 //! - [`cpuid`]: what the guest's CPUID says
 //! - [`memory`]: slots of guest memory, and which of their pages were written
 //! - [`cap`]: what a kernel can do
@@ -61,6 +62,7 @@ macro_rules! named_table {
 
 pub mod bootparam;
 pub mod cap;
+pub mod clock;
 pub mod cpuid;
 pub mod debug;
 pub mod exit;
