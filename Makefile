@@ -121,7 +121,7 @@ in-qemu: pack
 in-qemu: override export CMD := $(value CMD)
 
 test: all
-	@$(CLEAN_ENV) sh biscuitos/need cc headers qemu strace lz4 zstd
+	@$(CLEAN_ENV) sh biscuitos/need cc headers qemu strace lz4 zstd iasl lspci
 	@$(CLEAN_ENV) cargo test --locked
 
 bench: pack

@@ -55,7 +55,7 @@ fn run(kernel: &str, only: &str) -> Tally {
     let mut bed = Command::new("sh");
     bed.args(["biscuitos/run", kernel])
         .env("OVERLAY", &overlay)
-        .env("TOOLS", "strace")
+        .env("TOOLS", "strace lspci")
         .env(
             "CMD",
             format!("ONLY={only} FAULTS={} sh /root/cases.sh", if all { "all" } else { "" }),
@@ -112,7 +112,7 @@ fn lay_over(directory: &Path, kernel: &str) {
     for script in ["cases.sh", "transcript.sh"] {
         fs::copy(format!("tests/bed/{script}"), directory.join("root").join(script)).unwrap();
     }
-    for name in ["pause", "drops", "two", "wake", "nmi", "hostile"] {
+    for name in ["pause", "drops", "two", "wake", "nmi", "hostile", "lost"] {
         let elf = directory.join(format!("root/{name}.elf"));
         assemble(&format!("tests/bed/{name}.S"), &elf);
     }

@@ -1,6 +1,6 @@
 //! `--check`: whether this machine would start here. What is missing comes first, with the remedy.
 
-use crate::boot::Payload;
+use crate::boot::{Payload, kernel};
 use crate::boot::image::Image;
 use crate::config::{Backing, Config, Guest};
 use crate::host::fd;
@@ -77,6 +77,11 @@ fn examine(findings: &mut Findings, config: &Config, output: &Output) {
             findings.add(Verdict::Unknown, name, text);
         }
         _ => findings.result(name, format_args!("{path}"), payload.map(drop)),
+    }
+    for item in &config.fw_cfg {
+        let opened = kernel::open(item.file, "--fw-cfg");
+        let path = Text::from(item.file);
+        findings.result(format_args!("--fw-cfg"), format_args!("{path}"), opened.map(drop));
     }
     for size in [HUGE_PAGE, 1 << 30] {
         let name = format_args!("pool of {} pages", Bytes(size));

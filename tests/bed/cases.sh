@@ -1221,6 +1221,95 @@ whatever_a_guest_accesses_the_program_does_not_panic() {
 		esac
 	done
 }
+fw_cfg_describes_the_machine() {
+	printf 'from a file\n' > greeting
+	k 1 fwcfg -b anon --cpus 3 --fw-cfg greeting=greeting
+	prints 'processors: 3\nopt/greeting: from a file\n'
+	tells_status
+	k 3 fwcfg -b anon --fw-cfg greetings=greeting
+	# What is wrong is said before anything is done.
+	p 1 --kernel $F/kernel/fwcfg.elf --fw-cfg greeting=none
+	only 'open none: ENOENT (2): no such file
+  Check the path of --fw-cfg'
+	p 1 --kernel $F/kernel/fwcfg.elf --fw-cfg greeting=/tmp
+	says '/tmp: a directory'
+	p 1 --check --kernel $F/kernel/fwcfg.elf -b anon --fw-cfg greeting=none
+	finds 'MISSING --fw-cfg open none: ENOENT (2)'
+	[ ! -e $RAM ]
+}
+clocks_and_timers_are_a_pc_s() {
+	k 1 pmtimer -b anon
+	prints "three counts of the PM timer for each of the interval timer's\n"
+	k 1 hpet -b anon
+	prints 'the counter, one-shot, periodic, level\n'
+	k 3 hpet -b anon --no-hpet
+	k 1 rtc -b anon
+	prints 'RAM, time, update, periodic, alarm\n'
+}
+pci_has_the_test_device_and_its_registers_move() {
+	k 1 pci -b anon --trace=exits
+	prints 'mmio-no-eventfd: 10\nmmio-wildcard-eventfd: 0\nmmio-datamatch-eventfd: 0\nportio-no-eventfd: 10\nportio-wildcard-eventfd: 0\nportio-datamatch-eventfd: 0\nmoved, off\n'
+	is "$(grep -c 'PCI test device' err)" "$(grep 'PCI test device' err | grep -c 'MMIO\|IO')"
+}
+a_guest_sleeps_and_its_alarm_or_the_button_wakes_it() {
+	huge
+	k 1 sleep
+	prints 'asleep, awake because of the alarm\n'
+	says 'the guest sleeps (ACPI S3); its alarm or Ctrl-A P wakes it'
+	says 'the guest wakes up'
+	# The button, behind Ctrl-A or by SIGTERM; without --grace, SIGTERM ends the run.
+	{ sleep 2; printf '\001p'; sleep 5; } | timeout 20 $P -b anon --kernel $F/kernel/sleep.elf --append button > out 2> err && status=0 || status=$?
+	is $status 1
+	prints 'asleep, awake because of the button\n'
+	start -b anon --kernel $F/kernel/sleep.elf --append button --grace 9 < /dev/null
+	soon grep -q sleeps err
+	kill $pid
+	ended 1
+	start -b anon --kernel $F/kernel/sleep.elf --append button < /dev/null
+	soon grep -q sleeps err
+	kill $pid
+	ended 143
+	# A guest without a waking vector is reset.
+	k 0 ../../../../root/lost -b anon
+	says 'the guest wakes up, but its FACS has no waking vector: the machine is reset'
+}
+a_sleeping_machine_costs_nothing() {
+	start -b anon --kernel $F/kernel/sleep.elf --append button < /dev/null
+	soon grep -q sleeps err
+	before=$(cut -d' ' -f14,15 /proc/$pid/stat)
+	sleep 3
+	is "$(cut -d' ' -f14,15 /proc/$pid/stat)" "$before"
+	kill $pid
+	ended 143
+}
+init_resets_the_processor_and_a_reset_the_machine() {
+	huge
+	for backing in $RAM anon; do
+		k 1 reset -b $backing --reset=restart
+		prints 'the processor, the machine, RAM is as it was\n'
+		says 'the guest reset the machine, which starts again'
+		k 1 reset -b $backing --reset=cold
+		prints 'the processor, the machine, RAM is empty\n'
+	done
+	k 0 reset -b anon
+	prints 'the processor, the machine, '
+	only 'the guest reset the machine'
+}
+a_triple_fault_is_reported_and_resets_where_a_reset_is_wanted() {
+	k 3 off -b anon --append t
+	start -b anon --kernel $F/kernel/off.elf --append t --reset=restart < /dev/null
+	soon sh -c '[ "$(grep -c "a triple fault resets the machine, which starts again" err)" -ge 3 ]'
+	says 'KVM_EXIT_SHUTDOWN: triple fault'
+	kill $pid
+	ended 143
+}
+one_kernel_uses_the_whole_board() {
+	huge
+	k 1 board
+	prints '1 processors, 10 ms, awake, reset\n'
+	k 1 board --cpus 4 --stats
+	prints '4 processors, 10 ms, awake, reset\n'
+}
 the_guest_s_cpuid_and_msrs_are_those_of_this_machine() {
 	# mov $1, %eax; cpuid; shr $21, %ecx; and $1, %cl; mov %cl, %al; out %al, $0xf4: whether there is an x2APIC
 	printf '\270\001\000\000\000\017\242\301\351\025\200\341\001\210\310\346\364' > guest
@@ -1481,6 +1570,151 @@ without_append_linux_has_a_console() {
 	boot 0 --kernel /boot/vmlinuz -b anon
 	seen 'Linux version'
 	seen 'KOB-2M: Linux'
+}
+linux_keeps_time_by_each_clock() {
+	cat > keys <<-'EOF'
+		cd /sys/devices/system/clocksource/clocksource0; cat available_clocksource
+		t=/sys/class/rtc/rtc0/since_epoch; for c in hpet acpi_pm; do echo $c > current_clocksource; a=$(cat $t); usleep 3200000; b=$(cat $t); cat current_clocksource; echo "passed $((b - a >= 3 && b - a <= 6))"; done
+		date -s '2031-05-06 07:08:09' > /dev/null; hwclock -w; date -s '2001-01-01 00:00:00' > /dev/null; hwclock -s; date +'now %Y-%m-%d %H'; sleep 1
+		exit
+	EOF
+	before=$(date +%Y)
+	boot 0 --kernel /boot/vmlinuz -b anon --append 'console=ttyS0 quiet'
+	seen 'hpet acpi_pm'
+	seen '^hpet'
+	seen '^acpi_pm'
+	is "$(grep -c '^passed 1' out)" 2
+	seen '^now 2031-05-06 07'
+	# The guest's clock, and not the host's.
+	is "$(date +%Y)" "$before"
+}
+linux_sees_the_board_s_devices() {
+	printf 'from the host' > greeting
+	# With the libraries that it needs: of this kind, the bed has no others.
+	(cd / && find lib lib64 usr -path lib/modules -prune -o -type d -print -o -name lspci -print -o -name '*.so*' -print | cpio -o -H newc) > lspci.cpio
+	cat > keys <<-'EOF'
+		lspci -n; lspci -vn -s 1 | grep -E 'Memory|I/O'
+		cat /proc/interrupts | grep -E ' (0|4|8|9):'; ls /sys/bus/acpi/devices | tr '\n' ' '
+		insmod /lib/modules/qemu_fw_cfg.ko; cat /sys/firmware/qemu_fw_cfg/by_name/opt/greeting/raw; echo
+		dmesg | grep -E 'ACPI (BIOS )?(Error|Warning|Exception)|(Firmware|BIOS|FW) (Bug|Warn)'; echo "end of complaints"; sleep 1
+		exit
+	EOF
+	boot 0 --kernel /boot/vmlinuz -b anon --initrd lspci.cpio --fw-cfg greeting=greeting --append 'console=ttyS0 quiet'
+	seen '^00:00.0 0600: 1b36:0008'
+	seen '^00:01.0 ff00: 1b36:0005'
+	seen 'Memory at f0000000'
+	seen 'I/O ports at c000'
+	seen 'ttyS0'
+	seen 'rtc0'
+	seen 'PNP0A08:00'
+	seen 'QEMU0002:00'
+	seen '^from the host'
+	# Nothing of what was looked for stands between the command and its end.
+	is "$(sed -n '/^from the host/,/^end of complaints/p' out | grep -c '^\[')" 0
+	# Without the tables.
+	printf 'ls /sys/firmware/acpi 2>&1; exit\n' > keys
+	boot 0 --kernel /boot/vmlinuz -b anon --no-acpi --append 'console=ttyS0 quiet reboot=k do=reboot'
+	lacks 'ACPI: PM-Timer' out
+	printf 'cat /sys/devices/system/clocksource/clocksource0/available_clocksource; sleep 1; exit\n' > keys
+	boot 0 --kernel /boot/vmlinuz -b anon --no-hpet --append 'console=ttyS0 quiet'
+	seen 'acpi_pm'
+	lacks hpet out
+}
+linux_sleeps_and_its_alarm_wakes_it() {
+	cat > keys <<-'EOF'
+		cd /sys/class/rtc/rtc0; a=$(date +%s); echo +2 > wakealarm; echo mem > /sys/power/state; b=$(date +%s)
+		echo "slept $((b - a >= 1 && b - a < 20))"; dmesg | grep 'PM: suspend exit' | sed 's/\[ *\([0-9]*\).*/uptime \1/'; nproc; sleep 1
+		exit
+	EOF
+	for backing in $RAM anon; do
+		boot 0 --kernel /boot/vmlinuz -b $backing --cpus 2 --append 'console=ttyS0 quiet'
+		seen '^slept 1'
+		seen '^2'
+		# kvmclock has gone on.
+		[ "$(sed -n 's/^uptime \([0-9]*\).*/\1/p' out)" -lt 100 ]
+		says 'the guest sleeps'
+		says 'the guest wakes up'
+	done
+}
+linux_hears_the_power_button() {
+	cat > keys <<-'EOF'
+		insmod /lib/modules/button.ko; insmod /lib/modules/evdev.ko; echo ready
+		dd if=/dev/input/event0 bs=24 count=1 2> /dev/null | hexdump -e '8/1 "" 8/1 "" 2/2 "event %x " 1/4 "%x\n"'; echo pressed; sleep 1; poweroff -f
+	EOF
+	huge
+	for way in term keys; do
+		mkfifo typed
+		$P -b anon --kernel /boot/vmlinuz --initrd /boot/initrd --append 'console=ttyS0 quiet' --grace 30 < typed > out 2> err &
+		pid=$!
+		exec 3> typed
+		cat keys >&3
+		soon grep -q '^ready' out
+		sleep 1
+		case $way in
+		term) kill $pid ;;
+		keys) printf '\001p' >&3 ;;
+		esac
+		status=0
+		wait $pid || status=$?
+		exec 3>&-
+		rm typed
+		is $status 0
+		seen '^pressed'
+	done
+	# A guest that does not switch off is ended when the time is over, and by a second signal; without the driver, at once.
+	sed -i 's/poweroff -f/cat/' keys
+	for second in no yes; do
+		mkfifo typed
+		$P -b anon --kernel /boot/vmlinuz --initrd /boot/initrd --append 'console=ttyS0 quiet' --grace 4 < typed > out 2> err &
+		pid=$!
+		exec 3> typed
+		cat keys >&3
+		soon grep -q '^ready' out
+		sleep 1
+		kill $pid
+		soon grep -q '^pressed' out
+		if [ $second = yes ]; then
+			kill $pid
+			ended 143
+			lacks 'in the time of --grace' err
+		else
+			status=0
+			wait $pid || status=$?
+			is $status 143
+			says 'the guest has not switched off in the time of --grace'
+		fi
+		exec 3>&-
+		rm typed
+	done
+	start -b anon --kernel $F/kernel/serial.elf --grace 100 < /dev/null
+	sleep 1
+	kill $pid
+	ended 143
+}
+linux_resets_in_each_way() {
+	for way in acpi kbd pci bios efi; do
+		boot 0 --kernel /boot/vmlinuz -b anon --append "console=ttyS0 quiet reboot=$way do=reboot"
+		seen 'reboot: Restarting system'
+		only 'the guest reset the machine' || { echo "reboot=$way"; return 1; }
+	done
+	# And starts again.
+	for reset in restart cold; do
+		mkfifo typed
+		exec 3<> typed
+		$P --kernel /boot/vmlinuz --initrd /boot/initrd --cpus 2 --reset=$reset --append 'console=ttyS0 quiet' < typed > out 2> err &
+		pid=$!
+		echo 'reboot -f' >&3
+		soon grep -q 'starts again' err
+		soon sh -c '[ "$(grep -c BusyBox out)" = 2 ]'
+		echo 'poweroff -f' >&3
+		soon sh -c '! kill -0 $0 2> /dev/null' $pid || kill $pid
+		status=0
+		wait $pid || status=$?
+		exec 3>&-
+		rm typed
+		is $status 0
+		only 'the guest reset the machine, which starts again'
+	done
 }
 sigterm_at_any_moment_ends_two_vcpus_within_a_second() {
 	huge
