@@ -2,6 +2,7 @@
 
 use crate::host::event::Event;
 use crate::host::fd::Fd;
+use crate::host::syscall::CallError;
 use crate::kvm::Error;
 use crate::kvm::descriptor::{Descriptor, Kind};
 use crate::kvm::routing::Routing;
@@ -34,6 +35,11 @@ impl Vm {
     pub(super) fn new(fd: Fd) -> Vm {
         let descriptor = Descriptor { kind: Kind::Vm, fd };
         Vm { descriptor, memory: None, slot_sizes: Default::default() }
+    }
+
+    /// A VM that is none: every request fails, with ENOTTY. Devices are tried with it where there is no KVM.
+    pub fn without_kvm() -> Result<Vm, CallError> {
+        Ok(Vm::new(Fd::open(c"/dev/null", libc::O_RDWR, 0)?))
     }
 
     /// Gives the VM the memory of which it will show parts to its guest.

@@ -117,3 +117,7 @@ impl Board {
         addresses.attach(PCI_MEMORY, PCI_MEMORY_SIZE, window(false), PCI_MEMORY);
     }
 }
+
+#[cfg(all(test, not(miri)))]
+#[path = "board_tests.rs"]
+mod tests;

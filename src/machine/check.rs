@@ -1,7 +1,7 @@
 //! `--check`: whether this machine would start here. What is missing comes first, with the remedy.
 
-use crate::boot::{Payload, kernel};
 use crate::boot::image::Image;
+use crate::boot::{Payload, kernel};
 use crate::config::{Backing, Config, Guest};
 use crate::host::fd;
 use crate::host::process;
