@@ -34,6 +34,8 @@ pub struct Config {
     pub set: Vec<Setting>,
     /// How long a vCPU pauses after a newline on port 0x10, in nanoseconds.
     pub pause: u64,
+    /// How a kernel is entered; `None` for what its file prefers.
+    pub protocol: Option<Protocol>,
     /// A kernel's command line; `None` for the default of its format.
     pub command_line: Option<&'static CStr>,
     /// Linux' initrds, or Multiboot's modules.
@@ -72,6 +74,28 @@ pub struct NamedItem {
     pub name: &'static [u8],
     /// The file with its contents.
     pub file: &'static CStr,
+}
+
+/// How a kernel is entered.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Protocol {
+    /// Linux' 64-bit boot protocol: `Documentation/arch/x86/boot.rst`, "64-bit Boot Protocol".
+    Linux,
+    /// Multiboot 0.6.96, 3.2.
+    Multiboot,
+    /// An ELF note's 32-bit entry: Xen's `docs/misc/pvh.pandoc`.
+    Pvh,
+}
+
+impl Protocol {
+    /// As the command line calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Protocol::Linux => "linux",
+            Protocol::Multiboot => "multiboot",
+            Protocol::Pvh => "pvh",
+        }
+    }
 }
 
 /// Where RAM comes from.
@@ -176,6 +200,7 @@ impl Default for Config {
             mode: Mode::Real,
             set: Vec::new(),
             pause: 6_000_000_000,
+            protocol: None,
             command_line: None,
             initrds: Vec::new(),
             cpus: 1,

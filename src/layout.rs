@@ -210,10 +210,14 @@ pub const MIB: u64 = 1 << 20;
 pub const LINUX_GDT: u64 = 0x1000;
 /// Linux' "zero page", `struct boot_params`.
 pub const ZERO_PAGE: u64 = 0x2000;
-/// Linux' command line, up to two pages with its final zero.
+/// The command line of Linux and PVH, up to two pages with its final zero.
 pub const COMMAND_LINE: u64 = 0x3000;
+/// The longest that there is room for, without that zero.
+pub const LONGEST_LINE: u64 = MULTIBOOT_INFO - COMMAND_LINE - 1;
 /// Multiboot's information, with module list, names and command line: one page.
 pub const MULTIBOOT_INFO: u64 = 0x5000;
+/// PVH's start information, with module list and memory map, in the same page: a kernel has only one of the two.
+pub const PVH_INFO: u64 = MULTIBOOT_INFO;
 /// What a loader writes lies between [`LINUX_GDT`] and here.
 pub const LOADER_END: u64 = MULTIBOOT_INFO + PAGE_SIZE;
 

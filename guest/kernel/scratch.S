@@ -1,4 +1,4 @@
-# Ports 0xe0 to 0xe3, and 0xe8 for bytes: a register in every size, and strings. 0x510 and 0x511, where there is nothing: ones.
+# Ports 0xe0 to 0xe3, and 0xe8 for bytes: a register in every size, and strings. 0x530 and 0x531, where there is nothing: ones.
 #
 # Run      RunBiscuitOS.sh --kernel /usr/bin/firmware/kernel/scratch.elf; echo $?
 # Look for "scratch", and 1
@@ -28,7 +28,7 @@
 	rep insw
 	cmpl	$0x33333333, words
 	check
-	mov	$0x510, %edx
+	mov	$0x530, %edx
 	in	%dx, %ax
 	cmp	$0xffff, %ax
 	check

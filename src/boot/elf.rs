@@ -2,6 +2,7 @@
 
 use crate::boot::plan::{KernelFile, MAX_PIECES, Piece, Refusal};
 use crate::show::number;
+use alloc::vec;
 use alloc::vec::Vec;
 
 /// `e_machine`: x86, and x86-64.
@@ -10,8 +11,11 @@ const EM_X86_64: u64 = 62;
 /// `e_type`: a program, or one that may be loaded anywhere.
 const ET_EXEC: u64 = 2;
 const ET_DYN: u64 = 3;
-/// `p_type`: to be loaded.
+/// `p_type`: to be loaded; and notes to whoever loads it.
 const PT_LOAD: u64 = 1;
+const PT_NOTE: u64 = 4;
+/// Notes behind so many bytes are not looked at.
+const MOST_NOTES: u64 = 64 << 10;
 
 /// The larger of the two headers' sizes.
 const HEADER: usize = 64;
@@ -23,6 +27,8 @@ pub struct Elf {
     pub is_64_bit: bool,
     pub entry: u64,
     pub pieces: Vec<Piece>,
+    /// Where its notes lie in the file: offset and size.
+    notes: Vec<(u64, u64)>,
 }
 
 /// Reads an ELF file's headers.
@@ -58,7 +64,7 @@ pub fn read(file: &KernelFile) -> Result<Elf, Refusal> {
     if entry_size < header_size as u64 {
         return Err(Refusal::BadHeader);
     }
-    let mut pieces = Vec::new();
+    let (mut pieces, mut notes) = (Vec::new(), Vec::new());
     for index in 0..count {
         let mut header = [0; PROGRAM_HEADER];
         let header = &mut header[..header_size];
@@ -70,12 +76,65 @@ pub fn read(file: &KernelFile) -> Result<Elf, Refusal> {
         // p_offset, p_paddr, p_filesz and p_memsz are words 1, 3, 4 and 5 of both kinds.
         let word = |index: usize| number(&header[word * index..word * (index + 1)]);
         let piece = Piece { from: word(1), to: word(3), size: word(4), room: word(5) };
-        if number(&header[..4]) == PT_LOAD && piece.size.max(piece.room) > 0 {
+        let kind = number(&header[..4]);
+        if kind == PT_NOTE {
+            notes.push((piece.from, piece.size.min(MOST_NOTES)));
+        }
+        if kind == PT_LOAD && piece.size.max(piece.room) > 0 {
             if pieces.len() == MAX_PIECES {
                 return Err(Refusal::Segments { count: MAX_PIECES as u64 + 1 });
             }
             pieces.push(piece);
         }
     }
-    Ok(Elf { is_64_bit, entry, pieces })
+    Ok(Elf { is_64_bit, entry, pieces, notes })
+}
+
+/// A note: who defines its type, the type, and the value.
+pub struct Note {
+    /// With a final zero.
+    pub name: Vec<u8>,
+    pub kind: u32,
+    pub value: Vec<u8>,
+}
+
+/// The notes of a file, one after the other. Those that are cut off are left out.
+pub struct Notes<'a> {
+    file: &'a KernelFile<'a>,
+    /// Stretches that are still to be read: offset and size.
+    left: Vec<(u64, u64)>,
+}
+
+impl<'a> Notes<'a> {
+    pub fn of(file: &'a KernelFile, elf: &Elf) -> Notes<'a> {
+        Notes { file, left: elf.notes.clone() }
+    }
+}
+
+impl Iterator for Notes<'_> {
+    type Item = Note;
+
+    fn next(&mut self) -> Option<Note> {
+        // Three words: the sizes of name and value, and the type. Both are padded to words.
+        const HEADER: usize = 12;
+        loop {
+            let (at, size) = self.left.pop()?;
+            let Some(header) = self.file.bytes::<HEADER>(at) else { continue };
+            let word = |index: usize| number(&header[4 * index..4 * index + 4]);
+            let (name, value) = (word(0), word(1));
+            let value_at = HEADER as u64 + name.next_multiple_of(4);
+            let end = value_at + value.next_multiple_of(4);
+            if end > size {
+                continue;
+            }
+            self.left.push((at + end, size - end));
+            let read = |from: u64, len: u64| {
+                let mut bytes = vec![0; len as usize];
+                (self.file.read)(at + from, &mut bytes).then_some(bytes)
+            };
+            if let (Some(name), Some(value)) = (read(HEADER as u64, name), read(value_at, value)) {
+                return Some(Note { name, kind: word(2) as u32, value });
+            }
+        }
+    }
 }

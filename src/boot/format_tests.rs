@@ -3,7 +3,7 @@
 use super::*;
 use crate::boot::kernel::Kernel;
 use crate::boot::multiboot::{InfoPage, Module};
-use crate::boot::plan::{Piece, Protocol};
+use crate::boot::plan::Piece;
 use crate::config::{Backing, Config, Guest};
 use crate::layout::{COMMAND_LINE, LOW_END, MIB, MULTIBOOT_INFO, TABLES};
 use crate::memory::GuestMemory;
@@ -16,7 +16,7 @@ mod obey;
 use obey::{RAM, obey, read};
 
 fn plan_of(file: &[u8], ram: u64) -> Result<Plan, Refusal> {
-    plan(&KernelFile { size: file.len() as u64, read: &read(file) }, ram)
+    plan(&KernelFile { size: file.len() as u64, read: &read(file) }, ram, None)
 }
 
 fn good(file: &[u8]) -> Plan {
@@ -359,4 +359,76 @@ fn on_a_device_a_kernel_finds_zeros_where_it_expects_them() {
     assert!(bss.iter().all(|&byte| byte == 0));
     assert_eq!(memory.read_value::<u8>(MIB + 0x2000), Ok(0xaa), "behind it all stays");
     assert_eq!(memory.read_value::<[u8; 4]>(COMMAND_LINE), Ok(*b"abc\0"));
+}
+
+/// Notes of a file: name, type and value.
+fn notes(notes: &[(&[u8], u32, &[u8])]) -> Vec<u8> {
+    let mut bytes = vec![];
+    for (name, kind, value) in notes {
+        for word in [name.len() as u32, value.len() as u32, *kind] {
+            bytes.extend(word.to_le_bytes());
+        }
+        for part in [name, value] {
+            bytes.extend(*part);
+            bytes.resize(bytes.len().next_multiple_of(4), 0);
+        }
+    }
+    bytes
+}
+
+/// An ELF file whose second segment is notes, at 0x2000.
+fn elf_with_notes(wide: bool, listed: &[(&[u8], u32, &[u8])]) -> Vec<u8> {
+    let bytes = notes(listed);
+    let size = bytes.len() as u64;
+    let mut file =
+        elf(wide, 0x20_0000, &[[0x1000, 0x20_0000, 0x1000, 0x1000], [0x2000, 0, size, size]]);
+    file[0x2000..0x2000 + bytes.len()].copy_from_slice(&bytes);
+    let second = if wide { 64 + 56 } else { 52 + 32 };
+    put(&mut file, second, 4, 4);
+    file
+}
+
+#[test]
+fn a_note_names_pvh_s_entry() {
+    let entry = (0x20_0040u64).to_le_bytes();
+    for wide in [true, false] {
+        for size in [4, 8] {
+            let file =
+                elf_with_notes(wide, &[(b"GNU\0", 3, &[1; 20]), (b"Xen\0", 18, &entry[..size])]);
+            let plan = good(&file);
+            assert_eq!((plan.protocol, plan.entry), (Protocol::Pvh, 0x20_0040), "{wide} {size}");
+            assert_eq!((plan.command_line, plan.next(5)), (0x1fff, 8));
+        }
+    }
+    let outside = elf_with_notes(true, &[(b"Xen\0", 18, &[0; 4])]);
+    assert_eq!(plan_of(&outside, RAM), Err(Refusal::Entry { gpa: 0 }));
+    // Another's note of this type, another type, a value that is no address; one that is cut off.
+    for note in [(&b"GNU\0"[..], 18, &entry[..]), (b"Xen\0", 17, &entry), (b"Xen\0", 18, &[1, 2])] {
+        assert_eq!(good(&elf_with_notes(true, &[note])).protocol, Protocol::Linux, "{note:?}");
+    }
+    let mut cut = elf_with_notes(true, &[(b"Xen\0", 18, &entry)]);
+    put(&mut cut, 64 + 56 + 32, 20, 8);
+    assert_eq!(good(&cut).protocol, Protocol::Linux);
+}
+
+#[test]
+fn a_kernel_that_can_be_entered_in_several_ways_is_entered_as_the_user_wants() {
+    let by = |file: &[u8], wanted| {
+        let read = read(file);
+        plan(&KernelFile { size: file.len() as u64, read: &read }, RAM, wanted)
+            .map(|plan| plan.protocol)
+    };
+    let entry = (0x20_0040u64).to_le_bytes();
+    let mut linux = elf_with_notes(true, &[(b"Linux\0", 257, &[]), (b"Xen\0", 18, &entry)]);
+    let other = elf_with_notes(true, &[(b"Xen\0", 18, &entry)]);
+    let (pvh, multiboot) = (Some(Protocol::Pvh), Some(Protocol::Multiboot));
+    assert_eq!(by(&linux, None), Ok(Protocol::Linux), "Linux has its own");
+    assert_eq!(by(&linux, pvh), Ok(Protocol::Pvh));
+    assert_eq!(by(&other, Some(Protocol::Linux)), Ok(Protocol::Linux));
+    assert_eq!(by(&linux, multiboot), Err(Refusal::NotFor(Protocol::Multiboot)));
+    assert_eq!(by(&bzimage(), pvh), Err(Refusal::NotFor(Protocol::Pvh)));
+    assert_eq!(by(&bzimage(), Some(Protocol::Linux)), Ok(Protocol::Linux));
+    assert_eq!(by(&[0x90; 9000], Some(Protocol::Linux)), Err(Refusal::NotFor(Protocol::Linux)));
+    linux.truncate(0x2010);
+    assert!(by(&linux, pvh).is_err(), "the note is cut off");
 }

@@ -1,14 +1,14 @@
 //! A kernel and what goes with it: checked, loaded straight into RAM, and entered as its protocol says.
 
-use crate::boot::linux::{self, Companions};
+use crate::boot::linux;
 use crate::boot::multiboot::{InfoPage, Module};
-use crate::boot::plan::{KernelFile, Plan, Protocol, Refusal};
-use crate::boot::{Error, acpi, firmware, format, mode};
-use crate::config::{Config, Mode};
+use crate::boot::plan::{KernelFile, Plan, Refusal};
+use crate::boot::{Error, acpi, firmware, format, mode, pvh};
+use crate::config::{Config, Mode, Protocol};
 use crate::devices::fw_cfg::{Items, Part};
 use crate::host::fd::Fd;
 use crate::layout::{
-    ACPI, COMMAND_LINE, LINUX_GDT, MULTIBOOT_INFO, PAGE_SIZE, RESET_VECTOR, ZERO_PAGE,
+    ACPI, COMMAND_LINE, LINUX_GDT, MULTIBOOT_INFO, PAGE_SIZE, PVH_INFO, RESET_VECTOR, ZERO_PAGE,
 };
 use crate::memory::GuestMemory;
 use crate::sys::fw_cfg::*;
@@ -75,7 +75,8 @@ impl Kernel {
                 false
             }
         };
-        let planned = format::plan(&KernelFile { size, read: &read }, config.low_end());
+        let planned =
+            format::plan(&KernelFile { size, read: &read }, config.low_end(), config.protocol);
         // A file that can't be read is not a bad kernel.
         if let Some(error) = failed.take() {
             return Err(Error::Call { path, error });
@@ -110,7 +111,7 @@ impl Kernel {
             .collect();
         let ram = [config.low_size(), config.high_size()];
         let info = match plan.protocol {
-            Protocol::Linux => None,
+            Protocol::Linux | Protocol::Pvh => None,
             Protocol::Multiboot => Some(InfoPage::new(path, line, &modules, ram).map_err(refused)?),
         };
         Ok(Kernel { path, file: Arc::new(file), size, plan, initrds, initrd_range, info })
@@ -135,15 +136,17 @@ impl Kernel {
             acpi::write(memory, acpi::Board::of(config))?;
         }
         memory.write(RESET_VECTOR, &firmware::AT_RESET_VECTOR)?;
+        let ram = [config.low_size(), config.high_size()];
+        let initrd = self.initrd_range;
+        let command_line = command_line(config, self.plan.protocol);
+        let acpi = config.has_acpi().then_some(ACPI);
         match &self.info {
             Some(info) => info.write(memory)?,
+            None if self.plan.protocol == Protocol::Pvh => {
+                pvh::write(memory, &pvh::Companions { ram, initrd, command_line, acpi })?;
+            }
             None => {
-                let companions = Companions {
-                    ram: [config.low_size(), config.high_size()],
-                    initrd: self.initrd_range,
-                    command_line: command_line(config, Protocol::Linux),
-                    acpi: config.has_acpi().then_some(ACPI),
-                };
+                let companions = linux::Companions { ram, initrd, command_line, acpi };
                 linux::write(&self.plan, memory, &companions)?;
             }
         }
@@ -190,7 +193,7 @@ impl Kernel {
     fn mode(&self) -> Mode {
         match self.plan.protocol {
             Protocol::Linux => Mode::Long,
-            Protocol::Multiboot => Mode::Protected,
+            Protocol::Multiboot | Protocol::Pvh => Mode::Protected,
         }
     }
 
@@ -201,6 +204,7 @@ impl Kernel {
             Protocol::Multiboot => {
                 kvm_regs { rax: MULTIBOOT_BOOTLOADER_MAGIC.into(), rbx: MULTIBOOT_INFO, ..regs }
             }
+            Protocol::Pvh => kvm_regs { rbx: PVH_INFO, ..regs },
             Protocol::Linux => {
                 sregs.gdt.base = LINUX_GDT;
                 sregs.gdt.limit = linux::GDT_LIMIT;
@@ -220,6 +224,6 @@ fn command_line(config: &Config, protocol: Protocol) -> &'static [u8] {
     match (config.command_line, protocol) {
         (Some(line), _) => line.to_bytes(),
         (None, Protocol::Linux) => b"console=ttyS0",
-        (None, Protocol::Multiboot) => b"",
+        (None, Protocol::Multiboot | Protocol::Pvh) => b"",
     }
 }

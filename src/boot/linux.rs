@@ -6,7 +6,8 @@
 
 use crate::boot::Error;
 use crate::boot::elf;
-use crate::boot::plan::{KernelFile, Piece, Plan, Protocol, Refusal, memory_map};
+use crate::boot::plan::{KernelFile, Piece, Plan, Refusal, memory_map};
+use crate::config::Protocol;
 use crate::layout::*;
 use crate::memory::GuestMemory;
 use crate::memory::guest_memory::Plain;
@@ -25,8 +26,6 @@ const OLDEST: u16 = 0x020c;
 const ENTRY_64: u64 = 0x200;
 /// A loader without a number of its own.
 const UNDEFINED_LOADER: u8 = 0xff;
-/// The longest command line for which there is room, without its zero.
-const LONGEST_LINE: u64 = MULTIBOOT_INFO - COMMAND_LINE - 1;
 
 /// The header of a bzImage; `None` where the file ends within it.
 fn header(file: &KernelFile) -> Option<setup_header> {

@@ -13,6 +13,7 @@ pub mod linux;
 pub mod mode;
 pub mod multiboot;
 pub mod plan;
+pub mod pvh;
 
 use crate::config::{Config, Guest, Mode};
 use crate::devices::fw_cfg::Items;

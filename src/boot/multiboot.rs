@@ -3,7 +3,8 @@
 
 use crate::boot::Error;
 use crate::boot::elf;
-use crate::boot::plan::{KernelFile, Piece, Plan, Protocol, Refusal, memory_map};
+use crate::boot::plan::{KernelFile, Piece, Plan, Refusal, memory_map};
+use crate::config::Protocol;
 use crate::layout::*;
 use crate::memory::GuestMemory;
 use crate::memory::guest_memory::Plain;

@@ -1,6 +1,7 @@
 //! What is to be done with a kernel: [`format::plan`](crate::boot::format::plan) makes a [`Plan`] of its file, with nothing but
 //! its bytes and the size of RAM. [`Kernel::load`](crate::boot::kernel::Kernel::load) carries it out.
 
+use crate::config::Protocol;
 use crate::layout::*;
 use crate::show::{Amount, OptionSize};
 use crate::sys::bootparam::setup_header;
@@ -29,15 +30,6 @@ impl Piece {
 
 /// More than any kernel has.
 pub const MAX_PIECES: usize = 16;
-
-/// How a kernel is entered.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Protocol {
-    /// Linux' 64-bit boot protocol: `Documentation/arch/x86/boot.rst`, "64-bit Boot Protocol".
-    Linux,
-    /// Multiboot 0.6.96, 3.2.
-    Multiboot,
-}
 
 /// What is to be done with a kernel.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,6 +68,8 @@ pub enum Refusal {
     Segments { count: u64 },
     /// In no format that is known.
     UnknownFormat,
+    /// It can't be entered in the way that the user wants.
+    NotFor(Protocol),
     /// ELF: for another machine, or of another kind than this machine's programs are.
     NotOurs { machine: u64, is_64_bit: bool, is_big_endian: bool },
     /// ELF: an object file, a core dump, or the like.
@@ -128,6 +122,14 @@ impl fmt::Display for Refusal {
                 "not a bzImage, ELF or Multiboot kernel\n  \
                  Give raw code as IMAGE, without --kernel; --irqchip adds interrupt controllers",
             ),
+            Refusal::NotFor(protocol) => {
+                let lacks = match protocol {
+                    Protocol::Linux => "it is no bzImage and no ELF file of 64 bits",
+                    Protocol::Multiboot => "it has no Multiboot header",
+                    Protocol::Pvh => "it is no ELF file with a PVH entry among its notes",
+                };
+                write!(f, "not for --protocol {}: {lacks}", protocol.name())
+            }
             Refusal::NotOurs { machine, is_64_bit, is_big_endian } => {
                 let bits = if is_64_bit { 64 } else { 32 };
                 let order = if is_big_endian { " big-endian" } else { "" };
@@ -268,16 +270,17 @@ impl Plan {
             });
         }
         Ok(match self.protocol {
-            Protocol::Linux => (limit - total) & !(PAGE_SIZE - 1),
+            Protocol::Linux | Protocol::Pvh => (limit - total) & !(PAGE_SIZE - 1),
             Protocol::Multiboot => first,
         })
     }
 
     /// Where the next initrd or module begins if one ends at `end`.
     pub fn next(&self, end: u64) -> u64 {
-        // Linux reads archives one behind the other, at multiples of four. Each module has pages of its own.
+        // Linux reads archives one behind the other, at multiples of four; so that is one module of PVH. Each module of
+        // Multiboot has pages of its own.
         let alignment = match self.protocol {
-            Protocol::Linux => 4,
+            Protocol::Linux | Protocol::Pvh => 4,
             Protocol::Multiboot => PAGE_SIZE,
         };
         end.saturating_add(alignment - 1) & !(alignment - 1)

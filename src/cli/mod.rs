@@ -105,6 +105,10 @@ impl Said {
             Opt::Kernel => self.set_guest(Guest::Kernel(value), value)?,
             Opt::Initrd => config.initrds.push(value),
             Opt::Append => config.command_line = Some(value),
+            Opt::Protocol => {
+                let these = Reason::NotOneOf("linux, multiboot, pvh");
+                config.protocol = Some(value::protocol(text).ok_or(bad(these))?);
+            }
             // QEMU's -smp takes `cpus=2` too.
             Opt::Cpus => match not_zero(text.strip_prefix(b"cpus=").unwrap_or(text))? {
                 number if number > MAX_VCPUS.into() => return Err(bad(Reason::TooManyVcpus)),
@@ -191,6 +195,9 @@ fn check(config: &Config, has_load: bool) -> Result<(), UsageError> {
     if let Guest::Image(_) = guest {
         if config.command_line.is_some() {
             return Err(UsageError::NoKernel("--append"));
+        }
+        if config.protocol.is_some() {
+            return Err(UsageError::NoKernel("--protocol"));
         }
         if !config.acpi {
             return Err(UsageError::NoKernel("--no-acpi"));

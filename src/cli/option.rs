@@ -17,6 +17,7 @@ pub enum Opt {
     Kernel,
     Initrd,
     Append,
+    Protocol,
     Cpus,
     Reset,
     Irqchip,
@@ -47,7 +48,7 @@ pub enum Takes {
 /// An option, its long name, its short one, and what it takes.
 type Row = (Opt, &'static str, Option<u8>, Takes);
 
-const OPTIONS: [Row; 29] = [
+const OPTIONS: [Row; 30] = [
     (Opt::Memory, "--memory", Some(b'm'), Takes::Value),
     (Opt::Backing, "--backing", Some(b'b'), Takes::Value),
     (Opt::Base, "--base", None, Takes::Value),
@@ -61,6 +62,7 @@ const OPTIONS: [Row; 29] = [
     (Opt::Append, "--append", None, Takes::Value),
     // kvmtool's name for it.
     (Opt::Append, "--params", Some(b'p'), Takes::Value),
+    (Opt::Protocol, "--protocol", None, Takes::Value),
     (Opt::Cpus, "--cpus", Some(b'c'), Takes::Value),
     (Opt::Reset, "--reset", None, Takes::Value),
     (Opt::Irqchip, "--irqchip", None, Takes::Nothing),

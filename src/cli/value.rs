@@ -1,7 +1,7 @@
 //! The values of options.
 
 use crate::cli::Reason;
-use crate::config::{Backing, FW_CFG_PREFIX, Instruments, Mode, NamedItem};
+use crate::config::{Backing, FW_CFG_PREFIX, Instruments, Mode, NamedItem, Protocol};
 use crate::sys::fw_cfg::FW_CFG_MAX_FILE_PATH;
 use crate::x86::registers::Setting;
 use core::ffi::CStr;
@@ -23,6 +23,12 @@ pub fn mode(value: &CStr) -> Option<Mode> {
         b"user" => Some(Mode::User),
         _ => None,
     }
+}
+
+pub fn protocol(value: &[u8]) -> Option<Protocol> {
+    [Protocol::Linux, Protocol::Multiboot, Protocol::Pvh]
+        .into_iter()
+        .find(|protocol| protocol.name().as_bytes() == value)
 }
 
 /// `name=value`.

@@ -110,6 +110,8 @@ pub fn build<'a>(
         }
     };
     fw_cfg.reset();
+    // What is left of its files is fw_cfg's.
+    drop(payload);
     let clock =
         kept.clock.unwrap_or_else(|| rtc::Kept::new([config.low_size(), config.high_size()]));
     if let Some(wake_up) = &kept.wake_up {

@@ -19,8 +19,6 @@ use core::ffi::c_int;
 
 /// How long output of the serial port may gather, in nanoseconds: a moment for a reader, and time for a guest to say more.
 const GATHER: u64 = 2_000_000;
-/// The longest wait, in nanoseconds: a wake-up that fails costs no more than this.
-const LONGEST: u64 = 1_000_000_000;
 /// How often a program in the background looks whether it has come to the foreground, in nanoseconds.
 const BACKGROUND: u64 = 500_000_000;
 
@@ -176,8 +174,8 @@ struct EventLoop<'a> {
 struct Awaited {
     stdin: c_int,
     output: c_int,
-    /// In nanoseconds.
-    at_most: u64,
+    /// In nanoseconds; `None`: for as long as it takes.
+    at_most: Option<u64>,
 }
 
 impl<'a> EventLoop<'a> {
@@ -210,7 +208,7 @@ impl<'a> EventLoop<'a> {
                 poll(output, libc::POLLOUT),
             ]);
             fds.extend(self.timed.iter().map(|device| poll(device.timer().raw(), libc::POLLIN)));
-            signal::wait(&mut fds, Some(at_most));
+            signal::wait(&mut fds, at_most);
             let mut ready = fds.into_iter().map(|fd| fd.revents != 0);
             let [attention, stdin, output] = [(); 3].map(|()| ready.next() == Some(true));
             for (device, _) in self.timed.iter().zip(ready).filter(|(_, has_expired)| *has_expired)
@@ -291,9 +289,10 @@ impl<'a> EventLoop<'a> {
 
     /// Gives the guest what has been typed, and says what to wait for next.
     fn awaited(&mut self) -> Awaited {
-        let mut awaited = Awaited { stdin: -1, output: -1, at_most: LONGEST };
+        let mut awaited = Awaited { stdin: -1, output: -1, at_most: None };
         let mut wait_at_most = |nanoseconds: u64| {
-            awaited.at_most = awaited.at_most.min(nanoseconds);
+            let at_most = awaited.at_most.unwrap_or(nanoseconds);
+            awaited.at_most = Some(at_most.min(nanoseconds));
         };
         if let Some(board) = &self.machine.board
             && let Some(nanoseconds) = self.user.input.deliver(&board.serial)

@@ -3,7 +3,8 @@
 //! With the local APIC in the kernel, HLT does not exit: the vCPU waits in `KVM_RUN` for an interrupt. A guest whose vCPUs
 //! have all executed HLT with interrupts off would wait there for ever. KVM does not tell, and a vCPU's state can't be read
 //! while it is in `KVM_RUN`. So when the vCPUs have hardly run for a second, each is kicked once and asked. If an interrupt
-//! could wake one of them, the guest is left alone until it has said, read or computed something. A vCPU that a device keeps waiting answers
+//! could wake one of them, the guest is left alone until it has said, read or computed something; whether it has computed is
+//! looked at ever more seldom. A vCPU that a device keeps waiting answers
 //! afterwards.
 
 use crate::host::clock::{self, NANOSECONDS};
@@ -13,6 +14,8 @@ use crate::machine::vcpu_thread::RunningVcpu;
 
 /// How often the vCPUs' processor time is looked at.
 const INTERVAL: u64 = NANOSECONDS;
+/// The longest that is waited between two looks at a guest that is idle.
+const LONGEST: u64 = 64 * INTERVAL;
 /// vCPUs that use less than this of an interval sleep. A timer costs some, whether it interrupts anybody or not.
 const HARDLY: u64 = INTERVAL / 10;
 
@@ -42,12 +45,19 @@ pub struct HaltWatch {
     /// When to look next, and the processor time at the last look.
     next: u64,
     used: u64,
+    /// How long to wait then, in nanoseconds: the longer, the longer the guest has been idle.
+    interval: u64,
 }
 
 impl HaltWatch {
     /// A watch over a guest that starts now.
     pub fn start() -> HaltWatch {
-        HaltWatch { state: State::Runs, next: clock::monotonic() + INTERVAL, used: 0 }
+        HaltWatch {
+            state: State::Runs,
+            next: clock::monotonic() + INTERVAL,
+            used: 0,
+            interval: INTERVAL,
+        }
     }
 
     /// How many nanoseconds until the next look.
@@ -59,6 +69,7 @@ impl HaltWatch {
     pub fn was_active(&mut self) {
         if self.state == State::Idle {
             self.state = State::Runs;
+            self.next = self.next.min(clock::monotonic() + INTERVAL);
         }
     }
 
@@ -81,7 +92,6 @@ impl HaltWatch {
     /// `activity`: what [`of_all`] says.
     fn step(&mut self, now: u64, used: u64, activity: Option<Activity>) -> Step {
         let since_last = used.saturating_sub(core::mem::replace(&mut self.used, used));
-        self.next = now + INTERVAL;
         let (state, step) = match self.state {
             State::Runs if since_last < HARDLY => (State::Asked { again: false }, Step::Ask),
             State::Runs => (State::Runs, Step::Nothing),
@@ -96,6 +106,11 @@ impl HaltWatch {
             State::Idle if since_last >= HARDLY => (State::Runs, Step::Nothing),
             State::Idle => (State::Idle, Step::Nothing),
         };
+        self.interval = match (self.state, state) {
+            (State::Idle, State::Idle) => (self.interval * 4).min(LONGEST),
+            _ => INTERVAL,
+        };
+        self.next = now + self.interval;
         self.state = state;
         step
     }
@@ -121,7 +136,7 @@ mod tests {
 
     /// A watch that looks every second, and what it does then.
     fn steps(looks: &[(u64, Option<Activity>)]) -> Vec<Step> {
-        let mut watch = HaltWatch { state: State::Runs, next: 0, used: 0 };
+        let mut watch = HaltWatch { state: State::Runs, next: 0, used: 0, interval: INTERVAL };
         let mut used = 0;
         let step = |(second, &(busy, activity)): (usize, &(u64, Option<Activity>))| {
             used += busy;
@@ -170,9 +185,20 @@ mod tests {
         assert_eq!(asked(&[(0, idle); 1000]), 1);
         assert_eq!(asked(&[(HARDLY - 1, idle); 1000]), 1, "it handles its timer's ticks");
         assert_eq!(asked(&[(0, idle), (0, idle), (HARDLY, idle), (0, idle)]), 2);
-        let mut watch = HaltWatch { state: State::Idle, next: 0, used: 0 };
+        let mut watch = HaltWatch { state: State::Idle, next: 0, used: 0, interval: LONGEST };
         watch.was_active();
         assert_eq!(watch.step(INTERVAL, 0, idle), Step::Ask);
+        // The looks become seldom, and come each second again when the guest does something.
+        let mut watch = HaltWatch { state: State::Idle, next: 0, used: 0, interval: INTERVAL };
+        let mut looks = vec![];
+        for _ in 0..4 {
+            let now = watch.next;
+            watch.step(now, 0, idle);
+            looks.push((watch.next - now) / INTERVAL);
+        }
+        assert_eq!(looks, [4, 16, 64, 64]);
+        watch.step(watch.next, HARDLY, idle);
+        assert_eq!(watch.interval, INTERVAL);
     }
 
     #[test]

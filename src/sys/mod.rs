@@ -20,6 +20,7 @@
 //! - [`fw_cfg`]: how QEMU describes a machine
 //! - [`bootparam`]: how Linux is started
 //! - [`multiboot`]: how a Multiboot kernel is started
+//! - [`pvh`]: how a kernel with a PVH entry is started
 
 // C names are the point here.
 #![allow(non_camel_case_types, non_snake_case)]
@@ -71,6 +72,7 @@ pub mod ioctl;
 pub mod irqchip;
 pub mod memory;
 pub mod multiboot;
+pub mod pvh;
 pub mod regs;
 pub mod run;
 pub mod stats;

@@ -2,7 +2,8 @@
 //! run by `make test`: src/boot/format_tests.rs.
 
 use kob_2m::boot::format::plan;
-use kob_2m::boot::plan::KernelFile;
+use kob_2m::boot::plan::{KernelFile, Plan};
+use kob_2m::config::Protocol;
 use kob_2m::layout::{LOADER_END, LOW_END, MIB, PAGE_SIZE, TABLES};
 
 pub const RAM: u64 = 256 << 20;
@@ -21,12 +22,22 @@ pub fn read(file: &[u8]) -> impl Fn(u64, &mut [u8]) -> bool {
     }
 }
 
+/// However the kernel is to be entered.
 pub fn obey(file: &[u8]) {
-    let planned = plan(&KernelFile { size: file.len() as u64, read: &read(file) }, RAM);
-    let Ok(planned) = planned else { return };
+    let protocols = [Protocol::Linux, Protocol::Multiboot, Protocol::Pvh].map(Some);
+    for wanted in protocols.into_iter().chain([None]) {
+        let read = read(file);
+        let file = KernelFile { size: file.len() as u64, read: &read };
+        if let Ok(planned) = plan(&file, RAM, wanted) {
+            keeps_the_rules(&planned, file.size);
+        }
+    }
+}
+
+fn keeps_the_rules(planned: &Plan, file_size: u64) {
     let mut parts: Vec<(u64, u64)> = vec![];
     for piece in &planned.pieces {
-        assert!(piece.from + piece.size <= file.len() as u64, "{piece:x?}");
+        assert!(piece.from + piece.size <= file_size, "{piece:x?}");
         let end = piece.to + piece.room.max(piece.size);
         assert!(
             piece.to >= LOADER_END && end <= RAM - TABLES && (end <= LOW_END || piece.to >= MIB),

@@ -1,0 +1,89 @@
+//! PVH: ELF files with a note that names an entry in 32-bit protected mode without paging. FreeBSD, unikernels and Linux have
+//! it. Xen's `docs/misc/pvh.pandoc`.
+
+use crate::boot::Error;
+use crate::boot::elf::{self, Elf, Notes};
+use crate::boot::plan::{KernelFile, Plan, Refusal, memory_map};
+use crate::config::Protocol;
+use crate::layout::{COMMAND_LINE, LONGEST_LINE, PVH_INFO};
+use crate::memory::GuestMemory;
+use crate::memory::guest_memory::Plain;
+use crate::show::number;
+use crate::sys::pvh::*;
+
+// SAFETY: made of integers without gaps.
+unsafe impl Plain for hvm_start_info {}
+// SAFETY: as above.
+unsafe impl Plain for hvm_modlist_entry {}
+// SAFETY: as above.
+unsafe impl Plain for hvm_memmap_table_entry {}
+
+/// The entry that a file's note names.
+fn entry(file: &KernelFile, elf: &Elf) -> Option<u64> {
+    Notes::of(file, elf).find_map(|note| {
+        let is_entry = note.name == *b"Xen\0" && note.kind == XEN_ELFNOTE_PHYS32_ENTRY;
+        (is_entry && matches!(note.value.len(), 4 | 8)).then(|| number(&note.value))
+    })
+}
+
+/// Whether the file is Linux, which has its own protocol too.
+pub fn is_linux(file: &KernelFile, elf: &Elf) -> bool {
+    Notes::of(file, elf).any(|note| note.name == *b"Linux\0")
+}
+
+/// Plans a kernel with that note; `None` where the file has none.
+pub fn plan(file: &KernelFile) -> Result<Option<Plan>, Refusal> {
+    let elf = elf::read(file)?;
+    let Some(entry) = entry(file, &elf) else { return Ok(None) };
+    Ok(Some(Plan {
+        protocol: Protocol::Pvh,
+        entry,
+        pieces: elf.pieces,
+        end: 0,
+        ram_end: 0,
+        initrd_max: u64::MAX,
+        command_line: LONGEST_LINE,
+        header: None,
+    }))
+}
+
+/// What goes with a kernel.
+pub struct Companions<'a> {
+    /// The sizes of RAM below and above the hole.
+    pub ram: [u64; 2],
+    /// The one module, of all initrds: first address, and the address behind it.
+    pub initrd: (u64, u64),
+    pub command_line: &'a [u8],
+    /// Where ACPI's tables begin, if there are any.
+    pub acpi: Option<u64>,
+}
+
+/// Writes the start information, and behind it the list of modules and the memory map.
+pub fn write(memory: &GuestMemory, companions: &Companions) -> Result<(), Error> {
+    let modules = PVH_INFO + size_of::<hvm_start_info>() as u64;
+    let map = modules + size_of::<hvm_modlist_entry>() as u64;
+    let (first, end) = companions.initrd;
+    let mut info = hvm_start_info {
+        magic: XEN_HVM_START_MAGIC_VALUE,
+        version: 1,
+        nr_modules: u32::from(end > first),
+        modlist_paddr: modules,
+        cmdline_paddr: COMMAND_LINE,
+        rsdp_paddr: companions.acpi.unwrap_or(0),
+        memmap_paddr: map,
+        ..Default::default()
+    };
+    let module = hvm_modlist_entry { paddr: first, size: end - first, ..Default::default() };
+    memory.write_value(modules, &module)?;
+    let [low, high] = companions.ram;
+    for (addr, size, usable) in memory_map(low, high) {
+        let at = map + u64::from(info.memmap_entries) * size_of::<hvm_memmap_table_entry>() as u64;
+        let r#type = if usable { XEN_HVM_MEMMAP_TYPE_RAM } else { XEN_HVM_MEMMAP_TYPE_RESERVED };
+        memory.write_value(at, &hvm_memmap_table_entry { addr, size, r#type, reserved: 0 })?;
+        info.memmap_entries += 1;
+    }
+    memory.write_value(PVH_INFO, &info)?;
+    memory.write(COMMAND_LINE, companions.command_line)?;
+    memory.write(COMMAND_LINE + companions.command_line.len() as u64, &[0])?;
+    Ok(())
+}
