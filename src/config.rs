@@ -1,6 +1,7 @@
 //! What the machine shall be: plain data that `cli` fills in and everything below reads.
 
 use crate::layout::*;
+use crate::x86::features::Feature;
 use crate::x86::registers::Setting;
 use alloc::vec::Vec;
 use core::ffi::CStr;
@@ -42,8 +43,16 @@ pub struct Config {
     pub initrds: Vec<&'static CStr>,
     /// vCPUs, 1 to [`crate::layout::MAX_VCPUS`].
     pub cpus: u32,
+    /// What kind of processor they are.
+    pub cpu: CpuModel,
+    /// How fast their TSC runs, in kHz; `None`: as the host's.
+    pub tsc_khz: Option<u32>,
     /// Interrupt controllers and a PC's devices for an image too.
     pub irqchip: bool,
+    /// The board has an interval timer.
+    pub pit: bool,
+    /// The board has local APICs and an I/O APIC, beside the two 8259.
+    pub apic: bool,
     /// What a reset does.
     pub on_reset: OnReset,
     /// ACPI tables for a kernel.
@@ -96,6 +105,36 @@ impl Protocol {
             Protocol::Pvh => "pvh",
         }
     }
+}
+
+/// A kind of processor.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CpuModel {
+    pub base: CpuBase,
+    /// Features that it has as well, or has not.
+    pub changes: Vec<(Feature, bool)>,
+    /// What CPUID shall say of it instead.
+    pub vendor: Option<[u8; 12]>,
+    /// 0 to 270.
+    pub family: Option<u32>,
+    /// 0 to 255.
+    pub model: Option<u32>,
+    /// 0 to 15.
+    pub stepping: Option<u32>,
+    /// 48 bytes at most.
+    pub brand: Option<&'static [u8]>,
+}
+
+/// With which features it begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum CpuBase {
+    /// What KVM offers on this host.
+    #[default]
+    Host,
+    /// With what KVM emulates as well.
+    Max,
+    /// [`crate::x86::features::BASELINE`].
+    Baseline,
 }
 
 /// Where RAM comes from.
@@ -204,6 +243,10 @@ impl Default for Config {
             command_line: None,
             initrds: Vec::new(),
             cpus: 1,
+            cpu: CpuModel::default(),
+            tsc_khz: None,
+            pit: true,
+            apic: true,
             irqchip: false,
             on_reset: OnReset::End,
             acpi: true,

@@ -57,6 +57,10 @@ fn run(words: Vec<&'static CStr>) -> c_int {
     };
     let answered = match command {
         Command::Help => output.answer(format_args!("{}", Help(output.program()))),
+        Command::CpuHelp => match machine::cpu_model::help(&output) {
+            Ok(()) => Ok(()),
+            Err(error) => return machine::fail(&output, error),
+        },
         Command::Version => {
             output.answer(format_args!(concat!("KOB-2M ", env!("CARGO_PKG_VERSION"), "\n")))
         }

@@ -23,12 +23,14 @@ pub struct Board {
     /// Processors, whose APIC ids count from 0.
     pub cpus: u32,
     pub hpet: bool,
+    /// Local APICs and the I/O APIC.
+    pub apic: bool,
 }
 
 impl Board {
     /// The board of a machine.
     pub fn of(config: &Config) -> Board {
-        Board { cpus: config.cpus, hpet: config.hpet }
+        Board { cpus: config.cpus, hpet: config.hpet, apic: config.apic }
     }
 }
 
@@ -53,11 +55,11 @@ pub fn tables(board: Board) -> Vec<u8> {
     let mut area = vec![0; FACS_OFFSET];
     area.extend_from_slice(&facs());
     let dsdt = append(&mut area, dsdt(board));
-    let mut tables = vec![
-        append(&mut area, fadt(FACS, dsdt)),
-        append(&mut area, madt(board.cpus)),
-        append(&mut area, mcfg()),
-    ];
+    let mut tables = vec![append(&mut area, fadt(FACS, dsdt))];
+    if board.apic {
+        tables.push(append(&mut area, madt(board.cpus)));
+    }
+    tables.push(append(&mut area, mcfg()));
     if board.hpet {
         tables.push(append(&mut area, hpet_table()));
     }
@@ -182,7 +184,7 @@ fn dsdt(board: Board) -> Table {
         aml::device(device, &[name("_HID", pnp(id)), resources(descriptors)])
     };
     let mut devices = vec![
-        pci_bridge(),
+        pci_bridge(board),
         // Ports and addresses that belong to the board itself. PCI Express' configuration space must be among them.
         isa(
             "MBRD",
@@ -216,10 +218,12 @@ fn dsdt(board: Board) -> Table {
 }
 
 /// The PCI bus: which numbers, ports and addresses its bridge hands on, and which interrupts its functions have.
-fn pci_bridge() -> aml::Term {
+fn pci_bridge(board: Board) -> aml::Term {
     use aml::*;
-    // 6.2.13: for each pin of each device, the I/O APIC's line. They differ from device to device, as on a PC.
-    let routes: Vec<Term> = (0..PCI_DEVICES)
+    // 6.2.13: for each pin of each device, the I/O APIC's line. They differ from device to device, as on a PC. The 8259s do
+    // not have these lines.
+    let devices = if board.apic { PCI_DEVICES } else { 0 };
+    let routes: Vec<Term> = (0..devices)
         .flat_map(|device| (0..4).map(move |pin| (device, pin)))
         .map(|(device, pin)| {
             let any_function = u64::from(device) << 16 | 0xffff;
@@ -347,7 +351,7 @@ mod tests {
 
     #[test]
     fn from_the_root_pointer_each_table_is_found_and_sums_up_to_0() {
-        let all = tables(Board { cpus: 2, hpet: true });
+        let all = tables(Board { cpus: 2, hpet: true, apic: true });
         assert_eq!(&all[..8], b"RSD PTR ");
         assert_eq!((sum(&all[..20]), sum(&all[..36])), (0, 0));
         let xsdt = table(&all, number(&all, 24, 8));
@@ -377,7 +381,7 @@ mod tests {
         assert_eq!((mcfg.len(), number(mcfg, 44, 8)), (60, 0xe800_0000));
         assert_eq!((hpet.len(), number(hpet, 44, 8)), (56, 0xfed0_0000));
         assert!(dsdt[36..].starts_with(b"\x08\\_S3_\x12\x06\x04\x01\0\0\0"));
-        let without = tables(Board { cpus: 2, hpet: false });
+        let without = tables(Board { cpus: 2, hpet: false, apic: true });
         assert_eq!(table(&without, number(&without, 24, 8)).len(), 36 + 24);
         let has = |all: &[u8]| all.windows(4).any(|bytes| bytes == b"HPET");
         assert_eq!((has(&all), has(&without)), (true, false));
@@ -388,7 +392,7 @@ mod tests {
     #[test]
     fn each_processor_has_its_entry_and_a_large_machine_s_fit() {
         for cpus in [1, 2, MAX_VCPUS] {
-            let all = tables(Board { cpus, hpet: true });
+            let all = tables(Board { cpus, hpet: true, apic: true });
             let xsdt = table(&all, number(&all, 24, 8));
             let madt = table(&all, number(xsdt, 44, 8));
             assert_eq!((number(madt, 36, 4), madt[40]), (LOCAL_APIC, 1));

@@ -1,7 +1,7 @@
 //! What firmware would leave in a processor of the board.
 
 use crate::kvm::{self, Vcpu};
-use crate::x86::{LVT_LINT0, LVT_LINT1, LVT_NMI};
+use crate::x86::{APIC_BASE_ENABLE, LVT_LINT0, LVT_LINT1, LVT_NMI};
 
 // Of an LVT entry: delivery as ExtINT. With all else 0 the entry is edge-triggered and not masked.
 const LVT_EXTINT: u32 = 7 << 8;
@@ -34,8 +34,15 @@ pub fn set_up_lapic(vcpu: &Vcpu) -> Result<(), kvm::Error> {
 
 /// Sets up a vCPU. On the boot processor, LINT0 takes what the 8259s send and LINT1 is the NMI. On all, fast string
 /// instructions are on, and memory is cached (write-back) where no range says otherwise.
-pub fn set_up(vcpu: &Vcpu) -> Result<(), kvm::Error> {
-    if vcpu.number() == 0 {
+///
+/// `with_lapic`: otherwise the local APIC, which KVM makes all the same, is switched off.
+pub fn set_up(vcpu: &Vcpu, with_lapic: bool) -> Result<(), kvm::Error> {
+    if !with_lapic {
+        let before = vcpu.sregs()?;
+        let mut sregs = before;
+        sregs.apic_base &= !APIC_BASE_ENABLE;
+        vcpu.set_sregs(&sregs, &before)?;
+    } else if vcpu.number() == 0 {
         set_up_lapic(vcpu)?;
     }
     // Its other bits say what this processor has.

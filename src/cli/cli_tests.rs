@@ -98,7 +98,7 @@ fn what_users_of_qemu_and_kvmtool_type_is_understood() {
         &[c"-kernel", c"k", c"-initrd", c"i", c"-append", c"a b", c"-smp", c"2"],
         &[c"-kernel", c"k", c"-initrd", c"i", c"-append", c"a b", c"-smp", c"cpus=2"],
         &[c"-kernel", c"k", c"-initrd", c"i", c"-params", c"a b", c"-cpus", c"2"],
-        &[c"--kernel=k", c"--init=i", c"--params", c"a b", c"--cp", c"2"],
+        &[c"--kernel=k", c"--init=i", c"--params", c"a b", c"--cpus", c"2"],
     ] {
         assert_eq!(config(words), kernel, "{words:?}");
     }

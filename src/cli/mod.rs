@@ -20,6 +20,8 @@ pub enum Command {
     Run(Config),
     /// To know whether such a machine would run.
     Check(Config),
+    /// To know which features of a processor there are.
+    CpuHelp,
     Help,
     Version,
 }
@@ -53,6 +55,7 @@ pub fn parse(mut words: impl Iterator<Item = &'static CStr>) -> Result<Command, 
             return Err(UsageError::NoValue(name));
         }
         match option {
+            Opt::Cpu if value == c"help" => return Ok(Command::CpuHelp),
             Opt::Help => return Ok(Command::Help),
             Opt::Version => return Ok(Command::Version),
             _ => said.set(option, name, value)?,
@@ -123,6 +126,13 @@ impl Said {
                 };
             }
             Opt::Irqchip => config.irqchip = true,
+            Opt::Cpu => config.cpu = value::cpu(value).map_err(bad)?,
+            Opt::TscKhz => match not_zero(text)? {
+                khz if khz > u32::MAX.into() => return Err(bad(Reason::TooFast)),
+                khz => config.tsc_khz = Some(khz as u32),
+            },
+            Opt::NoPit => config.pit = false,
+            Opt::NoApic => config.apic = false,
             Opt::NoAcpi => config.acpi = false,
             Opt::NoHpet => config.hpet = false,
             Opt::FwCfg => config.fw_cfg.push(value::fw_cfg(value).map_err(bad)?),
@@ -216,12 +226,17 @@ fn check(config: &Config, has_load: bool) -> Result<(), UsageError> {
     let of_the_board = [
         ("--fw-cfg", !config.fw_cfg.is_empty()),
         ("--no-hpet", !config.hpet),
+        ("--no-pit", !config.pit),
+        ("--no-apic", !config.apic),
         ("--grace", config.grace > 0),
     ];
     if let Some((option, _)) = of_the_board.into_iter().find(|(_, is_given)| *is_given)
         && !config.has_board()
     {
         return Err(UsageError::NoBoard(option));
+    }
+    if !config.apic && config.cpus > 1 {
+        return Err(UsageError::NoApic(config.cpus));
     }
     let limit = config.low_limit();
     if base >= limit {

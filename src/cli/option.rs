@@ -19,8 +19,12 @@ pub enum Opt {
     Append,
     Protocol,
     Cpus,
+    Cpu,
+    TscKhz,
     Reset,
     Irqchip,
+    NoPit,
+    NoApic,
     NoAcpi,
     NoHpet,
     FwCfg,
@@ -48,7 +52,7 @@ pub enum Takes {
 /// An option, its long name, its short one, and what it takes.
 type Row = (Opt, &'static str, Option<u8>, Takes);
 
-const OPTIONS: [Row; 30] = [
+const OPTIONS: [Row; 34] = [
     (Opt::Memory, "--memory", Some(b'm'), Takes::Value),
     (Opt::Backing, "--backing", Some(b'b'), Takes::Value),
     (Opt::Base, "--base", None, Takes::Value),
@@ -64,8 +68,12 @@ const OPTIONS: [Row; 30] = [
     (Opt::Append, "--params", Some(b'p'), Takes::Value),
     (Opt::Protocol, "--protocol", None, Takes::Value),
     (Opt::Cpus, "--cpus", Some(b'c'), Takes::Value),
+    (Opt::Cpu, "--cpu", None, Takes::Value),
+    (Opt::TscKhz, "--tsc-khz", None, Takes::Value),
     (Opt::Reset, "--reset", None, Takes::Value),
     (Opt::Irqchip, "--irqchip", None, Takes::Nothing),
+    (Opt::NoPit, "--no-pit", None, Takes::Nothing),
+    (Opt::NoApic, "--no-apic", None, Takes::Nothing),
     (Opt::NoAcpi, "--no-acpi", None, Takes::Nothing),
     (Opt::NoHpet, "--no-hpet", None, Takes::Nothing),
     (Opt::FwCfg, "--fw-cfg", None, Takes::Value),

@@ -70,6 +70,8 @@ pub enum UsageError {
     SameName(&'static [u8]),
     /// An option that needs the board.
     NoBoard(&'static str),
+    /// Several vCPUs without local APICs, by which they would start each other.
+    NoApic(u32),
     /// `--json` without anything that it could show.
     NothingAsJson,
 }
@@ -88,6 +90,12 @@ pub enum Reason {
     /// Without `=`.
     NotASetting,
     NoSuchRegister,
+    /// No feature of a processor has this name.
+    NoSuchFeature(&'static [u8]),
+    /// This part of a processor's description means nothing.
+    NotACpu(&'static [u8]),
+    /// More kHz than fit into 32 bits.
+    TooFast,
     /// Not NAME=FILE.
     NotAnItem,
     /// The name of an item is longer than fw_cfg allows.
@@ -142,6 +150,17 @@ impl fmt::Display for UsageError {
                     }
                     Reason::NotOneOf(these) => write!(f, "not one of {these}"),
                     Reason::NotASetting => f.write_str("not REG=VALUE; an example: cs.type=3"),
+                    Reason::NoSuchFeature(name) => {
+                        write!(f, "no feature is called {}\n  --cpu help lists them", Text(name))
+                    }
+                    Reason::NotACpu(part) => write!(
+                        f,
+                        "{} is not host, max, baseline (each only at the beginning), +FEATURE, -FEATURE, vendor= of 12 \
+                         characters at most, family= up to 270, model= up to 255, stepping= up to 15, or brand= of 48 \
+                         characters at most",
+                        Text(part)
+                    ),
+                    Reason::TooFast => f.write_str("does not fit in 32 bits"),
                     Reason::NotAnItem => {
                         f.write_str("not NAME=FILE; an example: org.example/seed=seed.bin")
                     }
@@ -204,6 +223,10 @@ impl fmt::Display for UsageError {
             UsageError::NoBoard(option) => {
                 write!(f, "{option}: only with --kernel or --irqchip")
             }
+            UsageError::NoApic(cpus) => write!(
+                f,
+                "--no-apic: not with --cpus {cpus}: processors start each other by their local APICs"
+            ),
             UsageError::NothingAsJson => f.write_str("--json: only with --stats or --check"),
         }
     }

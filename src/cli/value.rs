@@ -1,8 +1,11 @@
 //! The values of options.
 
 use crate::cli::Reason;
-use crate::config::{Backing, FW_CFG_PREFIX, Instruments, Mode, NamedItem, Protocol};
+use crate::config::{
+    Backing, CpuBase, CpuModel, FW_CFG_PREFIX, Instruments, Mode, NamedItem, Protocol,
+};
 use crate::sys::fw_cfg::FW_CFG_MAX_FILE_PATH;
+use crate::x86::features::Feature;
 use crate::x86::registers::Setting;
 use core::ffi::CStr;
 
@@ -23,6 +26,48 @@ pub fn mode(value: &CStr) -> Option<Mode> {
         b"user" => Some(Mode::User),
         _ => None,
     }
+}
+
+/// `host,+avx2,-smap,vendor=…`: a base, if any, and what is changed.
+pub fn cpu(value: &'static CStr) -> Result<CpuModel, Reason> {
+    let mut model = CpuModel::default();
+    for (index, part) in value.to_bytes().split(|&byte| byte == b',').enumerate() {
+        match part {
+            b"host" if index == 0 => model.base = CpuBase::Host,
+            b"max" if index == 0 => model.base = CpuBase::Max,
+            b"baseline" if index == 0 => model.base = CpuBase::Baseline,
+            [sign @ (b'+' | b'-'), name @ ..] => {
+                let feature = Feature::find(name).ok_or(Reason::NoSuchFeature(name))?;
+                model.changes.push((feature, *sign == b'+'));
+            }
+            _ => set_identity(&mut model, part)?,
+        }
+    }
+    Ok(model)
+}
+
+/// `vendor=…` and the like.
+fn set_identity(model: &mut CpuModel, part: &'static [u8]) -> Result<(), Reason> {
+    let wrong = Reason::NotACpu(part);
+    let equals = part.iter().position(|&byte| byte == b'=').ok_or(wrong)?;
+    let (name, value) = (&part[..equals], &part[equals + 1..]);
+    let up_to = |most: u64| match number(value)? {
+        number if number <= most => Ok(Some(number as u32)),
+        _ => Err(wrong),
+    };
+    match name {
+        b"vendor" if value.len() <= 12 => {
+            let mut vendor = [0; 12];
+            vendor[..value.len()].copy_from_slice(value);
+            model.vendor = Some(vendor);
+        }
+        b"family" => model.family = up_to(270)?,
+        b"model" => model.model = up_to(255)?,
+        b"stepping" => model.stepping = up_to(15)?,
+        b"brand" if value.len() <= 48 => model.brand = Some(value),
+        _ => return Err(wrong),
+    }
+    Ok(())
 }
 
 pub fn protocol(value: &[u8]) -> Option<Protocol> {

@@ -106,6 +106,9 @@ impl fmt::Display for Error {
                     (KVM_SET_SREGS, libc::EINVAL) => {
                         ": KVM refuses these registers: a reserved bit is set, or a rule is broken"
                     }
+                    (KVM_SET_TSC_KHZ, libc::EINVAL) => {
+                        ": this processor can't slow down a guest's TSC\n  Take a larger --tsc-khz, or none"
+                    }
                     (KVM_SET_USER_MEMORY_REGION, libc::EEXIST) => {
                         ": RAM lies there already, because of --base"
                     }

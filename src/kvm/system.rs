@@ -48,6 +48,15 @@ impl Kvm {
         Ok(cpuid)
     }
 
+    /// `KVM_GET_EMULATED_CPUID`: what else it may say, since KVM carries it out itself. E2BIG as above.
+    pub fn emulated_cpuid(&self) -> Result<Cpuid, Error> {
+        let mut cpuid = Cpuid::with_room();
+        let request = ioctl::KVM_GET_EMULATED_CPUID;
+        // SAFETY: as above.
+        unsafe { self.0.fill(request, &mut cpuid, format_args!("")) }?;
+        Ok(cpuid)
+    }
+
     /// `KVM_CREATE_VM`.
     pub fn create_vm(&self) -> Result<Vm, Error> {
         const DEFAULT_TYPE: u64 = 0;

@@ -152,6 +152,20 @@ impl Vcpu {
         self.set(ioctl::KVM_SET_CPUID2, cpuid, shown).map(drop)
     }
 
+    /// `KVM_GET_TSC_KHZ`: how fast its TSC runs, in kHz. EIO: the host's does not run steadily.
+    pub fn tsc_khz(&self) -> Result<u32, Error> {
+        // SAFETY: takes no argument.
+        let khz = unsafe { self.descriptor.ioctl(ioctl::KVM_GET_TSC_KHZ, 0, format_args!("")) }?;
+        Ok(khz as u32)
+    }
+
+    /// `KVM_SET_TSC_KHZ`. EINVAL: the processor can't scale it, and the host's TSC is faster.
+    pub fn set_tsc_khz(&self, khz: u32) -> Result<(), Error> {
+        let shown = format_args!("{khz} kHz");
+        // SAFETY: takes a number.
+        unsafe { self.descriptor.ioctl(ioctl::KVM_SET_TSC_KHZ, khz.into(), shown) }.map(drop)
+    }
+
     /// `KVM_GET_LAPIC`: the local APIC's registers.
     pub fn lapic(&self) -> Result<kvm_lapic_state, Error> {
         self.get(ioctl::KVM_GET_LAPIC)

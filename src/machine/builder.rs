@@ -1,7 +1,7 @@
 //! From a configuration to a machine, in the order that KVM wants.
 
 use crate::boot::{Payload, firmware, kernel};
-use crate::config::{Config, FW_CFG_PREFIX, Mode, NamedItem};
+use crate::config::{Config, CpuModel, FW_CFG_PREFIX, Mode, NamedItem};
 use crate::devices::fw_cfg::{FwCfg, Items, Part};
 use crate::devices::lesson_msr::LessonMsr;
 use crate::devices::rtc;
@@ -17,11 +17,13 @@ use crate::inspect::statistics::Statistics;
 use crate::inspect::stepper::Stepper;
 use crate::inspect::trace::{CallTraceBrake, ExitTrace, StepTrace};
 use crate::kvm::backend::Backend;
+use crate::kvm::cpuid::Cpuid;
 use crate::kvm::routing::Routing;
 use crate::kvm::{self, Kvm, Vcpu, Vm};
 use crate::layout::*;
 use crate::lifecycle::{Lifecycle, VcpuControl};
 use crate::machine::board::{Board, Handles};
+use crate::machine::cpu_model;
 use crate::machine::device_map::{Devices, buses};
 use crate::machine::exit_handler::ExitHandler;
 use crate::machine::vcpu_thread::VcpuRunner;
@@ -74,7 +76,7 @@ pub fn build<'a>(
     vm.set_tss_address(TSS)?;
     vm.set_identity_map_address(IDENTITY_MAP)?;
     if config.has_board() {
-        create_interrupt_controllers(&vm)?;
+        create_interrupt_controllers(&vm, config)?;
     }
 
     // 5. RAM becomes the guest's.
@@ -85,10 +87,10 @@ pub fn build<'a>(
 
     // 6. The vCPUs. The first one starts in the state that the guest expects; the others wait until it starts them.
     check_vcpu_count(config, &kvm)?;
-    let mut vcpus = Vec::new();
-    for number in 0..config.cpus {
-        vcpus.push(create_vcpu(config, &kvm, &vm, number)?);
-    }
+    let vcpus = VcpuParts::new(config, &kvm)?;
+    let vcpus: Result<Vec<Vcpu>, Error> =
+        (0..config.cpus).map(|number| vcpus.create(config, &vm, number)).collect();
+    let mut vcpus = vcpus?;
     if needs_user_space_exits(config) {
         let say = |name: &str| {
             let text =
@@ -291,10 +293,10 @@ fn open_named_items(config: &Config) -> Result<Vec<(Vec<u8>, Part)>, Error> {
 }
 
 /// The board's interrupt controllers and timer, with the lines as a PC has them.
-fn create_interrupt_controllers(vm: &Vm) -> Result<(), kvm::Error> {
+fn create_interrupt_controllers(vm: &Vm, config: &Config) -> Result<(), kvm::Error> {
     vm.create_irqchip()?;
     vm.set_routing(&Routing::pc())?;
-    vm.create_pit()
+    if config.pit { vm.create_pit() } else { Ok(()) }
 }
 
 /// Whether KVM can have as many vCPUs.
@@ -309,22 +311,50 @@ fn check_vcpu_count(config: &Config, kvm: &Kvm) -> Result<(), kvm::Error> {
     }
 }
 
-/// Makes a vCPU. In real mode without the board its CPUID stays empty, which such code can do without.
-fn create_vcpu(config: &Config, kvm: &Kvm, vm: &Arc<Vm>, number: u32) -> Result<Vcpu, kvm::Error> {
-    let vcpu = Vcpu::create(vm.clone(), number, kvm.vcpu_mmap_size()?)?;
-    if config.has_board() {
-        let mut cpuid = kvm.supported_cpuid()?;
-        let has_deadline = kvm.check_extension(KVM_CAP_TSC_DEADLINE_TIMER)? != 0;
-        cpuid.set_topology(number, config.cpus, has_deadline);
-        vcpu.set_cpuid(&cpuid)?;
-        firmware::set_up(&vcpu)?;
-    } else if config.mode != Mode::Real {
-        let mut cpuid = kvm.supported_cpuid()?;
-        cpuid.set_topology(number, config.cpus, false);
-        cpuid.remove_local_apic();
-        vcpu.set_cpuid(&cpuid)?;
+/// What all vCPUs are made with.
+struct VcpuParts {
+    /// Of a vCPU's `kvm_run`, in bytes.
+    mmap_size: usize,
+    /// What CPUID says. In real mode without the board it stays empty, which such code can do without.
+    cpuid: Option<Cpuid>,
+}
+
+impl VcpuParts {
+    fn new(config: &Config, kvm: &Kvm) -> Result<VcpuParts, Error> {
+        let mmap_size = kvm.vcpu_mmap_size()?;
+        let has_lapic = config.has_board() && config.apic;
+        let wants_cpuid = config.mode != Mode::Real || config.cpu != CpuModel::default();
+        let cpuid = match config.has_board() || wants_cpuid {
+            true => Some(cpu_model::cpuid(kvm, &config.cpu, has_lapic)?),
+            false => None,
+        };
+        Ok(VcpuParts { mmap_size, cpuid })
     }
-    Ok(vcpu)
+
+    fn create(&self, config: &Config, vm: &Arc<Vm>, number: u32) -> Result<Vcpu, Error> {
+        let vcpu = Vcpu::create(vm.clone(), number, self.mmap_size)?;
+        if let Some(tsc_khz) = config.tsc_khz {
+            vcpu.set_tsc_khz(tsc_khz)?;
+        }
+        if let Some(cpuid) = &self.cpuid {
+            let mut cpuid = cpuid.clone();
+            cpuid.set_topology(number, config.cpus);
+            if !config.has_board() || !config.apic {
+                cpuid.remove_local_apic();
+            }
+            // Where the TSC's frequency is not known, KVM says so with an error.
+            if config.has_board()
+                && let Ok(tsc_khz) = vcpu.tsc_khz()
+            {
+                cpuid.set_frequencies(tsc_khz);
+            }
+            vcpu.set_cpuid(&cpuid)?;
+        }
+        if config.has_board() {
+            firmware::set_up(&vcpu, config.apic)?;
+        }
+        Ok(vcpu)
+    }
 }
 
 /// Whether the lessons in this mode show MSRs and hypercalls that exit.
@@ -372,15 +402,15 @@ pub fn try_vcpu(
     kvm: &Kvm,
     payload: &Payload,
     output: &Output,
-) -> Result<(), kvm::Error> {
+) -> Result<(), Error> {
     let vm = Arc::new(kvm.create_vm()?);
     if config.has_board() {
-        create_interrupt_controllers(&vm)?;
+        create_interrupt_controllers(&vm, config)?;
     }
     check_vcpu_count(config, kvm)?;
-    let mut vcpu = create_vcpu(config, kvm, &vm, 0)?;
+    let mut vcpu = VcpuParts::new(config, kvm)?.create(config, &vm, 0)?;
     if needs_user_space_exits(config) {
         enable_user_space_exits(&vm, &|_| ());
     }
-    set_registers(config, payload, &mut vcpu, output).map(drop)
+    Ok(set_registers(config, payload, &mut vcpu, output).map(drop)?)
 }

@@ -11,7 +11,7 @@ use crate::inspect::findings::{Findings, Json, Table, Verdict};
 use crate::kvm::backend::Backend;
 use crate::kvm::{self, Kvm};
 use crate::layout::HUGE_PAGE;
-use crate::machine::{Error, builder, trace_file};
+use crate::machine::{Error, builder, cpu_model, trace_file};
 use crate::memory::pool::Pool;
 use crate::memory::{self, BackingName, backing};
 use crate::output::Output;
@@ -134,6 +134,13 @@ fn host(findings: &mut Findings) -> Result<Kvm, kvm::Error> {
         let verdict = if value == 0 { Verdict::Absent } else { Verdict::Ok };
         findings.add(verdict, format_args!("{name}"), format_args!("{value}"));
     }
+    // Names after each other would be one long line.
+    let features = cpu_model::host_features(&kvm)?;
+    findings.add(
+        Verdict::Ok,
+        format_args!("processor"),
+        format_args!("features of --cpu host:{features}"),
+    );
     Ok(kvm)
 }
 

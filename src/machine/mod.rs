@@ -14,6 +14,7 @@
 pub mod board;
 pub mod builder;
 pub mod check;
+pub mod cpu_model;
 pub mod device_map;
 pub mod event_loop;
 pub mod exit_handler;
@@ -150,6 +151,8 @@ pub enum Error {
     Kvm(kvm::Error),
     /// The program can't have what it needs to run a machine: a thread, an event.
     Host(CallError),
+    /// This host's KVM can't offer a feature of the processor.
+    NoFeature(&'static str),
     /// Standard output can't be written.
     Output(Errno),
     /// The file of `--trace-file` can't be opened.
@@ -208,6 +211,10 @@ impl fmt::Display for Error {
                     _ => "",
                 })
             }
+            Error::NoFeature(name) => write!(
+                f,
+                "--cpu: this host's KVM cannot offer {name}\n  --cpu help lists what it can offer"
+            ),
             Error::Output(errno) => write!(f, "write standard output: {errno}"),
             Error::TraceFile { path, error } => {
                 write!(f, "open {}: {}", Text::from(path), error.errno)?;

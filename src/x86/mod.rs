@@ -2,6 +2,7 @@
 //!
 //! "SDM" is Intel's manual, volume 3 where no other is named; "APM" is AMD's, volume 2.
 
+pub mod features;
 pub mod mode;
 pub mod registers;
 pub mod rules;

@@ -1759,6 +1759,71 @@ linux_resets_in_each_way() {
 		only 'the guest reset the machine, which starts again'
 	done
 }
+# cpu MODEL: what Linux sees of such a processor.
+cpu() {
+	printf "grep -E '^(vendor|cpu f|model|step|flags|processor)' /proc/cpuinfo; sleep 1; exit\n" > keys
+	boot 0 --kernel /boot/vmlinuz -b anon --cpu "$1" --append 'console=ttyS0 quiet'
+}
+linux_sees_the_processor_that_is_asked_for() {
+	p 0 --cpu help
+	seen '^0x1 EDX: fpu de pse'
+	seen '^0x80000001 EDX: .* lm'
+	cpu baseline
+	for name in lm nx sse2 syscall hypervisor; do seen "^flags.* $name\( \|\r\|\$\)"; done
+	for name in pni smep x2apic umip svm; do is "$name $(grep -c "^flags.* $name " out)" "$name 0"; done
+	cpu baseline,+pni,+smep
+	seen '^flags.* pni '
+	seen '^flags.* smep'
+	cpu max
+	max=$(grep '^flags' out | wc -w)
+	cpu host
+	seen '^flags.* smap '
+	[ "$(grep '^flags' out | wc -w)" -le "$max" ]
+	cpu host,-xsave,-smap,vendor=GenuineIntel,family=6,model=0x8f,stepping=6,brand=Biscuit
+	is "$(grep -cE '^flags.* (smap|avx|f16c|xsave) ' out)" 0
+	seen '^vendor_id.*GenuineIntel'
+	seen '^cpu family.*: 6'
+	seen '^model.*: 143'
+	seen '^model name.*: Biscuit'
+	seen '^stepping.*: 6'
+	p 1 --cpu host,+avx512f --kernel /boot/vmlinuz -b anon
+	only "--cpu: this host's KVM cannot offer avx512f
+  --cpu help lists what it can offer"
+	p 2 --cpu host,+nothing --kernel /boot/vmlinuz
+	says '--cpu host,+nothing: no feature is called nothing'
+	p 2 --cpu amd --kernel /boot/vmlinuz
+	says '--cpu amd: amd is not host, max, baseline'
+	p 0 --check -b anon $F/halt.bin
+	grep -q 'features of --cpu host' out
+	grep -q '0x1 EDX: fpu de pse' out
+}
+linux_boots_without_each_part_of_the_board() {
+	for option in --no-pit --no-hpet --no-apic '--no-pit --no-hpet'; do
+		boot 0 --kernel /boot/vmlinuz -b anon $option --append 'console=ttyS0 quiet do=off'
+		seen 'KOB-2M: Linux'
+		silent
+	done
+	boot 0 --kernel /boot/vmlinuz -b anon --no-acpi --append 'console=ttyS0 quiet reboot=k do=reboot'
+	seen 'KOB-2M: Linux'
+	printf 'grep -c ioapic -i /proc/interrupts; grep XT-PIC /proc/interrupts; sleep 1; exit\n' > keys
+	boot 0 --kernel /boot/vmlinuz -b anon --no-apic --append 'console=ttyS0 quiet'
+	seen 'XT-PIC .*ttyS0'
+	p 2 --no-apic --cpus 2 --kernel /boot/vmlinuz
+	says '--no-apic: not with --cpus 2: processors start each other by their local APICs'
+}
+the_tsc_runs_as_fast_as_it_is_told() {
+	printf 'dmesg | grep -i "tsc: detected"; sleep 1; exit\n' > keys
+	boot 0 --kernel /boot/vmlinuz -b anon --tsc-khz 3000000 --append 'console=ttyS0 quiet'
+	seen 'Detected 3000.000 MHz'
+	p 1 --tsc-khz 1000 --kernel /boot/vmlinuz -b anon
+	says "KVM_SET_TSC_KHZ on a vCPU: EINVAL (22): this processor can't slow down a guest's TSC"
+	p 2 --tsc-khz 0 --kernel /boot/vmlinuz
+	says '--tsc-khz 0: must not be 0'
+	# mov $0x40000010, %eax; cpuid; shr $6, %eax ... : the frequency in kHz; and leaf 0x15: EBX is the same.
+	printf '\146\270\020\000\000\100\017\242\146\211\306\146\270\025\000\000\000\017\242\146\071\363\017\224\300\346\364' > guest
+	p 3 --irqchip --tsc-khz 3000000 -b anon guest
+	tells_status
+}
 sigterm_at_any_moment_ends_two_vcpus_within_a_second() {
 	huge
 	round=0
@@ -1823,7 +1888,7 @@ transcript() {
 
 for case in $(sed -n 's/^\([a-z0-9_]*\)() .*/\1/p' "$0" | sed -n '/^the_line_comes/,/^prepare$/p'); do
 	case $case in
-	prepare | pages | stops | a_vm_is_there | shows | only | tells_status | asleep | told | first | check | finds | fails_in_turn | b | k | huge | under_limit | boot | seen) continue ;;
+	prepare | pages | stops | a_vm_is_there | shows | only | tells_status | asleep | told | first | check | finds | fails_in_turn | b | k | huge | under_limit | boot | seen | cpu) continue ;;
 	esac
 	attempt $case $case
 done

@@ -70,7 +70,7 @@ impl Machine {
         let mut data = number(8).to_be_bytes();
         let is_port = how & 1 != 0;
         let most = if is_port { 3 } else { 4 };
-        let data = &mut data[..1 << (how >> 4) % most];
+        let data = &mut data[..1 << ((how >> 4) % most)];
         let (device, offset) = match (is_port, how & 4 != 0) {
             (true, true) => self.ports.find(near(&PORTS)),
             (true, false) => self.ports.find(place & 0xffff),

@@ -1,0 +1,180 @@
+//! The processor that a guest sees: what this host's KVM can offer, as the user wants it (`--cpu`).
+
+use crate::config::{CpuBase, CpuModel};
+use crate::kvm::cpuid::Cpuid;
+use crate::kvm::{self, Kvm};
+use crate::machine::Error;
+use crate::output::Output;
+use crate::show::Bits;
+use crate::sys::cap::KVM_CAP_TSC_DEADLINE_TIMER;
+use crate::x86::features::{BASELINE, Feature, NEEDED, WORDS};
+use alloc::string::String;
+use core::fmt::Write;
+
+/// A feature that the lists in [`crate::x86::features`] name.
+fn feature(name: &str) -> Feature {
+    Feature::find(name.as_bytes()).expect("the lists name features")
+}
+
+/// What KVM offers by itself. `with_lapic`: the local APICs are in the kernel.
+fn host(kvm: &Kvm, with_lapic: bool) -> Result<Cpuid, kvm::Error> {
+    let mut cpuid = kvm.supported_cpuid()?;
+    cpuid.set(feature("hypervisor"), true);
+    if with_lapic && kvm.check_extension(KVM_CAP_TSC_DEADLINE_TIMER)? != 0 {
+        cpuid.set(feature("tsc_deadline_timer"), true);
+    }
+    Ok(cpuid)
+}
+
+/// Likewise, with the features that KVM carries out itself.
+fn max(kvm: &Kvm, with_lapic: bool) -> Result<Cpuid, kvm::Error> {
+    let mut cpuid = host(kvm, with_lapic)?;
+    let mut emulated = kvm.emulated_cpuid()?;
+    for word in 0..WORDS.len() {
+        let both = cpuid.word(word) | emulated.word(word);
+        cpuid.set_word(word, both);
+    }
+    Ok(cpuid)
+}
+
+/// What CPUID shall say. [`Error::NoFeature`]: this KVM can't offer what the user wants.
+pub fn cpuid(kvm: &Kvm, model: &CpuModel, with_lapic: bool) -> Result<Cpuid, Error> {
+    if *model == CpuModel::default() {
+        return Ok(host(kvm, with_lapic)?);
+    }
+    let mut most = max(kvm, with_lapic)?;
+    let mut cpuid = match model.base {
+        CpuBase::Host => host(kvm, with_lapic)?,
+        CpuBase::Max | CpuBase::Baseline => most.clone(),
+    };
+    if model.base == CpuBase::Baseline {
+        (0..WORDS.len()).for_each(|word| cpuid.set_word(word, 0));
+        let baseline = BASELINE.split(' ').map(feature);
+        for feature in baseline.filter(|one| with_lapic || *one != feature("apic")) {
+            add(feature, &mut cpuid, &mut most)?;
+        }
+    }
+    for &(feature, is_wanted) in &model.changes {
+        match is_wanted {
+            true => add(feature, &mut cpuid, &mut most)?,
+            false => remove(feature, &mut cpuid),
+        }
+    }
+    // What says how large its area is.
+    if !cpuid.has(feature("xsave")) {
+        cpuid.remove_leaf(0xd);
+    }
+    let CpuModel { vendor, family, model, stepping, brand, .. } = *model;
+    if let Some(vendor) = vendor {
+        cpuid.set_vendor(vendor);
+    }
+    if let Some(family) = family {
+        cpuid.set_family(family);
+    }
+    if let Some(model) = model {
+        cpuid.set_model(model);
+    }
+    if let Some(stepping) = stepping {
+        cpuid.set_stepping(stepping);
+    }
+    if let Some(brand) = brand {
+        cpuid.set_brand(brand);
+    }
+    Ok(cpuid)
+}
+
+fn add(feature: Feature, cpuid: &mut Cpuid, most: &mut Cpuid) -> Result<(), Error> {
+    if !most.has(feature) {
+        return Err(Error::NoFeature(feature.name()));
+    }
+    cpuid.set(feature, true);
+    Ok(())
+}
+
+/// Takes away a feature, and those that need it.
+fn remove(removed: Feature, cpuid: &mut Cpuid) {
+    cpuid.set(removed, false);
+    let of_this = NEEDED.iter().filter(|(name, _)| feature(name) == removed);
+    for name in of_this.flat_map(|(_, others)| others.split(' ')) {
+        let other = feature(name);
+        if cpuid.has(other) {
+            remove(other, cpuid);
+        }
+    }
+}
+
+/// The features of each word that has some, a line each.
+fn lines(cpuid: &mut Cpuid) -> String {
+    let mut text = String::new();
+    for (number, word) in WORDS.iter().enumerate() {
+        let features = Bits(cpuid.word(number).into(), word.names);
+        let line = alloc::format!("{features}");
+        if !line.is_empty() {
+            // A string can always be written.
+            let _ = write!(text, "\n{word}:{line}");
+        }
+    }
+    text
+}
+
+/// What KVM offers on this host.
+pub fn host_features(kvm: &Kvm) -> Result<String, kvm::Error> {
+    Ok(lines(&mut host(kvm, true)?))
+}
+
+/// `--cpu help`.
+pub fn help(output: &Output) -> Result<(), Error> {
+    let kvm = Kvm::open()?;
+    let mut most = max(&kvm, true)?;
+    let features = lines(&mut most);
+    let text = format_args!(
+        "Features that this host's KVM can offer, by CPUID leaf and register; with those that --cpu max adds:{features}\n"
+    );
+    output.answer(text).map_err(Error::Output)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kvm::cpuid::tests::with_leaves;
+
+    fn all() -> Cpuid {
+        let mut cpuid = with_leaves(&[1, 7, 0xd, 0x8000_0001]);
+        (0..WORDS.len()).for_each(|word| cpuid.set_word(word, u32::MAX));
+        cpuid
+    }
+
+    #[test]
+    fn what_needs_a_feature_goes_with_it() {
+        let mut cpuid = all();
+        remove(feature("xsave"), &mut cpuid);
+        for (name, stays) in
+            [("xsave", false), ("avx", false), ("avx512f", false), ("pku", false), ("sse4_2", true)]
+        {
+            assert_eq!(cpuid.has(feature(name)), stays, "{name}");
+        }
+        remove(feature("apic"), &mut cpuid);
+        assert!(!cpuid.has(feature("tsc_deadline_timer")));
+    }
+
+    #[test]
+    fn what_kvm_does_not_have_is_refused_by_its_name() {
+        let (mut most, mut cpuid) = (with_leaves(&[1]), all());
+        let error = add(feature("sse2"), &mut cpuid, &mut most).unwrap_err();
+        assert!(
+            error.to_string().starts_with("--cpu: this host's KVM cannot offer sse2"),
+            "{error}"
+        );
+        most.set(feature("sse2"), true);
+        assert_eq!(add(feature("sse2"), &mut cpuid, &mut most), Ok(()));
+    }
+
+    #[test]
+    fn features_are_listed_by_register() {
+        let mut cpuid = with_leaves(&[1, 7]);
+        for name in ["fpu", "sse", "pni", "umip"] {
+            cpuid.set(feature(name), true);
+        }
+        assert_eq!(lines(&mut cpuid), "\n0x1 EDX: fpu sse\n0x1 ECX: pni\n0x7 ECX: umip");
+    }
+}
