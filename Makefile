@@ -5,6 +5,7 @@
 #   make pack       a small BiscuitOS with them in it
 #   make run        boots it in QEMU; CMD="..." runs that in it instead; KERNEL=6.12 takes that Linux
 #   make test       every test there is
+#   make test-kernels  the tests in QEMU on other Linuxes: 5.10, and the newest that Debian has
 #   make bench      measures, in the same QEMU, against the least that such a program must do
 #   make clean      removes what `make` made
 
@@ -29,11 +30,11 @@ endif
 ifneq ($(call strange,TARGETA)$(filter -% .%,$(TARGETA))|$(words $(TARGETA)),|1)
 $(error TARGETA=$(value TARGETA): not a plain file name, of letters, digits and ._+- alone)
 endif
-ifneq ($(filter all install pack run in-qemu test bench clean firmware Makefile $(IMAGE) RunBiscuitOS.sh,$(TARGETA)),)
+ifneq ($(filter all install pack run in-qemu test test-kernels bench clean firmware Makefile $(IMAGE) RunBiscuitOS.sh,$(TARGETA)),)
 $(error TARGETA=$(TARGETA): the name is taken here)
 endif
-ifneq ($(call strange,KERNEL)|$(words $(subst ., ,$(KERNEL))),|2)
-$(error KERNEL=$(value KERNEL): not a series of Debian's kernels, such as 6.1 or 6.12)
+ifneq ($(call strange,KERNEL)|$(words $(subst ., ,$(KERNEL:newest=7.2))),|2)
+$(error KERNEL=$(value KERNEL): not a series of Debian's kernels, such as 6.1 or 6.12, and not newest)
 endif
 ifeq ($(strip $(INSPATH)),)
 $(error INSPATH is empty: the directory to install into)
@@ -49,7 +50,7 @@ CLEAN_ENV := env -u CC -u CPP -u CXX -u CFLAGS -u CXXFLAGS -u CPPFLAGS -u LDFLAG
 
 all: $(TARGETA) $(IMAGE) $(BINS)
 
-.PHONY: all install pack run in-qemu test bench clean
+.PHONY: all install pack run in-qemu test test-kernels bench clean
 
 # The program is what cargo builds, with the flags in Cargo.toml and no others.
 $(PROGRAM): Cargo.toml Cargo.lock $(shell find src -type f) Makefile
@@ -123,6 +124,11 @@ in-qemu: override export CMD := $(value CMD)
 test: all
 	@$(CLEAN_ENV) sh biscuitos/need cc headers qemu strace lz4 zstd iasl lspci
 	@$(CLEAN_ENV) cargo test --locked
+
+# On the oldest of Debian's kernels that there is, and on the newest.
+test-kernels: all
+	@$(CLEAN_ENV) sh biscuitos/need cc headers qemu strace lz4 zstd lspci
+	@KERNELS="5.10 newest" $(CLEAN_ENV) cargo test --locked --test bed
 
 bench: pack
 	@$(CLEAN_ENV) sh biscuitos/need cc headers as ld qemu strace

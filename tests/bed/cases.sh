@@ -1544,13 +1544,18 @@ check_looks_at_a_kernel_too() {
 
 # ---- Linux
 
+# As a guest in emulated SVM these two die of sizes of the XSAVE area that contradict each other.
+case $(uname -r) in
+5.10.* | 7.*) CPU='--cpu host,-xsave' ;;
+*) CPU= ;;
+esac
 # boot STATUS ARGUMENT...: Linux, with what is in `keys` typed, on memory that is there.
 boot() {
 	want=$1 status=0
 	shift
 	huge
 	[ -e keys ] || : > keys
-	timeout 100 $P --initrd /boot/initrd "$@" < keys > out 2> err || status=$?
+	timeout 100 $P $CPU --initrd /boot/initrd "$@" < keys > out 2> err || status=$?
 	is $status "$want" || { tail -n 3 out err; false; }
 }
 seen() { grep -q -- "$1" out || { echo "no '$1' in: $(tail -n 5 out)"; false; }; }
@@ -1687,7 +1692,7 @@ linux_hears_the_power_button() {
 	huge
 	for way in term keys; do
 		mkfifo typed
-		$P -b anon --kernel /boot/vmlinuz --initrd /boot/initrd --append 'console=ttyS0 quiet' --grace 30 < typed > out 2> err &
+		$P $CPU -b anon --kernel /boot/vmlinuz --initrd /boot/initrd --append 'console=ttyS0 quiet' --grace 30 < typed > out 2> err &
 		pid=$!
 		exec 3> typed
 		cat keys >&3
@@ -1708,7 +1713,7 @@ linux_hears_the_power_button() {
 	sed -i 's/poweroff -f/cat/' keys
 	for second in no yes; do
 		mkfifo typed
-		$P -b anon --kernel /boot/vmlinuz --initrd /boot/initrd --append 'console=ttyS0 quiet' --grace 4 < typed > out 2> err &
+		$P $CPU -b anon --kernel /boot/vmlinuz --initrd /boot/initrd --append 'console=ttyS0 quiet' --grace 4 < typed > out 2> err &
 		pid=$!
 		exec 3> typed
 		cat keys >&3
@@ -1744,7 +1749,7 @@ linux_resets_in_each_way() {
 	for reset in restart cold; do
 		mkfifo typed
 		exec 3<> typed
-		$P --kernel /boot/vmlinuz --initrd /boot/initrd --cpus 2 --reset=$reset --append 'console=ttyS0 quiet' < typed > out 2> err &
+		$P $CPU --kernel /boot/vmlinuz --initrd /boot/initrd --cpus 2 --reset=$reset --append 'console=ttyS0 quiet' < typed > out 2> err &
 		pid=$!
 		echo 'reboot -f' >&3
 		soon grep -q 'starts again' err
@@ -1765,6 +1770,7 @@ cpu() {
 	boot 0 --kernel /boot/vmlinuz -b anon --cpu "$1" --append 'console=ttyS0 quiet'
 }
 linux_sees_the_processor_that_is_asked_for() {
+	[ -z "$CPU" ] || skip 'this Linux needs --cpu host,-xsave'
 	p 0 --cpu help
 	seen '^0x1 EDX: fpu de pse'
 	seen '^0x80000001 EDX: .* lm'
