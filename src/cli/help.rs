@@ -21,7 +21,7 @@ Runs IMAGE, a file of raw code, in a KVM virtual machine with one vCPU and RAM i
 huge pages. What the guest writes to port 0x10 goes to standard output.
 IMAGE is {image} by default.
 With --kernel it runs a kernel instead: the guest's serial port is this terminal,
-Ctrl-A X quits, and Ctrl-A ? lists the keys.
+Ctrl-A X quits, Ctrl-A P presses the power button, and Ctrl-A ? lists the keys.
 
 The machine:
   -m, --memory SIZE      RAM: default 16M, or 256M for a kernel
@@ -40,16 +40,35 @@ The machine:
                          .limit, .selector, .type, .present, .dpl, .db, .s, .l,
                          .g, .avl, .unusable
   -c, --cpus N           vCPUs, 1 to {MAX_VCPUS}; with 2 or more, IMAGE gets --irqchip
-      --irqchip          give IMAGE interrupt controllers, timers, a serial port
-      --reset WHAT       what a reset by the guest does: end (default) or restart
+      --cpu MODEL        the kind of processor: host (default), max, baseline; then
+                         perhaps ,+FEATURE ,-FEATURE ,vendor= ,family= ,model=
+                         ,stepping= ,brand=. --cpu help lists the features that
+                         this host's KVM can offer
+      --tsc-khz N        the frequency of the TSC: default the host's
+      --irqchip          give IMAGE the board: interrupt controllers and a PC's
+                         devices, which a kernel has always
+      --reset WHAT       what a reset by the guest does: end (default); restart:
+                         load and start it again, keep the rest of RAM; cold:
+                         likewise, but clear RAM before
+The board:
+      --no-pit           no interval timer
+      --no-hpet          no HPET
+      --no-apic          no local APIC and no I/O APIC: the two 8259 alone
+      --fw-cfg NAME=FILE add an item opt/NAME to fw_cfg; may be repeated
+      --grace SECONDS    SIGTERM presses the power button, and ends the run after
+                         this time, or when a second signal comes; default 0: it
+                         ends the run at once, as where the guest does not listen
 An image:
       --load GPA         where IMAGE is loaded: default 0x1000
       --entry GPA        its first instruction: default where it is loaded
       --mode MODE        the vCPU's initial mode: real (default), protected,
                          long, user
 A kernel:
-  -k, --kernel FILE      a Linux bzImage or vmlinux, or a Multiboot kernel
-  -i, --initrd FILE      Linux' initrd, or a Multiboot module; may be repeated
+  -k, --kernel FILE      a Linux bzImage or vmlinux, or a Multiboot or PVH kernel
+      --protocol HOW     enter it by linux, multiboot or pvh; default: what its file
+                         says first, and Linux by its own
+      --no-acpi          no ACPI tables
+  -i, --initrd FILE      Linux' initrd, or a module; may be repeated
   -p, --append STRING    its command line; default for Linux: console=ttyS0
 Instruments, on standard error:
       --trace[=WHAT]     each system call and each exit; WHAT is calls, exits, or
