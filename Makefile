@@ -77,9 +77,9 @@ target/guest/%.bin: guest/%.S guest/protected.inc guest/lesson.inc guest/board.i
 	$(AS_LD)
 
 # Multiboot kernels: ELF programs of 32 bits.
-target/guest/kernel/%.elf: guest/kernel/%.S guest/kernel/kernel.inc
+target/guest/kernel/%.elf: guest/kernel/%.S guest/kernel/kernel.inc guest/board.inc
 	@mkdir -p $(@D)
-	@echo "as, ld $@" >&2 && as --32 -I guest/kernel -o target/guest/kernel/$*.o $< && \
+	@echo "as, ld $@" >&2 && as --32 -I guest/kernel -I guest -o target/guest/kernel/$*.o $< && \
 		ld -m elf_i386 -z noexecstack -Ttext 0x400000 -e _start -o $@ target/guest/kernel/$*.o
 
 target/guest/original.bin: guest/BiscuitOS-Virtual-Machine.S

@@ -1210,6 +1210,13 @@ a_page_is_dropped_while_another_vcpu_uses_its_neighbours() {
 	# Afterwards the file has what the guest left: 100, 99, 98, each in a page of its own.
 	is "$(od -An -tu4 -v -w4 -j $((0x800000)) -N 4 $RAM)$(od -An -tu4 -v -w4 -j $((0x801000)) -N 4 $RAM)" '        100         99'
 }
+an_event_whose_pages_were_dropped_is_injected_once() {
+	huge
+	for backing in $RAM memfd thp anon; do
+		k 1 inject -b $backing
+		prints '4800 events, each once\n'
+	done
+}
 a_guest_that_nothing_can_wake_ends() {
 	# cli; hlt; jmp to the hlt
 	printf '\372\364\353\375' > guest
