@@ -1,5 +1,6 @@
 //! eventfd(2): a counter that one side adds to and the other waits for.
 
+use crate::host::errno::Errno;
 use crate::host::fd::{self, Fd};
 use crate::host::syscall::{Call, CallError};
 use core::ffi::c_int;
@@ -20,8 +21,11 @@ impl Event {
 
     /// Adds 1.
     pub fn signal(&self) {
-        // It fails only where the counter is full, and then whoever waits has been woken.
-        let _ = fd::write(self.0.raw(), &1u64.to_ne_bytes());
+        // Whoever waits does so for as long as it takes, so a write that fails is made again. EAGAIN: the counter is full, and who
+        // waits was woken before.
+        let write = || fd::write(self.0.raw(), &1u64.to_ne_bytes());
+        let is_heard = |written: Result<usize, Errno>| !matches!(written, Err(Errno(errno)) if errno != libc::EAGAIN);
+        let _ = is_heard(write()) || is_heard(write());
     }
 
     /// Takes all that has been counted: 0 where nothing has.
