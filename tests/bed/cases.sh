@@ -1215,6 +1215,7 @@ an_event_whose_pages_were_dropped_is_injected_once() {
 	for backing in $RAM memfd thp anon; do
 		k 1 inject -b $backing
 		prints '4800 events, each once\n'
+		rm -f $RAM
 	done
 }
 a_guest_that_nothing_can_wake_ends() {
