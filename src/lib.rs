@@ -22,8 +22,8 @@
 //! - [`machine`]: the machine, put together and run
 //! - [`cli`]: the command line
 //!
-//! `unsafe` stands in [`host`], [`memory`] and [`kvm`], where the kernel or the guest is met, and where bytes of a file are
-//! seen as a structure of [`sys`] ([`boot`]).
+//! `unsafe` stands in [`host`], [`memory`] and [`kvm`], where the kernel or the guest is met, and where bytes of a file or of RAM
+//! are seen as a structure of [`sys`] ([`boot`], `devices/fw_cfg.rs`).
 
 #![cfg_attr(not(test), no_std)]
 

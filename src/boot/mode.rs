@@ -58,7 +58,8 @@ pub fn registers(mode: Mode, entry: u64, ram_end: u64, sregs: &mut kvm_sregs) ->
     }
 }
 
-/// The registers with which firmware wakes a guest in real mode: ACPI 6.4, 16.3.4. The vector is CS:IP, CS with all that fits.
+/// The registers with which firmware wakes a guest in real mode: ACPI 6.4, 5.2.10, "Firmware Waking Vector". CS gets the vector's
+/// bits 19 to 4, IP bits 3 to 0.
 pub fn wake_up(vector: u64, sregs: &mut kvm_sregs) -> kvm_regs {
     sregs.cs.base = vector & !0xf;
     sregs.cs.selector = (vector >> 4) as u16;

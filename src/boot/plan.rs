@@ -277,7 +277,7 @@ impl Plan {
 
     /// Where the next initrd or module begins if one ends at `end`.
     pub fn next(&self, end: u64) -> u64 {
-        // Linux reads archives one behind the other, at multiples of four; so that is one module of PVH. Each module of
+        // Linux reads archives one behind the other, at multiples of four; and PVH passes all of them as one module. Each module of
         // Multiboot has pages of its own.
         let alignment = match self.protocol {
             Protocol::Linux | Protocol::Pvh => 4,

@@ -303,7 +303,7 @@ fn options_of_the_board_need_it() {
     let fits = c"123456789012345678901234567890123456789012345678901=f";
     let long = c"1234567890123456789012345678901234567890123456789012=f";
     assert_eq!(config(&[c"-k", c"k", c"--fw-cfg", fits]).fw_cfg[0].name.len(), 51);
-    assert!(wrong(&[c"-k", c"k", c"--fw-cfg", long]).contains("NAME has at most 51 bytes"));
+    assert!(wrong(&[c"-k", c"k", c"--fw-cfg", long]).contains("NAME may have at most 51 bytes"));
     let twice = wrong(&[c"-k", c"k", c"--fw-cfg", c"a=f", c"--fw-cfg", c"opt/a=g"]);
     assert!(twice.contains("--fw-cfg a: this name was given before"), "{twice}");
 }

@@ -92,6 +92,8 @@ pub enum Reason {
     NoSuchRegister,
     /// No feature of a processor has this name.
     NoSuchFeature(&'static [u8]),
+    /// The local APIC has an option of its own.
+    OptionForApic,
     /// This part of a processor's description means nothing.
     NotACpu(&'static [u8]),
     /// More kHz than fit into 32 bits.
@@ -153,6 +155,9 @@ impl fmt::Display for UsageError {
                     Reason::NoSuchFeature(name) => {
                         write!(f, "no feature is called {}\n  --cpu help lists them", Text(name))
                     }
+                    Reason::OptionForApic => f.write_str(
+                        "the APIC bit follows the local APIC\n  Switch that off with --no-apic",
+                    ),
                     Reason::NotACpu(part) => write!(
                         f,
                         "{} is not host, max, baseline (each only at the beginning), +FEATURE, -FEATURE, vendor= of 12 \
@@ -167,10 +172,7 @@ impl fmt::Display for UsageError {
                     Reason::LongName => {
                         let prefix = Text(FW_CFG_PREFIX);
                         let most = FW_CFG_MAX_FILE_PATH - 1 - FW_CFG_PREFIX.len();
-                        write!(
-                            f,
-                            "NAME has at most {most} bytes, behind the {prefix} that is added"
-                        )
+                        write!(f, "NAME may have at most {most} bytes ({prefix} is put before it)")
                     }
                     Reason::NoSuchRegister => {
                         f.write_str("no such register, or it has too few bits for the value")

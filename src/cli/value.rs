@@ -38,6 +38,10 @@ pub fn cpu(value: &'static CStr) -> Result<CpuModel, Reason> {
             b"baseline" if index == 0 => model.base = CpuBase::Baseline,
             [sign @ (b'+' | b'-'), name @ ..] => {
                 let feature = Feature::find(name).ok_or(Reason::NoSuchFeature(name))?;
+                // KVM shows this bit as the local APIC is, on or off.
+                if (*sign, name) == (b'-', b"apic") {
+                    return Err(Reason::OptionForApic);
+                }
                 model.changes.push((feature, *sign == b'+'));
             }
             _ => set_identity(&mut model, part)?,

@@ -13,7 +13,7 @@ use crate::host::syscall::CallError;
 use crate::host::timer::Timer;
 use crate::kvm::interrupt_line::InterruptLine;
 use crate::layout::{SLEEP_OFF, SLEEP_TO_RAM};
-use crate::lifecycle::{End, Lifecycle, VcpuControl};
+use crate::lifecycle::{End, Lifecycle, Stop, VcpuControl};
 use alloc::sync::Arc;
 
 // The registers: two bytes of status, of what is enabled, and of control; then, behind a gap, the timer's four.
@@ -45,7 +45,7 @@ const HERTZ: u64 = 3_579_545;
 /// The timer's event: this bit has changed.
 const HIGHEST_BIT: u32 = 31;
 
-/// What a write, or an event, has to be followed by.
+/// What the machine does after a write or an event.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Then {
     Nothing,
@@ -85,7 +85,7 @@ impl Registers {
         self.started + passed
     }
 
-    /// Sets what time has brought.
+    /// Sets the timer's event if its highest bit has changed.
     fn advance(&mut self, now: u64) {
         let changes = self.count(now) >> HIGHEST_BIT;
         if changes != core::mem::replace(&mut self.changes_seen, changes) {
@@ -113,7 +113,6 @@ impl Registers {
 
     fn write(&mut self, offset: usize, data: &[u8]) -> Then {
         let mut cleared = [0; 2];
-        let mut then = Then::Nothing;
         for (&byte, at) in data.iter().zip(offset..) {
             match at {
                 STATUS..ENABLE => cleared[at - STATUS] = byte,
@@ -123,6 +122,7 @@ impl Registers {
             }
         }
         self.status &= !u16::from_le_bytes(cleared);
+        let mut then = Then::Nothing;
         if self.control & SLP_EN != 0 {
             then = match self.control >> SLP_TYP_SHIFT & SLP_TYP_MASK {
                 SLEEP_OFF => Then::Off,
@@ -182,8 +182,8 @@ impl AcpiPm {
         self.event(PWRBTN);
     }
 
-    /// Whether the guest wants to know when that happens, or sleeps.
-    pub fn heeds_power_button(&self) -> bool {
+    /// Whether the guest has enabled the button's event, or sleeps.
+    pub fn listens_to_power_button(&self) -> bool {
         let registers = self.registers.lock();
         registers.enable & PWRBTN != 0 || registers.is_asleep
     }
@@ -193,7 +193,7 @@ impl AcpiPm {
         self.event(RTC);
     }
 
-    /// The status with which the machine wakes up: that it has slept, and why it does not any more.
+    /// The status with which the machine wakes up: that it has slept, and the event that woke it.
     pub fn wake_status(&self) -> u16 {
         self.registers.lock().status & EVENTS | WAK
     }
@@ -201,7 +201,7 @@ impl AcpiPm {
     /// Wakes the machine if an event has come that does so, since it fell asleep.
     pub fn wake_if_due(&self) {
         if self.registers.lock().is_woken() {
-            self.lifecycle.end(End::Woken, None);
+            self.lifecycle.stop(Stop::WakeUp, None);
         }
     }
 
@@ -209,7 +209,7 @@ impl AcpiPm {
         let mut registers = self.registers.lock();
         let then = registers.set(event);
         self.changed(registers);
-        self.go_on(then, None);
+        self.carry_out(then, None);
     }
 
     /// The interrupt and the timer follow the registers.
@@ -218,12 +218,12 @@ impl AcpiPm {
         self.timer.set(registers.deadline());
     }
 
-    fn go_on(&self, then: Then, vcpu: Option<u32>) {
+    fn carry_out(&self, then: Then, vcpu: Option<u32>) {
         match then {
             Then::Nothing => {}
             Then::Off => self.lifecycle.end(End::PoweredOff, vcpu),
-            Then::Sleep => self.lifecycle.end(End::Asleep, vcpu),
-            Then::WakeUp => self.lifecycle.end(End::Woken, vcpu),
+            Then::Sleep => self.lifecycle.stop(Stop::Sleep, vcpu),
+            Then::WakeUp => self.lifecycle.stop(Stop::WakeUp, vcpu),
         }
     }
 }
@@ -237,8 +237,9 @@ impl Device for AcpiPm {
     }
 
     fn read(&self, offset: u64, data: &mut [u8]) {
-        let now = clock::monotonic();
         let mut registers = self.registers.lock();
+        // Read under the lock, so that it does not go back.
+        let now = clock::monotonic();
         registers.advance(now);
         let bytes = registers.bytes(now);
         for (byte, at) in data.iter_mut().zip(offset as usize..) {
@@ -251,7 +252,7 @@ impl Device for AcpiPm {
         registers.advance(clock::monotonic());
         let then = registers.write(offset as usize, data);
         self.changed(registers);
-        self.go_on(then, Some(vcpu.number()));
+        self.carry_out(then, Some(vcpu.number()));
     }
 }
 

@@ -58,7 +58,7 @@ impl Doorbell {
             RING_ROUTE => self.counter.raise(ROUTED_LINE, false, Some(self.message()))?,
             RING_COALESCE => self.log.coalesce(false)?,
             RING_COALESCE_PORT => self.log.coalesce(true)?,
-            RING_MSI => self.vm.signal_msi(self.message())?,
+            RING_MSI => self.vm.signal_msi(self.message()).map(drop)?,
             _ => {
                 self.output.message(format_args!("doorbell: {value} means nothing"), Some(vcpu));
             }

@@ -168,6 +168,14 @@ struct Registers {
     dma_high: u32,
 }
 
+impl Registers {
+    fn select(&mut self, item: u16) {
+        // Items that QEMU lets the guest write exist only for reading here.
+        self.item = item & !FW_CFG_WRITE_CHANNEL;
+        self.offset = 0;
+    }
+}
+
 /// The device.
 pub struct FwCfg {
     items: Items,
@@ -185,16 +193,16 @@ impl FwCfg {
         *self.registers.lock() = Registers::default();
     }
 
-    fn select(&self, item: u16) {
-        let mut registers = self.registers.lock();
-        // Items that QEMU lets the guest write exist only for reading here.
-        registers.item = item & !FW_CFG_WRITE_CHANNEL;
-        registers.offset = 0;
+    fn take(&self, count: u64) -> (u16, u64) {
+        self.select_and_take(None, count)
     }
 
-    /// The place of `count` bytes, behind which the next ones are read.
-    fn take(&self, count: u64) -> (u16, u64) {
+    /// The place of `count` bytes, behind which the next ones are read; of another item if one is to be selected first.
+    fn select_and_take(&self, select: Option<u16>, count: u64) -> (u16, u64) {
         let mut registers = self.registers.lock();
+        if let Some(item) = select {
+            registers.select(item);
+        }
         let offset = registers.offset;
         registers.offset = offset.saturating_add(count);
         (registers.item, offset)
@@ -205,19 +213,14 @@ impl FwCfg {
         let Ok(request) = self.memory.read_value::<fw_cfg_dma_access>(gpa) else { return };
         let control = u32::from_be(request.control);
         let len = u32::from_be(request.length).into();
-        if control & FW_CFG_DMA_CTL_SELECT != 0 {
-            self.select((control >> 16) as u16);
-        }
-        let is_done = if control & FW_CFG_DMA_CTL_READ != 0 {
-            let (item, offset) = self.take(len);
-            self.items.copy(&self.memory, item, offset, u64::from_be(request.address), len)
-        } else if control & FW_CFG_DMA_CTL_WRITE != 0 {
-            false
-        } else {
-            if control & FW_CFG_DMA_CTL_SKIP != 0 {
-                self.take(len);
-            }
-            true
+        let is = |bit: u32| control & bit != 0;
+        let select = is(FW_CFG_DMA_CTL_SELECT).then_some((control >> 16) as u16);
+        let moves = is(FW_CFG_DMA_CTL_READ) || is(FW_CFG_DMA_CTL_SKIP) && !is(FW_CFG_DMA_CTL_WRITE);
+        let (item, offset) = self.select_and_take(select, if moves { len } else { 0 });
+        let is_done = match is(FW_CFG_DMA_CTL_READ) {
+            true => self.items.copy(&self.memory, item, offset, u64::from_be(request.address), len),
+            // Nothing can be written.
+            false => !is(FW_CFG_DMA_CTL_WRITE),
         };
         let control = if is_done { 0 } else { FW_CFG_DMA_CTL_ERROR };
         // The request was read there: it is RAM.
@@ -249,7 +252,9 @@ impl Device for FwCfg {
 
     fn write(&self, offset: u64, data: &[u8], _: &Arc<VcpuControl>) {
         match (offset, data) {
-            (SELECTOR, &[low, high]) => self.select(u16::from_le_bytes([low, high])),
+            (SELECTOR, &[low, high]) => {
+                self.registers.lock().select(u16::from_le_bytes([low, high]));
+            }
             (DMA, &[a, b, c, d]) => {
                 self.registers.lock().dma_high = u32::from_be_bytes([a, b, c, d]);
             }

@@ -32,6 +32,8 @@ const OF_VALUE: u64 = 8;
 const COUNT: usize = 3;
 /// Nanoseconds of a count.
 const PERIOD: u64 = 10;
+/// The event loop looks at it no more often than this, in nanoseconds.
+const SHORTEST_WAIT: u64 = 50_000;
 
 /// 2.3.4: the period in femtoseconds, the maker, legacy replacement, a counter of 64 bits, the number of the last comparator,
 /// revision 1. The ACPI table repeats its lower half.
@@ -79,7 +81,7 @@ impl Comparator {
 
     /// In how many counts it matches; 1 at least.
     fn distance(&self, counter: u64) -> u64 {
-        // A match at this moment is over: the next one is a whole round away.
+        // Where the counter has the value now, that match was handled: the next one is a whole round away.
         self.value.wrapping_sub(counter).wrapping_sub(1) & self.mask()
     }
 
@@ -90,7 +92,7 @@ impl Comparator {
             return false;
         }
         if self.has(PERIODIC) && self.period > 0 {
-            // Matches that nobody could notice in time are one.
+            // Several matches that were missed give one interrupt.
             let late = now.wrapping_sub(self.value) & self.mask();
             let steps = late / self.period + 1;
             self.value = self.value.wrapping_add(steps.wrapping_mul(self.period)) & self.mask();
@@ -162,11 +164,10 @@ impl Registers {
         self.at += counts * PERIOD;
         let mut fired = 0;
         for (number, comparator) in self.comparators.iter_mut().enumerate() {
-            if comparator.advance(before, self.counter) && comparator.has(INTERRUPT) {
-                fired |= 1 << number;
-                if comparator.has(LEVEL) {
-                    self.status |= 1 << number;
-                }
+            if comparator.advance(before, self.counter) {
+                // The status of a level shows the match also where it does not interrupt: 2.3.8.
+                self.status |= u64::from(comparator.has(LEVEL)) << number;
+                fired |= u64::from(comparator.has(INTERRUPT)) << number;
             }
         }
         fired
@@ -175,26 +176,34 @@ impl Registers {
     /// When a comparator interrupts next.
     fn deadline(&self) -> Option<u64> {
         let waits = |(number, comparator): (usize, &Comparator)| {
-            let is_active = self.status >> number & 1 != 0;
-            (comparator.has(INTERRUPT) && !is_active).then(|| comparator.distance(self.counter))
+            (comparator.has(INTERRUPT) && !self.level(number))
+                .then(|| comparator.distance(self.counter))
         };
         let distance = self.comparators.iter().enumerate().filter_map(waits).min()?;
         let counts = distance.checked_add(1).filter(|_| self.is_running())?;
         self.at.checked_add(counts.checked_mul(PERIOD)?)
     }
 
-    /// The line that a comparator's interrupt goes to: 2.3.5, "LegacyReplacement".
-    fn line(&self, number: usize) -> u32 {
+    /// The line that a comparator's interrupt goes to: 2.3.5, "LegacyReplacement". `None`: the guest has not chosen one.
+    fn line(&self, number: usize) -> Option<u32> {
+        let route = (self.comparators[number].configuration & ROUTE) >> ROUTE_SHIFT;
         match number {
-            0 if self.is_legacy() => TIMER_LINE,
-            1 if self.is_legacy() => RTC_LINE,
-            _ => ((self.comparators[number].configuration & ROUTE) >> ROUTE_SHIFT) as u32,
+            0 if self.is_legacy() => Some(TIMER_LINE),
+            1 if self.is_legacy() => Some(RTC_LINE),
+            _ => (ROUTES >> route & 1 != 0).then_some(route as u32),
         }
     }
 
     /// Whether a comparator holds its line active.
     fn level(&self, number: usize) -> bool {
-        self.status >> number & 1 != 0
+        let comparator = &self.comparators[number];
+        self.status >> number & 1 != 0 && comparator.has(LEVEL) && comparator.has(INTERRUPT)
+    }
+
+    /// Whether a comparator's line is active, because of it or of another one with the same line.
+    fn is_line_active(&self, number: usize) -> bool {
+        let line = self.line(number);
+        line.is_some() && (0..COUNT).any(|other| self.line(other) == line && self.level(other))
     }
 
     /// A register of eight bytes, at a multiple of eight.
@@ -232,13 +241,13 @@ impl Registers {
                 Some((number, OF_CONFIGURATION)) => {
                     let comparator = &mut self.comparators[number];
                     comparator.configure(mixed(comparator.configuration));
-                    if !comparator.has(LEVEL) || !comparator.has(INTERRUPT) {
-                        self.status &= !(1 << number);
-                    }
                 }
                 Some((number, OF_VALUE)) => {
                     let comparator = &mut self.comparators[number];
-                    comparator.set_value(mixed(comparator.value));
+                    // A half of the period is written beside its other half.
+                    let is_period = comparator.has(PERIODIC) && !comparator.has(SET_VALUE);
+                    let old = if is_period { comparator.period } else { comparator.value };
+                    comparator.set_value(mixed(old));
                 }
                 _ => {}
             },
@@ -273,10 +282,10 @@ impl Hpet {
         let fired = inner.registers.advance(clock::monotonic());
         let Inner { registers, lines } = &*inner;
         for (number, line) in lines.iter().enumerate() {
-            if fired >> number & 1 != 0 {
+            if fired >> number & 1 != 0 && registers.line(number).is_some() {
                 line.set(true);
                 // Where it is edge-triggered, this was the edge.
-                line.set(registers.level(number));
+                line.set(registers.is_line_active(number));
             }
         }
         inner
@@ -285,11 +294,25 @@ impl Hpet {
     /// Lines and timer follow the registers.
     fn follow(&self, inner: &mut Inner) {
         let Inner { registers, lines } = inner;
-        for (number, line) in lines.iter_mut().enumerate() {
-            line.move_to(registers.line(number));
-            line.set(registers.level(number));
+        // A line that a comparator leaves may be another one's: all are set again.
+        if (0..COUNT)
+            .any(|number| registers.line(number).is_some_and(|line| !lines[number].is(line)))
+        {
+            lines.iter().for_each(|line| line.set(false));
         }
-        self.timer.set(registers.deadline());
+        for (number, line) in lines.iter_mut().enumerate() {
+            if let Some(gsi) = registers.line(number) {
+                line.move_to(gsi);
+            }
+            line.set(registers.is_line_active(number));
+        }
+        self.set_timer(registers);
+    }
+
+    /// Sets the timer for the next interrupt, but so that a guest's shortest period does not keep the event loop busy.
+    fn set_timer(&self, registers: &Registers) {
+        let least = registers.at + SHORTEST_WAIT;
+        self.timer.set(registers.deadline().map(|at| at.max(least)));
     }
 }
 
@@ -303,7 +326,7 @@ impl Device for Hpet {
         for (byte, at) in data.iter_mut().zip(offset..) {
             *byte = inner.registers.read(at & !7).to_le_bytes()[(at & 7) as usize];
         }
-        self.timer.set(inner.registers.deadline());
+        self.set_timer(&inner.registers);
     }
 
     fn write(&self, offset: u64, data: &[u8], _: &Arc<VcpuControl>) {
@@ -332,7 +355,7 @@ impl Timed for Hpet {
 
     fn expired(&self) {
         let inner = self.up_to_date();
-        self.timer.set(inner.registers.deadline());
+        self.set_timer(&inner.registers);
     }
 }
 
@@ -398,7 +421,7 @@ mod tests {
         let mut hpet = running();
         hpet.write(comparator(2, OF_CONFIGURATION), INTERRUPT | 17 << 9, WHOLE);
         hpet.write(comparator(2, OF_VALUE), 500, WHOLE);
-        assert_eq!((hpet.deadline(), hpet.line(2)), (Some(5000), 17));
+        assert_eq!((hpet.deadline(), hpet.line(2)), (Some(5000), Some(17)));
         assert_eq!([hpet.advance(4999), hpet.advance(5000), hpet.advance(6000)], [0, 4, 0]);
         assert_eq!(hpet.read(STATUS), 0, "an edge leaves no status");
         assert_eq!(hpet.deadline(), None, "the next match is 5000 years away");
@@ -435,6 +458,13 @@ mod tests {
         // A host that was late: one interrupt, and on with the beat.
         assert_eq!(hpet.advance(25_500), 1);
         assert_eq!((hpet.deadline(), hpet.read(comparator(0, OF_VALUE))), (Some(26_000), 2600));
+        // A period in two halves, while the value has its upper half.
+        let mut wide = running();
+        wide.write(comparator(1, OF_CONFIGURATION), INTERRUPT | PERIODIC | SET_VALUE, WHOLE);
+        wide.write(comparator(1, OF_VALUE), 1 << 32, WHOLE);
+        wide.write(comparator(1, OF_VALUE), 100, 0xffff_ffff);
+        wide.write(comparator(1, OF_VALUE), 0, WHOLE << 32);
+        assert_eq!(wide.comparators[1].period, 100);
         // Without a period it is as one-shot.
         hpet.write(comparator(0, OF_VALUE), 0, 0xffff_ffff);
         assert_eq!([hpet.advance(26_000), hpet.advance(90_000)], [1, 0]);
@@ -454,6 +484,9 @@ mod tests {
         hpet.advance(2000);
         hpet.write(comparator(1, OF_CONFIGURATION), LEVEL | 20 << 9, WHOLE);
         assert!(!hpet.level(1), "switched off");
+        assert_eq!(hpet.read(STATUS), 2, "the status shows the match all the same");
+        hpet.write(STATUS, 2, WHOLE);
+        assert_eq!(hpet.read(STATUS), 0);
     }
 
     #[test]
@@ -461,12 +494,24 @@ mod tests {
         let mut hpet = running();
         for (written, line) in [(16, 16), (23, 23), (5, 23), (31, 23), (19, 19)] {
             hpet.write(comparator(0, OF_CONFIGURATION), written << 9, WHOLE);
-            assert_eq!(hpet.line(0), line);
-            assert_eq!(hpet.read(comparator(0, OF_CONFIGURATION)) >> 9 & 0x1f, line.into());
+            assert_eq!(hpet.line(0), Some(line));
+            assert_eq!(hpet.read(comparator(0, OF_CONFIGURATION)) >> 9 & 0x1f, u64::from(line));
         }
         hpet.write(CONFIGURATION, ENABLE | LEGACY, WHOLE);
         hpet.write(comparator(2, OF_CONFIGURATION), 18 << 9, WHOLE);
-        assert_eq!([0, 1, 2].map(|number| hpet.line(number)), [0, 8, 18]);
+        assert_eq!([0, 1, 2].map(|number| hpet.line(number)), [Some(0), Some(8), Some(18)]);
+        assert_eq!(running().line(0), None, "none was chosen");
+        // Two levels on one line.
+        let mut hpet = running();
+        for number in 0..2 {
+            hpet.write(comparator(number, OF_CONFIGURATION), INTERRUPT | LEVEL | 20 << 9, WHOLE);
+            hpet.write(comparator(number, OF_VALUE), 100, WHOLE);
+        }
+        hpet.advance(1000);
+        hpet.write(STATUS, 1, WHOLE);
+        assert!(hpet.is_line_active(0) && hpet.is_line_active(1), "the other one's");
+        hpet.write(STATUS, 2, WHOLE);
+        assert!(!hpet.is_line_active(0) && !hpet.is_line_active(1));
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! Devices, each in one file. To add one: write the file, give it a place in [`crate::layout`], and attach it to a bus in
-//! `machine/device_map.rs`.
+//! `machine/board.rs`, or in `machine/device_map.rs` where each machine is to have it.
 
 pub mod acpi_pm;
 pub mod clock;

@@ -111,7 +111,7 @@ impl Configuration {
         self.bars
     }
 
-    /// Sets a BAR's address. The bits below its size can't be set: so the guest finds out how large it is.
+    /// Sets a BAR's address. The bits below its size read as 0: that is how the guest learns the size.
     fn set_bar(&mut self, number: usize, value: u32) {
         let bar = self.bars[number];
         let below = bar.size().wrapping_sub(1);

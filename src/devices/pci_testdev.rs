@@ -8,6 +8,7 @@ use crate::host::event::Event;
 use crate::host::mutex::Mutex;
 use crate::host::syscall::CallError;
 use crate::kvm::Vm;
+use crate::layout::*;
 use crate::lifecycle::VcpuControl;
 use crate::show::number;
 use crate::sys::irqchip::{
@@ -93,7 +94,12 @@ impl PciTestDevice {
     /// Registers the running test's eventfd where the BAR lies now, and nowhere else.
     fn register(&self, running: &mut Running) {
         let start = self.configuration.lock().range(running.bar).map(|range| range.start);
-        let wanted = start.filter(|_| running.test != NO_EVENTFD);
+        // Outside the bus' windows no BAR answers, and KVM must not take the writes.
+        let window = match running.bar {
+            0 => PCI_MEMORY..PCI_MEMORY + PCI_MEMORY_SIZE,
+            _ => PCI_PORTS.into()..u64::from(PCI_PORTS) + u64::from(PCI_PORTS_SIZE),
+        };
+        let wanted = start.filter(|start| running.test != NO_EVENTFD && window.contains(start));
         let wanted = wanted.map(|start| start + running.offset());
         if wanted == running.registered {
             return;

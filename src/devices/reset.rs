@@ -2,7 +2,7 @@
 //! older: they reset the processors alone (INIT), which was the 80286's only way out of protected mode.
 
 use crate::bus::Device;
-use crate::lifecycle::{End, Lifecycle, VcpuControl};
+use crate::lifecycle::{End, Lifecycle, Stop, VcpuControl};
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU8, Ordering::SeqCst};
 
@@ -52,19 +52,22 @@ impl Device for Reset {
 
     fn write(&self, register: u64, data: &[u8], vcpu: &Arc<VcpuControl>) {
         let value = data[0];
-        let end = match register {
+        let (lifecycle, vcpu) = (&self.lifecycle, Some(vcpu.number()));
+        match register {
             RESET_CONTROL => {
                 self.reset_control.store(value & !RESET, SeqCst);
-                (value & RESET != 0).then_some(End::Reset)
+                if value & RESET != 0 {
+                    lifecycle.end(End::Reset, vcpu);
+                }
             }
             SYSTEM_CONTROL => {
                 self.a20.store(value & A20, SeqCst);
-                (value & FAST_INIT != 0).then_some(End::ProcessorReset)
+                if value & FAST_INIT != 0 {
+                    lifecycle.stop(Stop::ProcessorReset, vcpu);
+                }
             }
-            _ => (value == PULSE_RESET).then_some(End::ProcessorReset),
-        };
-        if let Some(end) = end {
-            self.lifecycle.end(end, Some(vcpu.number()));
+            _ if value == PULSE_RESET => lifecycle.stop(Stop::ProcessorReset, vcpu),
+            _ => {}
         }
     }
 }
@@ -77,15 +80,16 @@ mod tests {
 
     #[test]
     fn each_way_resets_and_nothing_else_does() {
-        let processors = Some(End::ProcessorReset);
-        for (register, value, end, reads) in [
-            (RESET_CONTROL, 2, None, 2),
-            (RESET_CONTROL, 6, Some(End::Reset), 2),
-            (RESET_CONTROL, 4, Some(End::Reset), 0),
-            (SYSTEM_CONTROL, 2, None, 2),
-            (SYSTEM_CONTROL, 0, None, 0),
+        let (all, processors) = ((Some(End::Reset), None), (None, Some(Stop::ProcessorReset)));
+        const NOTHING: (Option<End>, Option<Stop>) = (None, None);
+        for (register, value, expected, reads) in [
+            (RESET_CONTROL, 2, NOTHING, 2),
+            (RESET_CONTROL, 6, all, 2),
+            (RESET_CONTROL, 4, all, 0),
+            (SYSTEM_CONTROL, 2, NOTHING, 2),
+            (SYSTEM_CONTROL, 0, NOTHING, 0),
             (SYSTEM_CONTROL, 1, processors, 0),
-            (KEYBOARD_COMMAND, 0xd1, None, 0),
+            (KEYBOARD_COMMAND, 0xd1, NOTHING, 0),
             (KEYBOARD_COMMAND, 0xfe, processors, 0),
         ] {
             let lifecycle = Arc::new(Lifecycle::new(Arc::new(Event::new().unwrap())));
@@ -94,7 +98,9 @@ mod tests {
             reset.read(register, &mut data);
             assert_eq!(data, [[0, 2, 0][register as usize]]);
             reset.write(register, &[value], &vcpu());
-            assert_eq!(lifecycle.how().map(|how| how.0), end, "{register} {value:#x}");
+            let (end, stop) = (lifecycle.how(), lifecycle.take_stop());
+            let found = (end.map(|end| end.0), stop.map(|stop| stop.0));
+            assert_eq!(found, expected, "{register} {value:#x}");
             reset.read(register, &mut data);
             assert_eq!(data, [reads], "{register} {value:#x}");
         }

@@ -37,9 +37,9 @@ const TIME: [usize; 8] = [SECONDS, MINUTES, HOURS, WEEKDAY, DAY, MONTH, YEAR, CE
 
 /// Rate and divider, and whether the time is about to change.
 const A: usize = 10;
-/// What is wanted, and in which form.
+/// Which interrupts are enabled, and the form of the time.
 const B: usize = 11;
-/// What has happened. A read clears it.
+/// The interrupts' flags. A read clears them.
 const C: usize = 12;
 /// Whether the battery is good.
 const D: usize = 13;
@@ -101,7 +101,7 @@ impl Kept {
         let mut bytes = [0; SIZE];
         bytes[A] = A_OF_FIRMWARE;
         bytes[B] = B_24_HOURS;
-        // In KiB below 1 MiB; in KiB from there on, at most 64 MiB of them; in 64 KiB from 16 MiB on, and from 4 GiB on.
+        // In KiB below 1 MiB; in KiB from there on, at most 63 MiB of them; in 64 KiB from 16 MiB on, and from 4 GiB on.
         let above = |start: u64, unit: u64, most: u64| (low.saturating_sub(start) / unit).min(most);
         let extended = above(MIB, 1 << 10, 0xfc00);
         for (at, number, size) in [
@@ -121,7 +121,7 @@ impl Kept {
 struct Registers {
     kept: Kept,
     index: u8,
-    /// Up to when it is known what has happened.
+    /// The time of the last [`Registers::advance`]: what happened before is in C.
     seen: u64,
     /// The HPET has taken the interrupt line.
     is_disconnected: bool,
@@ -162,7 +162,7 @@ impl Registers {
     fn period(&self) -> Option<u64> {
         let shift = match self.kept.bytes[A] & A_RATE {
             0 => return None,
-            // The two rates that would be faster than the crystal allows are slow ones.
+            // With this crystal, rates 1 and 2 mean 256 and 128 times a second.
             rate @ 1..=2 => rate + 6,
             rate => rate - 1,
         };
@@ -199,6 +199,12 @@ impl Registers {
             let alarm = self.kept.bytes[register + 1];
             alarm & ANY == ANY || alarm == self.shown(register, value)
         };
+        // What matches no hour, minute or second at all never comes.
+        for (register, values) in [(HOURS, 24), (MINUTES, 60), (SECONDS, 60)] {
+            if !(0..values).any(|value| matches(register, value)) {
+                return None;
+            }
+        }
         let mut at = after + 1;
         while at <= after + DAY_SECONDS {
             let time = at.rem_euclid(DAY_SECONDS);
@@ -226,7 +232,8 @@ impl Registers {
         let second = self.seconds(self.seen);
         let runs = !self.is_stopped();
         let update = (runs && awaited & UPDATE != 0).then(|| at_second(second + 1));
-        let alarm = self.next_alarm(second).filter(|_| runs && awaited & ALARM != 0).map(at_second);
+        let alarm = (runs && awaited & ALARM != 0).then(|| self.next_alarm(second));
+        let alarm = alarm.flatten().map(at_second);
         [periodic, update, alarm].into_iter().flatten().min()
     }
 
@@ -312,7 +319,7 @@ impl Registers {
         let (was_stopped, was_held) = (self.is_stopped(), self.is_divider_held());
         match register {
             A => self.set_control(A, byte & !A_UIP, now),
-            // Who sets the time does not wait for its next update.
+            // SET clears UIE: data sheet, register B.
             B if byte & B_SET != 0 => self.set_control(B, byte & !UPDATE, now),
             B => self.set_control(B, byte, now),
             C | D => {}
@@ -381,7 +388,7 @@ pub struct Rtc {
     registers: Mutex<Registers>,
     line: InterruptLine,
     timer: Timer,
-    /// Takes notice of the alarm.
+    /// Is told when the alarm comes.
     pm: Arc<AcpiPm>,
 }
 
@@ -407,10 +414,11 @@ impl Rtc {
         self.access(|registers, _| registers.is_disconnected = !connected);
     }
 
-    /// Works out what has happened, does something with the registers, and lets interrupt and timer follow.
+    /// Works out what has happened, does something with the registers, and sets the interrupt line and the timer.
     fn access<T>(&self, act: impl FnOnce(&mut Registers, u64) -> T) -> T {
-        let now = clock::real();
         let mut registers = self.registers.lock();
+        // Read under the lock, so that it does not go back.
+        let now = clock::real();
         let has_alarm = registers.advance(now);
         let result = act(&mut registers, now);
         self.follow(registers);

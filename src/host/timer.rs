@@ -46,11 +46,12 @@ impl Timer {
         }
         let it_value = clock::timespec(at);
         let time = libc::itimerspec { it_interval: clock::timespec(0), it_value };
-        // SAFETY: the kernel reads the time. It fails only for times that no clock has.
+        // SAFETY: the kernel reads the time. ECANCELED says that the clock was set since the last call; the timer is set all
+        // the same.
         unsafe { libc::timerfd_settime(self.fd.raw(), self.flags, &raw const time, null_mut()) };
     }
 
-    /// Takes notice that it has expired: from now on it can't be read, until it is set and expires again.
+    /// Acknowledges the expiry: from now on it can't be read, until it is set and expires again.
     pub fn take(&self) {
         self.at.store(0, SeqCst);
         // ECANCELED: the clock was set.

@@ -50,7 +50,7 @@ impl fmt::Display for Shown<'_> {
         f.write_str(match self.end {
             End::Died(_) => "",
             End::Reset => {
-                "; this time it ended with a reset: only a guest's first life is replayed"
+                "; this time it was reset or slept: only a guest's first life is replayed"
             }
             _ => "; this time it did not die: single-stepping changes RFLAGS.TF and the timing",
         })?;

@@ -26,6 +26,11 @@ impl InterruptLine {
         }
     }
 
+    /// Whether this is the line.
+    pub fn is(&self, gsi: u32) -> bool {
+        self.gsi == gsi
+    }
+
     /// From now on this is another line. The one that it was becomes inactive.
     pub fn move_to(&mut self, gsi: u32) {
         if gsi != self.gsi {

@@ -30,6 +30,9 @@ impl<const N: usize> Msrs<N> {
     }
 }
 
+/// More parts than one instruction's access has in KVM: a page of bytes.
+const MOST_PARTS: u32 = 4096;
+
 /// A virtual processor. One thread at a time uses it.
 pub struct Vcpu {
     number: u32,
@@ -83,7 +86,14 @@ impl Vcpu {
     pub fn complete_exit(&mut self) -> Result<(), Error> {
         let immediate_exit = self.run.immediate_exit();
         immediate_exit.set(1);
-        let result = self.run();
+        // Each part of a long access is an exit of its own, which nobody answers any more.
+        let mut result = self.run();
+        for _ in 0..MOST_PARTS {
+            match result {
+                Ok(()) => result = self.run(),
+                Err(_) => break,
+            }
+        }
         immediate_exit.set(0);
         match result {
             Err(Error::Ioctl { error, .. })

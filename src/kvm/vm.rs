@@ -142,7 +142,8 @@ impl Vm {
         let mut state = kvm_pit_state2::default();
         // SAFETY: the kernel fills the structure.
         unsafe { self.descriptor.fill(ioctl::KVM_GET_PIT2, &mut state, format_args!("")) }?;
-        state.flags = if connected { 0 } else { KVM_PIT_FLAGS_HPET_LEGACY };
+        state.flags &= !KVM_PIT_FLAGS_HPET_LEGACY;
+        state.flags |= if connected { 0 } else { KVM_PIT_FLAGS_HPET_LEGACY };
         let shown =
             format_args!("flags {}{}", state.flags, Bits(state.flags.into(), "HPET_LEGACY"));
         self.set(ioctl::KVM_SET_PIT2, &state, shown).map(drop)
@@ -203,12 +204,12 @@ impl Vm {
         self.set(ioctl::KVM_SET_CLOCK, &data, format_args!("{nanoseconds} ns")).map(drop)
     }
 
-    /// `KVM_SIGNAL_MSI`: sends an interrupt message.
-    pub fn signal_msi(&self, message: kvm_irq_routing_msi) -> Result<(), Error> {
+    /// `KVM_SIGNAL_MSI`: sends an interrupt message. Whether a local APIC has taken it.
+    pub fn signal_msi(&self, message: kvm_irq_routing_msi) -> Result<bool, Error> {
         let kvm_irq_routing_msi { address_lo, address_hi, data, .. } = message;
         let message = kvm_msi { address_lo, address_hi, data, ..Default::default() };
         let shown = format_args!("address {address_lo:#x}, data {data:#x}");
-        self.set(ioctl::KVM_SIGNAL_MSI, &message, shown).map(drop)
+        self.set(ioctl::KVM_SIGNAL_MSI, &message, shown).map(|count| count > 0)
     }
 
     /// `KVM_IRQFD`: from now on the event raises this GSI. `flags` are `KVM_IRQFD_FLAG_*`: with RESAMPLE it is a level, and

@@ -29,11 +29,7 @@ pub enum End {
     PoweredOff,
     /// The guest reset its machine.
     Reset,
-    /// The guest reset the processors alone. Firmware decides what comes of it.
-    ProcessorReset,
-    /// The guest sent its machine to sleep. RAM stays.
-    Asleep,
-    /// Something woke the machine from that.
+    /// The machine wakes up from sleep, and has to be built anew around its RAM.
     Woken,
     /// The guest asked for this exit status: [`crate::layout::TEST_EXIT`].
     Status(u8),
@@ -49,12 +45,25 @@ pub enum End {
     Failed(kvm::Error),
 }
 
+/// Why the vCPUs stop while the run goes on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Stop {
+    /// The guest reset the processors alone. Firmware decides what comes of it.
+    ProcessorReset,
+    /// The guest sent its machine to sleep. RAM stays.
+    Sleep,
+    /// Something wakes the machine from that.
+    WakeUp,
+}
+
 /// See [`Lifecycle::while_paused`].
 pub type Work = Box<dyn FnOnce() + Send>;
 
 /// Whether the run has ended, how, and on which vCPU; and what needs all vCPUs paused.
 pub struct Lifecycle {
-    has_ended: AtomicBool,
+    /// There is an end, or a stop.
+    is_stopping: AtomicBool,
+    stop: Mutex<Option<(Stop, Option<u32>)>>,
     end: Mutex<Option<(End, Option<u32>)>>,
     /// What waits for all vCPUs to be paused.
     paused_work: Mutex<Vec<Work>>,
@@ -65,8 +74,13 @@ pub struct Lifecycle {
 impl Lifecycle {
     /// A run that goes on.
     pub fn new(attention: Arc<Event>) -> Lifecycle {
-        let (has_ended, end) = (AtomicBool::new(false), Mutex::new(None));
-        Lifecycle { has_ended, end, paused_work: Mutex::default(), attention }
+        Lifecycle {
+            is_stopping: AtomicBool::new(false),
+            stop: Mutex::default(),
+            end: Mutex::default(),
+            paused_work: Mutex::default(),
+            attention,
+        }
     }
 
     /// Has the event loop do something while all vCPUs are paused, on behalf of `vcpu`, whose thread waits here for what comes
@@ -101,20 +115,32 @@ impl Lifecycle {
     /// others.
     pub fn end(&self, end: End, vcpu: Option<u32>) {
         self.end.lock().get_or_insert((end, vcpu));
-        self.has_ended.store(true, SeqCst);
+        self.is_stopping.store(true, SeqCst);
         self.attention.signal();
     }
 
-    /// The run goes on after all, after an end that was none.
-    pub fn go_on(&self) {
-        *self.end.lock() = None;
-        self.has_ended.store(false, SeqCst);
+    /// Stops the vCPUs, though the run goes on. The first stop counts until it is taken.
+    pub fn stop(&self, stop: Stop, vcpu: Option<u32>) {
+        self.stop.lock().get_or_insert((stop, vcpu));
+        self.is_stopping.store(true, SeqCst);
+        self.attention.signal();
     }
 
-    /// Whether the run has ended. Asked after each exit.
+    /// Why the vCPUs have stopped, and which one wanted it. From now on they may run again, unless the run has ended.
+    pub fn take_stop(&self) -> Option<(Stop, Option<u32>)> {
+        let stop = self.stop.lock().take();
+        self.is_stopping.store(false, SeqCst);
+        // An end or a stop that has come meanwhile is not lost.
+        if self.how().is_some() || self.stop.lock().is_some() {
+            self.is_stopping.store(true, SeqCst);
+        }
+        stop
+    }
+
+    /// Whether the vCPUs must not run, since the run has ended or they stop. Asked after each exit.
     #[inline]
-    pub fn has_ended(&self) -> bool {
-        self.has_ended.load(SeqCst)
+    pub fn is_stopping(&self) -> bool {
+        self.is_stopping.load(SeqCst)
     }
 
     /// How it ended, and on which vCPU, if it was one.
@@ -154,14 +180,28 @@ mod tests {
     }
 
     #[test]
+    fn a_stop_is_taken_and_does_not_take_an_end_with_it() {
+        let lifecycle = Lifecycle::new(Arc::new(Event::new().unwrap()));
+        lifecycle.stop(Stop::Sleep, Some(1));
+        lifecycle.stop(Stop::ProcessorReset, Some(0));
+        assert!(lifecycle.is_stopping());
+        assert_eq!(lifecycle.take_stop(), Some((Stop::Sleep, Some(1))));
+        assert_eq!((lifecycle.is_stopping(), lifecycle.take_stop()), (false, None));
+        lifecycle.stop(Stop::ProcessorReset, Some(0));
+        lifecycle.end(End::UserQuit, None);
+        assert_eq!(lifecycle.take_stop(), Some((Stop::ProcessorReset, Some(0))));
+        assert_eq!((lifecycle.is_stopping(), lifecycle.how()), (true, Some((End::UserQuit, None))));
+    }
+
+    #[test]
     fn the_first_end_counts_and_wakes_the_event_loop() {
         let attention = Arc::new(Event::new().unwrap());
         let lifecycle = Lifecycle::new(attention.clone());
-        assert!(!lifecycle.has_ended());
+        assert!(!lifecycle.is_stopping());
         lifecycle.end(End::PoweredOff, Some(1));
         lifecycle.end(End::Reset, Some(0));
         assert_eq!(
-            (lifecycle.has_ended(), lifecycle.how()),
+            (lifecycle.is_stopping(), lifecycle.how()),
             (true, Some((End::PoweredOff, Some(1))))
         );
         assert_eq!(attention.take(), 2);

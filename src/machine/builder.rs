@@ -33,6 +33,8 @@ use crate::output::Output;
 use crate::sys::cap::{self, *};
 use crate::sys::memory::KVM_MEM_LOG_DIRTY_PAGES;
 use crate::sys::regs::{kvm_regs, kvm_sregs};
+use crate::x86::MSR_IA32_TSC;
+use crate::x86::registers::Setting;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -50,7 +52,11 @@ pub fn build<'a>(
         Some(wake_up) => Payload::WakeUp(wake_up.vector),
         None => Payload::open(config)?,
     };
-    let named_items = open_named_items(config)?;
+    // After sleep, fw_cfg has its files open.
+    let named_items = match &kept.wake_up {
+        Some(_) => Vec::new(),
+        None => open_named_items(config)?,
+    };
 
     // 2. KVM, and the version of its interface that this program knows. No capability is asked for: Linux 5.0 has all that
     // the default run uses.
@@ -111,6 +117,7 @@ pub fn build<'a>(
             Arc::new(FwCfg::new(items, memory.clone()))
         }
     };
+    // After sleep, it is as after power-on.
     fw_cfg.reset();
     // What is left of its files is fw_cfg's.
     drop(payload);
@@ -335,6 +342,8 @@ impl VcpuParts {
         let vcpu = Vcpu::create(vm.clone(), number, self.mmap_size)?;
         if let Some(tsc_khz) = config.tsc_khz {
             vcpu.set_tsc_khz(tsc_khz)?;
+            // It was 0 when the vCPU was made, and would be scaled from there.
+            vcpu.set_msrs([(MSR_IA32_TSC, 0)])?;
         }
         if let Some(cpuid) = &self.cpuid {
             let mut cpuid = cpuid.clone();
@@ -384,7 +393,12 @@ fn set_registers(
     let reset = vcpu.sregs()?;
     let mut sregs = reset;
     let mut regs = payload.registers(config, &mut sregs);
-    for setting in &config.set {
+    // A guest that wakes up has had its start.
+    let settings: &[Setting] = match payload {
+        Payload::WakeUp(_) => &[],
+        _ => &config.set,
+    };
+    for setting in settings {
         setting.apply(&mut regs, &mut sregs);
     }
     vcpu.set_sregs(&sregs, &reset).inspect_err(|_| {

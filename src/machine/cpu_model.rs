@@ -26,7 +26,7 @@ fn host(kvm: &Kvm, with_lapic: bool) -> Result<Cpuid, kvm::Error> {
     Ok(cpuid)
 }
 
-/// Likewise, with the features that KVM carries out itself.
+/// Also what KVM emulates in software.
 fn max(kvm: &Kvm, with_lapic: bool) -> Result<Cpuid, kvm::Error> {
     let mut cpuid = host(kvm, with_lapic)?;
     let mut emulated = kvm.emulated_cpuid()?;
@@ -60,7 +60,7 @@ pub fn cpuid(kvm: &Kvm, model: &CpuModel, with_lapic: bool) -> Result<Cpuid, Err
             false => remove(feature, &mut cpuid),
         }
     }
-    // What says how large its area is.
+    // Leaf 0xd describes the XSAVE area.
     if !cpuid.has(feature("xsave")) {
         cpuid.remove_leaf(0xd);
     }

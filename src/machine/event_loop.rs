@@ -7,7 +7,7 @@ use crate::host::emergency;
 use crate::host::signal;
 use crate::host::syscall::CallError;
 use crate::host::terminal::Terminal;
-use crate::lifecycle::{End, Request};
+use crate::lifecycle::{End, Request, Stop};
 use crate::machine::board::Board;
 use crate::machine::halt_watch::HaltWatch;
 use crate::machine::keys::{self, Input, Key};
@@ -70,36 +70,37 @@ impl Machine<'_> {
         terminal: &mut Option<Terminal>,
         user: &mut User,
     ) -> Result<(), Error> {
-        loop {
-            self.run_vcpus(terminal, user)?;
-            // A replay shows how a guest died, and that is behind such an end.
-            let how = self.lifecycle.how().filter(|_| self.replay.is_none());
-            match (how, &self.board) {
-                (Some((End::ProcessorReset, vcpu)), Some(board)) => {
-                    let resumes = processor_reset::resume(&mut self.runners, board, &self.memory)?;
-                    self.lifecycle.go_on();
-                    if !resumes {
-                        self.lifecycle.end(End::Reset, vcpu);
-                        return Ok(());
+        self.run_vcpus(terminal, user)?;
+        while self.lifecycle.how().is_none()
+            && let Some((stop, vcpu)) = self.lifecycle.take_stop()
+            && let Some(board) = &self.board
+        {
+            match stop {
+                Stop::ProcessorReset => {
+                    match processor_reset::resume(&mut self.runners, board, &self.memory)? {
+                        true => self.run_vcpus(terminal, user)?,
+                        false => self.lifecycle.end(End::Reset, vcpu),
                     }
                 }
-                (Some((End::Asleep, vcpu)), Some(board)) => {
+                // A replay ends here: what it is to show would be in another machine.
+                Stop::Sleep | Stop::WakeUp if self.replay.is_some() => {
+                    self.lifecycle.end(End::Reset, vcpu);
+                }
+                Stop::Sleep => {
                     self.output.message(format_args!("{ASLEEP}"), None);
-                    self.lifecycle.go_on();
                     board.pm.wake_if_due();
                     EventLoop::new(self, terminal, user, &[]).run()?;
-                    if matches!(self.lifecycle.how(), Some((End::Woken, _)))
-                        && self.waking_vector()?.is_none()
-                    {
-                        self.output.message(format_args!("{NO_WAKING_VECTOR}"), None);
-                        self.lifecycle.go_on();
-                        self.lifecycle.end(End::Reset, vcpu);
-                    }
-                    return Ok(());
                 }
-                _ => return Ok(()),
+                Stop::WakeUp if self.waking_vector()?.is_some() => {
+                    self.lifecycle.end(End::Woken, vcpu);
+                }
+                Stop::WakeUp => {
+                    self.output.message(format_args!("{NO_WAKING_VECTOR}"), None);
+                    self.lifecycle.end(End::Reset, vcpu);
+                }
             }
         }
+        Ok(())
     }
 
     /// Runs all vCPUs, each in a thread, until the run has ended.
@@ -139,7 +140,7 @@ impl Machine<'_> {
             }
             Key::PowerButton => {
                 if let Some(board) = &self.board {
-                    let heard = match board.pm.heeds_power_button() {
+                    let heard = match board.pm.listens_to_power_button() {
                         true => "",
                         false => "; the guest does not listen to it",
                     };
@@ -254,19 +255,19 @@ impl<'a> EventLoop<'a> {
         if let Err(errno) = output.failure() {
             lifecycle.end(without_output(errno), None);
         }
-        if !lifecycle.has_ended()
+        if !lifecycle.is_stopping()
             && let Some(halts) = &mut self.halts
             && halts.poll(self.vcpus)?
         {
             lifecycle.end(End::NeverWakes, None);
         }
-        Ok(lifecycle.has_ended())
+        Ok(lifecycle.is_stopping())
     }
 
     /// SIGTERM came, and the guest may take some time to switch off.
     fn terminate_by_button(&mut self) {
         match &self.machine.board {
-            Some(board) if board.pm.heeds_power_button() => {
+            Some(board) if board.pm.listens_to_power_button() => {
                 self.user.off_by =
                     Some(clock::monotonic().saturating_add(self.machine.config.grace));
                 board.pm.press_power_button();

@@ -3,8 +3,8 @@
 //! With the local APIC in the kernel, HLT does not exit: the vCPU waits in `KVM_RUN` for an interrupt. A guest whose vCPUs
 //! have all executed HLT with interrupts off would wait there for ever. KVM does not tell, and a vCPU's state can't be read
 //! while it is in `KVM_RUN`. So when the vCPUs have hardly run for a second, each is kicked once and asked. If an interrupt
-//! could wake one of them, the guest is left alone until it has said, read or computed something; whether it has computed is
-//! looked at ever more seldom. A vCPU that a device keeps waiting answers
+//! could wake one of them, the guest is left alone until it has said, read or computed something. Its processor time is
+//! then looked at after 1, 4, 16 and at most 64 seconds. A vCPU that a device keeps waiting answers
 //! afterwards.
 
 use crate::host::clock::{self, NANOSECONDS};

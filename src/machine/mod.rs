@@ -89,7 +89,7 @@ pub struct WakeUp {
     pub vector: WakingVector,
     /// ACPI's status.
     pub status: u16,
-    /// What KVM's clock said, in nanoseconds. It has gone on meanwhile.
+    /// kvmclock when the machine wakes up, in nanoseconds. It counts during sleep.
     pub kvm_clock: u64,
     /// It describes what was loaded at the start.
     pub fw_cfg: Arc<FwCfg>,
@@ -128,7 +128,7 @@ impl Machine<'_> {
         }
     }
 
-    /// Likewise, where it wakes up. `None`: the guest has not said where it wants to go on.
+    /// What a machine that wakes up goes on from. `None`: the guest has not said where it wants to go on.
     fn keep_to_wake_up(&self) -> Result<Option<Kept>, Error> {
         let (Some(vector), Some(board)) = (self.waking_vector()?, &self.board) else {
             return Ok(None);
@@ -320,8 +320,8 @@ pub const GUEST_DIED: i32 = 3;
 pub fn status(end: End) -> i32 {
     match end {
         End::Halted | End::Done | End::PoweredOff | End::Reset | End::UserQuit => SUCCESS,
-        // A run does not end so.
-        End::ProcessorReset | End::Asleep | End::Woken => SUCCESS,
+        // The next machine goes on from it.
+        End::Woken => SUCCESS,
         End::Status(status) => status.into(),
         End::Died(_) | End::NeverWakes => GUEST_DIED,
         End::Signal(signal) => 128 + i32::from(signal),

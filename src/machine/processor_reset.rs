@@ -24,8 +24,8 @@ const JUMP: u8 = 0x0a;
 /// In a message's data: INIT.
 const DELIVERY_INIT: u32 = 5 << 8;
 
-/// Resets the processors, whose threads do not run. Whether the guest goes on: otherwise firmware would start the machine
-/// from its beginning.
+/// Resets the processors, whose threads do not run. Returns false where the guest has left no shutdown code, or where INIT can't be
+/// delivered: then the machine is to be reset.
 pub fn resume(
     runners: &mut [VcpuRunner],
     board: &Board,
@@ -36,7 +36,9 @@ pub fn resume(
         return Ok(false);
     }
     for runner in &mut *runners {
-        init(&mut runner.vcpu)?;
+        if !init(&mut runner.vcpu)? {
+            return Ok(false);
+        }
         runner.restart();
     }
     let boot_processor = &mut runners[0].vcpu;
@@ -62,8 +64,9 @@ fn boot_error(error: crate::memory::guest_memory::AccessError) -> Error {
     Error::Boot(error.into())
 }
 
-/// INIT, as KVM does it: its local APIC takes a message, and KVM carries it out when the vCPU's state is asked for.
-fn init(vcpu: &mut Vcpu) -> Result<(), kvm::Error> {
+/// INIT, as KVM does it: its local APIC takes a message, and KVM carries it out when the vCPU's state is asked for. Returns false where
+/// no local APIC has taken it: the guest may have changed the APIC's id.
+fn init(vcpu: &mut Vcpu) -> Result<bool, kvm::Error> {
     vcpu.complete_exit()?;
     let before = vcpu.sregs()?;
     // A local APIC that is switched off takes no message.
@@ -72,10 +75,13 @@ fn init(vcpu: &mut Vcpu) -> Result<(), kvm::Error> {
     vcpu.set_sregs(&enabled, &before)?;
     let address_lo = LOCAL_APIC as u32 | vcpu.number() << 12;
     let message = kvm_irq_routing_msi { address_lo, data: DELIVERY_INIT, ..Default::default() };
-    vcpu.vm().signal_msi(message)?;
+    if !vcpu.vm().signal_msi(message)? {
+        return Ok(false);
+    }
     vcpu.mp_state()?;
     let after = vcpu.sregs()?;
     let mut sregs = after;
     sregs.apic_base = before.apic_base;
-    vcpu.set_sregs(&sregs, &after)
+    vcpu.set_sregs(&sregs, &after)?;
+    Ok(true)
 }

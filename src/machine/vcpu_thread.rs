@@ -71,7 +71,7 @@ impl VcpuRunner {
                     self.handler.lifecycle.end(End::Failed(error), number);
                 }
             }
-            if self.handler.lifecycle.has_ended() {
+            if self.handler.lifecycle.is_stopping() {
                 break;
             }
         }

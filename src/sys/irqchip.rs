@@ -32,7 +32,7 @@ pub struct kvm_pit_channel_state {
     pub count_load_time: i64,
 }
 
-/// `KVM_GET_PIT2`, `KVM_SET_PIT2`: api.rst 4.73 and 4.74.
+/// `KVM_GET_PIT2`, `KVM_SET_PIT2`: api.rst 4.72 and 4.73.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct kvm_pit_state2 {

@@ -22,7 +22,8 @@ pub struct Word {
     pub names: &'static str,
 }
 
-/// SDM volume 2, CPUID; APM volume 3, appendix E. The names are those of Linux 6.12's `arch/x86/include/asm/cpufeatures.h`.
+/// SDM volume 2, CPUID; APM volume 3, appendix E. The names are those of Debian's Linux 6.12, `arch/x86/include/asm/cpufeatures.h`:
+/// where /proc/cpuinfo shows none, the macro's.
 pub const WORDS: [Word; 13] = [
     Word {
         leaf: 0x1,
@@ -164,7 +165,8 @@ impl Feature {
     }
 }
 
-/// What every processor with 64 bits has: x86-64-v1 of the System V ABI, and what systems rely on beside it.
+/// What every processor with 64 bits has: x86-64-v1 of the System V ABI, what systems rely on beside it, and that a hypervisor is
+/// there.
 pub const BASELINE: &str = "fpu de pse tsc msr pae mce cx8 apic sep mtrr pge mca cmov pat pse36 clflush mmx fxsr sse sse2 \
     hypervisor syscall nx lm";
 
@@ -174,18 +176,13 @@ pub const NEEDED: [(&str, &str); 6] = [
         "xsave",
         "osxsave avx xsaveopt xsavec xgetbv1 xsaves xfd pku ospke shstk ibt mpx amx_tile amx_int8 amx_bf16 amx_fp16",
     ),
-    (
-        "avx",
-        "fma f16c avx2 xop fma4 vaes vpclmulqdq avx_vnni avx_ifma avx512f avx512dq avx512ifma avx512pf avx512er \
-        avx512cd avx512bw avx512vl avx512vbmi avx512_vbmi2 avx512_vnni avx512_bitalg avx512_vpopcntdq \
-        avx512_4vnniw avx512_4fmaps avx512_vp2intersect avx512_fp16 avx512_bf16",
-    ),
+    ("avx", "fma f16c avx2 xop fma4 vaes vpclmulqdq avx_vnni avx_ifma avx512f"),
     (
         "avx512f",
         "avx512dq avx512ifma avx512pf avx512er avx512cd avx512bw avx512vl avx512vbmi avx512_vbmi2 avx512_vnni \
         avx512_bitalg avx512_vpopcntdq avx512_4vnniw avx512_4fmaps avx512_vp2intersect avx512_fp16 avx512_bf16",
     ),
-    ("sse2", "pni ssse3 sse4_1 sse4_2 pclmulqdq aes sha_ni gfni"),
+    ("sse2", "pni ssse3 sse4_1 sse4_2 pclmulqdq aes sha_ni gfni avx"),
     ("apic", "x2apic tsc_deadline_timer arat extapic"),
     (
         "svm",

@@ -58,6 +58,9 @@ pub const EFER: &str = "SCE - - - - - - - LME - LMA NXE SVME LMSLE FFXSR TCE";
 /// The local APIC is switched on.
 pub const APIC_BASE_ENABLE: u64 = 1 << 11;
 
+/// The time stamp counter: SDM volume 4, table 2-2.
+pub const MSR_IA32_TSC: u32 = 0x10;
+
 // RFLAGS: SDM volume 1, 3.4.3.
 
 /// Always set.

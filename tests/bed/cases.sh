@@ -1313,8 +1313,11 @@ a_guest_sleeps_and_its_alarm_or_the_button_wakes_it() {
 	{ sleep 2; printf '\001p'; sleep 5; } | timeout 20 $P -b anon --kernel $F/kernel/sleep.elf --append button > out 2> err && status=0 || status=$?
 	is $status 1
 	prints 'asleep, awake because of the button\n'
-	start -b anon --kernel $F/kernel/sleep.elf --append button --grace 9 < /dev/null
+	# What fw_cfg has from a file stays open meanwhile, and a register is set at the start alone.
+	echo x > item
+	start -b anon --kernel $F/kernel/sleep.elf --append button --grace 9 --fw-cfg x=item --set rdi=5 < /dev/null
 	soon grep -q sleeps err
+	rm item
 	kill $pid
 	ended 1
 	start -b anon --kernel $F/kernel/sleep.elf --append button < /dev/null
@@ -1813,6 +1816,8 @@ linux_sees_the_processor_that_is_asked_for() {
   --cpu help lists what it can offer"
 	p 2 --cpu host,+nothing --kernel /boot/vmlinuz
 	says '--cpu host,+nothing: no feature is called nothing'
+	p 2 --cpu host,-apic --kernel /boot/vmlinuz
+	says 'Switch that off with --no-apic'
 	p 2 --cpu amd --kernel /boot/vmlinuz
 	says '--cpu amd: amd is not host, max, baseline'
 	p 0 --check -b anon $F/halt.bin

@@ -78,9 +78,7 @@ impl Machine {
             (false, false) => self.addresses.find(place & 0xffff_ffff),
         };
         self.perform(device, offset, data, how);
-        if self.lifecycle.has_ended() {
-            self.lifecycle.go_on();
-        }
+        self.lifecycle.take_stop();
     }
 
     fn perform(&self, device: &dyn Device, offset: u64, data: &mut [u8], how: u8) {
