@@ -220,10 +220,29 @@ fn dsdt(board: Board) -> Table {
 /// The PCI bus: which numbers, ports and addresses its bridge hands on, and which interrupts its functions have.
 fn pci_bridge(board: Board) -> aml::Term {
     use aml::*;
-    // 6.2.13: for each pin of each device, the I/O APIC's line. They differ from device to device, as on a PC. The 8259s do
-    // not have these lines.
-    let devices = if board.apic { PCI_DEVICES } else { 0 };
-    let routes: Vec<Term> = (0..devices)
+    let mut terms = vec![
+        // PCI Express, and for older kernels PCI.
+        name("_HID", pnp(0x0a08)),
+        name("_CID", pnp(0x0a03)),
+        name("_UID", integer(0)),
+        resources(&[
+            window(Window::Buses { first: 0, count: 1 }),
+            ports(PCI_CONFIG, (PCI_CONFIG_END - PCI_CONFIG) as u8),
+            window(Window::Ports { first: PCI_PORTS, size: PCI_PORTS_SIZE }),
+            window(Window::Addresses { first: PCI_MEMORY, size: PCI_MEMORY_SIZE }),
+        ]),
+    ];
+    // The 8259s do not have the lines of PCI's interrupts.
+    if board.apic {
+        terms.push(name("_PRT", interrupt_routes()));
+    }
+    device("PCI0", &terms)
+}
+
+/// 6.2.13: for each pin of each device on the PCI bus, the I/O APIC's line. They differ from device to device, as on a PC.
+fn interrupt_routes() -> aml::Term {
+    use aml::*;
+    let routes: Vec<Term> = (0..PCI_DEVICES)
         .flat_map(|device| (0..4).map(move |pin| (device, pin)))
         .map(|(device, pin)| {
             let any_function = u64::from(device) << 16 | 0xffff;
@@ -231,22 +250,7 @@ fn pci_bridge(board: Board) -> aml::Term {
             package(&[any_function, pin.into(), 0, line.into()].map(integer))
         })
         .collect();
-    device(
-        "PCI0",
-        &[
-            // PCI Express, and for older kernels PCI.
-            name("_HID", pnp(0x0a08)),
-            name("_CID", pnp(0x0a03)),
-            name("_UID", integer(0)),
-            resources(&[
-                window(Window::Buses { first: 0, count: 1 }),
-                ports(PCI_CONFIG, (PCI_CONFIG_END - PCI_CONFIG) as u8),
-                window(Window::Ports { first: PCI_PORTS, size: PCI_PORTS_SIZE }),
-                window(Window::Addresses { first: PCI_MEMORY, size: PCI_MEMORY_SIZE }),
-            ]),
-            name("_PRT", package(&routes)),
-        ],
-    )
+    package(&routes)
 }
 
 /// 5.2.3.2, "Generic Address Structure": a port, its width, and how it is accessed: 1, 2, 3 for 1, 2, 4 bytes.
