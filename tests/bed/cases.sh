@@ -719,8 +719,10 @@ no_descriptor_is_left_open_by_a_reset() {
 	start --kernel $F/kernel/off.elf --append r --reset=restart
 	soon sh -c '[ $(grep -c "which starts again" err) -ge 2 ]'
 	before=$(ls /proc/$pid/fd | wc -l)
-	soon sh -c '[ $(grep -c "which starts again" err) -ge 12 ]'
-	[ "$(ls /proc/$pid/fd | wc -l)" -le $((before + 4)) ]
+	soon sh -c '[ $(grep -c "which starts again" err) -ge 22 ]'
+	soon sh -c '[ $(grep -c "which starts again" err) -ge 42 ]'
+	# A machine has fewer than 20; it may be half built or half gone when they are counted.
+	[ "$(ls /proc/$pid/fd | wc -l)" -le $((before + 20)) ]
 	kill $pid
 	ended 143
 }
