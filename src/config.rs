@@ -278,6 +278,11 @@ impl Config {
         self.irqchip || self.cpus > 1 || self.is_kernel()
     }
 
+    /// Whether the guest has local APICs.
+    pub fn has_lapic(&self) -> bool {
+        self.has_board() && self.apic
+    }
+
     /// Whether there are ACPI tables.
     pub fn has_acpi(&self) -> bool {
         self.is_kernel() && self.acpi

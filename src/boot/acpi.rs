@@ -17,27 +17,10 @@ use crate::memory::GuestMemory;
 use alloc::vec;
 use alloc::vec::Vec;
 
-/// What the tables describe.
-#[derive(Clone, Copy, Debug)]
-pub struct Board {
-    /// Processors, whose APIC ids count from 0.
-    pub cpus: u32,
-    pub hpet: bool,
-    /// Local APICs and the I/O APIC.
-    pub apic: bool,
-}
-
-impl Board {
-    /// The board of a machine.
-    pub fn of(config: &Config) -> Board {
-        Board { cpus: config.cpus, hpet: config.hpet, apic: config.apic }
-    }
-}
-
-/// Writes the tables.
-pub fn write(memory: &GuestMemory, board: Board) -> Result<(), Error> {
-    let tables = tables(board);
-    assert!(tables.len() as u64 <= ACPI_SIZE, "no room for the tables of {board:?}");
+/// Writes the tables of a machine.
+pub fn write(memory: &GuestMemory, config: &Config) -> Result<(), Error> {
+    let tables = tables(config);
+    assert!(tables.len() as u64 <= ACPI_SIZE, "no room for the tables of {config:?}");
     Ok(memory.write(ACPI, &tables)?)
 }
 
@@ -50,17 +33,17 @@ const FACS_SIZE: usize = 64;
 const FACS: u64 = ACPI + FACS_OFFSET as u64;
 
 /// All tables, as they lie from [`ACPI`] on.
-pub fn tables(board: Board) -> Vec<u8> {
+pub fn tables(config: &Config) -> Vec<u8> {
     // The RSDP is filled in at the end, when it is known where the XSDT lies.
     let mut area = vec![0; FACS_OFFSET];
     area.extend_from_slice(&facs());
-    let dsdt = append(&mut area, dsdt(board));
+    let dsdt = append(&mut area, dsdt(config));
     let mut tables = vec![append(&mut area, fadt(FACS, dsdt))];
-    if board.apic {
-        tables.push(append(&mut area, madt(board.cpus)));
+    if config.apic {
+        tables.push(append(&mut area, madt(config.cpus)));
     }
     tables.push(append(&mut area, mcfg()));
-    if board.hpet {
+    if config.hpet {
         tables.push(append(&mut area, hpet_table()));
     }
     let xsdt = append(&mut area, xsdt(&tables));
@@ -174,7 +157,7 @@ fn xsdt(tables: &[u64]) -> Table {
 }
 
 /// 5.2.11.1, in ACPI's own byte code: the sleep states, and the devices that no bus tells of.
-fn dsdt(board: Board) -> Table {
+fn dsdt(config: &Config) -> Table {
     use aml::*;
     let sleep = |state: u16| {
         // What to write to SLP_TYP of PM1a, and of PM1b, which is not there.
@@ -184,7 +167,7 @@ fn dsdt(board: Board) -> Table {
         aml::device(device, &[name("_HID", pnp(id)), resources(descriptors)])
     };
     let mut devices = vec![
-        pci_bridge(board),
+        pci_bridge(config),
         // Ports and addresses that belong to the board itself. PCI Express' configuration space must be among them.
         isa(
             "MBRD",
@@ -207,7 +190,7 @@ fn dsdt(board: Board) -> Table {
             ],
         ),
     ];
-    if board.hpet {
+    if config.hpet {
         devices.push(isa("HPET", 0x0103, &[addresses(HPET, HPET_SIZE)]));
     }
     let mut dsdt = Table::new(b"DSDT", 2);
@@ -218,7 +201,7 @@ fn dsdt(board: Board) -> Table {
 }
 
 /// The PCI bus: which numbers, ports and addresses its bridge hands on, and which interrupts its functions have.
-fn pci_bridge(board: Board) -> aml::Term {
+fn pci_bridge(config: &Config) -> aml::Term {
     use aml::*;
     let mut terms = vec![
         // PCI Express, and for older kernels PCI.
@@ -233,7 +216,7 @@ fn pci_bridge(board: Board) -> aml::Term {
         ]),
     ];
     // The 8259s do not have the lines of PCI's interrupts.
-    if board.apic {
+    if config.apic {
         terms.push(name("_PRT", interrupt_routes()));
     }
     device("PCI0", &terms)
@@ -355,7 +338,7 @@ mod tests {
 
     #[test]
     fn from_the_root_pointer_each_table_is_found_and_sums_up_to_0() {
-        let all = tables(Board { cpus: 2, hpet: true, apic: true });
+        let all = tables(&Config { cpus: 2, ..Config::default() });
         assert_eq!(&all[..8], b"RSD PTR ");
         assert_eq!((sum(&all[..20]), sum(&all[..36])), (0, 0));
         let xsdt = table(&all, number(&all, 24, 8));
@@ -385,7 +368,7 @@ mod tests {
         assert_eq!((mcfg.len(), number(mcfg, 44, 8)), (60, 0xe800_0000));
         assert_eq!((hpet.len(), number(hpet, 44, 8)), (56, 0xfed0_0000));
         assert!(dsdt[36..].starts_with(b"\x08\\_S3_\x12\x06\x04\x01\0\0\0"));
-        let without = tables(Board { cpus: 2, hpet: false, apic: true });
+        let without = tables(&Config { cpus: 2, hpet: false, ..Config::default() });
         assert_eq!(table(&without, number(&without, 24, 8)).len(), 36 + 24);
         let has = |all: &[u8]| all.windows(4).any(|bytes| bytes == b"HPET");
         assert_eq!((has(&all), has(&without)), (true, false));
@@ -396,7 +379,7 @@ mod tests {
     #[test]
     fn each_processor_has_its_entry_and_a_large_machine_s_fit() {
         for cpus in [1, 2, MAX_VCPUS] {
-            let all = tables(Board { cpus, hpet: true, apic: true });
+            let all = tables(&Config { cpus, ..Config::default() });
             let xsdt = table(&all, number(&all, 24, 8));
             let madt = table(&all, number(xsdt, 44, 8));
             assert_eq!((number(madt, 36, 4), madt[40]), (LOCAL_APIC, 1));

@@ -1,5 +1,6 @@
 //! A kernel and what goes with it: checked, loaded straight into RAM, and entered as its protocol says.
 
+use crate::boot::companions::Companions;
 use crate::boot::linux;
 use crate::boot::multiboot::{InfoPage, Module};
 use crate::boot::plan::{KernelFile, Plan, Refusal};
@@ -133,22 +134,19 @@ impl Kernel {
                 .map_err(|error| Error::read(initrd.path, error))?;
         }
         if config.has_acpi() {
-            acpi::write(memory, acpi::Board::of(config))?;
+            acpi::write(memory, config)?;
         }
         memory.write(RESET_VECTOR, &firmware::AT_RESET_VECTOR)?;
-        let ram = [config.low_size(), config.high_size()];
-        let initrd = self.initrd_range;
-        let command_line = command_line(config, self.plan.protocol);
-        let acpi = config.has_acpi().then_some(ACPI);
-        match &self.info {
-            Some(info) => info.write(memory)?,
-            None if self.plan.protocol == Protocol::Pvh => {
-                pvh::write(memory, &pvh::Companions { ram, initrd, command_line, acpi })?;
-            }
-            None => {
-                let companions = linux::Companions { ram, initrd, command_line, acpi };
-                linux::write(&self.plan, memory, &companions)?;
-            }
+        let companions = Companions {
+            ram: [config.low_size(), config.high_size()],
+            initrd: self.initrd_range,
+            command_line: command_line(config, self.plan.protocol),
+            acpi: config.has_acpi().then_some(ACPI),
+        };
+        match (self.plan.protocol, &self.info) {
+            (_, Some(info)) => info.write(memory)?,
+            (Protocol::Pvh, None) => pvh::write(memory, &companions)?,
+            (_, None) => linux::write(&self.plan, memory, &companions)?,
         }
         mode::write_tables(self.mode(), memory, config.low_end())
     }

@@ -5,6 +5,7 @@
 //! fills its answers into the zero page.
 
 use crate::boot::Error;
+use crate::boot::companions::Companions;
 use crate::boot::elf;
 use crate::boot::plan::{KernelFile, Piece, Plan, Refusal, memory_map};
 use crate::config::Protocol;
@@ -103,17 +104,6 @@ pub fn plan_elf(file: &KernelFile) -> Result<Plan, Refusal> {
     })
 }
 
-/// What goes with a kernel.
-pub struct Companions<'a> {
-    /// The sizes of RAM below and above the hole.
-    pub ram: [u64; 2],
-    /// The initrd: first address, and the address behind it.
-    pub initrd: (u64, u64),
-    pub command_line: &'a [u8],
-    /// Where ACPI's tables begin, if there are any.
-    pub acpi: Option<u64>,
-}
-
 /// Writes the zero page, the command line and the GDT.
 pub fn write(plan: &Plan, memory: &GuestMemory, companions: &Companions) -> Result<(), Error> {
     let mut page = zero_page();
@@ -141,8 +131,7 @@ pub fn write(plan: &Plan, memory: &GuestMemory, companions: &Companions) -> Resu
     page.hdr.ramdisk_size = (end - first) as u32;
     page.hdr.cmd_line_ptr = COMMAND_LINE as u32;
     memory.write_value(ZERO_PAGE, &page)?;
-    memory.write(COMMAND_LINE, companions.command_line)?;
-    memory.write(COMMAND_LINE + companions.command_line.len() as u64, &[0])?;
+    companions.write_command_line(memory)?;
     memory.write_value(LINUX_GDT, &GDT)?;
     Ok(())
 }

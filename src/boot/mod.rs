@@ -4,6 +4,7 @@
 
 pub mod acpi;
 pub mod aml;
+pub mod companions;
 pub mod elf;
 pub mod firmware;
 pub mod format;

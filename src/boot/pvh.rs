@@ -2,6 +2,7 @@
 //! it. Xen's `docs/misc/pvh.pandoc`.
 
 use crate::boot::Error;
+use crate::boot::companions::Companions;
 use crate::boot::elf::{self, Elf, Notes};
 use crate::boot::plan::{KernelFile, Plan, Refusal, memory_map};
 use crate::config::Protocol;
@@ -47,21 +48,11 @@ pub fn plan(file: &KernelFile) -> Result<Option<Plan>, Refusal> {
     }))
 }
 
-/// What goes with a kernel.
-pub struct Companions<'a> {
-    /// The sizes of RAM below and above the hole.
-    pub ram: [u64; 2],
-    /// The one module, of all initrds: first address, and the address behind it.
-    pub initrd: (u64, u64),
-    pub command_line: &'a [u8],
-    /// Where ACPI's tables begin, if there are any.
-    pub acpi: Option<u64>,
-}
-
 /// Writes the start information, and behind it the list of modules and the memory map.
 pub fn write(memory: &GuestMemory, companions: &Companions) -> Result<(), Error> {
     let modules = PVH_INFO + size_of::<hvm_start_info>() as u64;
     let map = modules + size_of::<hvm_modlist_entry>() as u64;
+    // One module: all initrds.
     let (first, end) = companions.initrd;
     let mut info = hvm_start_info {
         magic: XEN_HVM_START_MAGIC_VALUE,
@@ -83,7 +74,5 @@ pub fn write(memory: &GuestMemory, companions: &Companions) -> Result<(), Error>
         info.memmap_entries += 1;
     }
     memory.write_value(PVH_INFO, &info)?;
-    memory.write(COMMAND_LINE, companions.command_line)?;
-    memory.write(COMMAND_LINE + companions.command_line.len() as u64, &[0])?;
-    Ok(())
+    companions.write_command_line(memory)
 }

@@ -174,7 +174,7 @@ impl Said {
                 ("--entry", entry.is_some()),
                 ("--mode", mode.is_some()),
             ];
-            if let Some((option, _)) = given.into_iter().find(|(_, is_given)| *is_given) {
+            if let Some(option) = first_given(given) {
                 return Err(UsageError::NotForKernel(option));
             }
         }
@@ -193,6 +193,11 @@ impl Said {
     }
 }
 
+/// The first of these options that is given.
+fn first_given<const N: usize>(options: [(&'static str, bool); N]) -> Option<&'static str> {
+    options.into_iter().find(|(_, is_given)| *is_given).map(|(option, _)| option)
+}
+
 /// Checks what depends on several options. `has_load`: the user has said where the image goes.
 fn check(config: &Config, has_load: bool) -> Result<(), UsageError> {
     let &Config { memory, base, load, entry, guest, .. } = config;
@@ -203,17 +208,14 @@ fn check(config: &Config, has_load: bool) -> Result<(), UsageError> {
         return Err(UsageError::OddSize { memory, next: config.backing.rounded_up(memory) });
     }
     if let Guest::Image(_) = guest {
-        if config.command_line.is_some() {
-            return Err(UsageError::NoKernel("--append"));
-        }
-        if config.protocol.is_some() {
-            return Err(UsageError::NoKernel("--protocol"));
-        }
-        if !config.acpi {
-            return Err(UsageError::NoKernel("--no-acpi"));
-        }
-        if !config.initrds.is_empty() {
-            return Err(UsageError::NoKernel("--initrd"));
+        let of_a_kernel = [
+            ("--append", config.command_line.is_some()),
+            ("--protocol", config.protocol.is_some()),
+            ("--no-acpi", !config.acpi),
+            ("--initrd", !config.initrds.is_empty()),
+        ];
+        if let Some(option) = first_given(of_a_kernel) {
+            return Err(UsageError::NoKernel(option));
         }
     } else if base != 0 {
         return Err(UsageError::MovedKernel(base));
@@ -230,7 +232,7 @@ fn check(config: &Config, has_load: bool) -> Result<(), UsageError> {
         ("--no-apic", !config.apic),
         ("--grace", config.grace > 0),
     ];
-    if let Some((option, _)) = of_the_board.into_iter().find(|(_, is_given)| *is_given)
+    if let Some(option) = first_given(of_the_board)
         && !config.has_board()
     {
         return Err(UsageError::NoBoard(option));

@@ -122,16 +122,15 @@ impl Registers {
             }
         }
         self.status &= !u16::from_le_bytes(cleared);
-        let mut then = Then::Nothing;
-        if self.control & SLP_EN != 0 {
-            then = match self.control >> SLP_TYP_SHIFT & SLP_TYP_MASK {
-                SLEEP_OFF => Then::Off,
-                SLEEP_TO_RAM => self.fall_asleep(),
-                _ => Then::Nothing,
-            };
+        if self.control & SLP_EN == 0 {
+            return Then::Nothing;
         }
         self.control &= !SLP_EN;
-        then
+        match self.control >> SLP_TYP_SHIFT & SLP_TYP_MASK {
+            SLEEP_OFF => Then::Off,
+            SLEEP_TO_RAM => self.fall_asleep(),
+            _ => Then::Nothing,
+        }
     }
 
     fn fall_asleep(&mut self) -> Then {

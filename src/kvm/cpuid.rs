@@ -10,12 +10,8 @@ const ROOM: usize = 128;
 /// How many of them are added here: for topology, brand and frequencies.
 const ADDED: usize = 8;
 
-// CPUID leaf 1, ECX.
-const TSC_DEADLINE: u32 = 1 << 24;
-const X2APIC: u32 = 1 << 21;
-// CPUID leaf 1, EDX.
+/// CPUID leaf 1, EDX: several processors in the package.
 const HTT: u32 = 1 << 28;
-const APIC: u32 = 1 << 9;
 
 /// KVM's own leaf: Documentation/virt/kvm/x86/cpuid.rst. EAX has a bit for each feature; these are about interrupts.
 const KVM_CPUID_FEATURES: u32 = 0x4000_0001;
@@ -227,16 +223,11 @@ impl Cpuid {
 
     /// Takes away what needs a local APIC in the kernel: api.rst 9.1. A guest that used it would fault, or wait for ever.
     pub fn remove_local_apic(&mut self) {
-        let count = self.header.nent as usize;
-        for entry in &mut self.entries[..count] {
-            match entry.function {
-                1 => {
-                    entry.ecx &= !(X2APIC | TSC_DEADLINE);
-                    entry.edx &= !APIC;
-                }
-                KVM_CPUID_FEATURES => entry.eax &= !KVM_NEEDS_LOCAL_APIC,
-                _ => {}
-            }
+        for name in ["apic", "x2apic", "tsc_deadline_timer"] {
+            self.set(Feature::named(name), false);
+        }
+        if let Some(features) = self.register(KVM_CPUID_FEATURES, 0, Register::Eax) {
+            *features &= !KVM_NEEDS_LOCAL_APIC;
         }
     }
 

@@ -8,6 +8,7 @@ use crate::devices::fw_cfg::FwCfg;
 use crate::devices::hpet::Hpet;
 use crate::devices::page_drop::PageDrop;
 use crate::devices::pci::{HostBridge, PciBus, PciEcam, PciPorts, PciWindow};
+use crate::devices::pci_function::PciFunction;
 use crate::devices::pci_testdev::PciTestDevice;
 use crate::devices::reset::{self, Reset};
 use crate::devices::rtc::{self, Rtc};
@@ -35,6 +36,15 @@ pub struct Handles<'a> {
     pub attention: &'a Arc<Event>,
 }
 
+/// With what the devices start.
+pub struct BoardStart {
+    pub fw_cfg: Arc<FwCfg>,
+    /// What the clock's battery has kept.
+    pub clock: rtc::Kept,
+    /// ACPI's status after sleep, or 0.
+    pub wake_status: u16,
+}
+
 /// The devices that others must reach.
 pub struct Board {
     pub serial: Arc<Serial>,
@@ -46,14 +56,9 @@ pub struct Board {
 }
 
 impl Board {
-    /// The devices after a reset. `clock` is what the battery has kept; `wake_status` that of ACPI after sleep, or 0.
-    pub fn new(
-        config: &Config,
-        handles: &Handles,
-        fw_cfg: Arc<FwCfg>,
-        clock: rtc::Kept,
-        wake_status: u16,
-    ) -> Result<Board, CallError> {
+    /// The devices after a reset.
+    pub fn new(config: &Config, handles: &Handles, start: BoardStart) -> Result<Board, CallError> {
+        let BoardStart { fw_cfg, clock, wake_status } = start;
         let Handles { vm, lifecycle, output, attention, .. } = *handles;
         let line = |gsi| InterruptLine::new(vm.clone(), gsi);
         let serial = Serial::new(line(SERIAL_LINE), output.clone(), attention.clone());
@@ -63,9 +68,10 @@ impl Board {
             true => Some(Arc::new(Hpet::new(vm.clone(), rtc.clone())?)),
             false => None,
         };
-        let test_device = PciTestDevice::new(Some(vm.clone()))?;
-        let bus =
-            PciBus::new([Arc::new(HostBridge::new()) as _, Arc::new(test_device) as _].into());
+        // Their device numbers are 0, 1, …: the ACPI tables have interrupts for as many.
+        let functions: [Arc<dyn PciFunction>; PCI_DEVICES as usize] =
+            [Arc::new(HostBridge::new()), Arc::new(PciTestDevice::new(Some(vm.clone()))?)];
+        let bus = PciBus::new(functions.into());
         Ok(Board { serial: Arc::new(serial), pm, rtc, fw_cfg, hpet, pci: Arc::new(bus) })
     }
 

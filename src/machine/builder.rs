@@ -22,12 +22,12 @@ use crate::kvm::routing::Routing;
 use crate::kvm::{self, Kvm, Vcpu, Vm};
 use crate::layout::*;
 use crate::lifecycle::{Lifecycle, VcpuControl};
-use crate::machine::board::{Board, Handles};
+use crate::machine::board::{Board, BoardStart, Handles};
 use crate::machine::cpu_model;
 use crate::machine::device_map::{Devices, buses};
 use crate::machine::exit_handler::ExitHandler;
 use crate::machine::vcpu_thread::VcpuRunner;
-use crate::machine::{Error, Kept, Machine};
+use crate::machine::{Error, Kept, Machine, WakeUp};
 use crate::memory::GuestMemory;
 use crate::output::Output;
 use crate::sys::cap::{self, *};
@@ -47,15 +47,11 @@ pub fn build<'a>(
     kept: Kept,
     replay: Option<Arc<Mutex<Replay>>>,
 ) -> Result<Machine<'a>, Error> {
-    // 1. The image or the kernel, before anything is changed.
-    let payload = match &kept.wake_up {
-        Some(wake_up) => Payload::WakeUp(wake_up.vector),
-        None => Payload::open(config)?,
-    };
-    // After sleep, fw_cfg has its files open.
-    let named_items = match &kept.wake_up {
-        Some(_) => Vec::new(),
-        None => open_named_items(config)?,
+    // 1. The image or the kernel, before anything is changed. After sleep it is in RAM already, and fw_cfg has its files open.
+    let Kept { memory, clock, wake_up } = kept;
+    let (payload, named_items) = match &wake_up {
+        Some(wake_up) => (Payload::WakeUp(wake_up.vector), Vec::new()),
+        None => (Payload::open(config)?, open_named_items(config)?),
     };
 
     // 2. KVM, and the version of its interface that this program knows. No capability is asked for: Linux 5.0 has all that
@@ -66,7 +62,7 @@ pub fn build<'a>(
     // 3. The VM, then RAM and what is to run in it. Created after RAM, the VM would take 1 ms longer. KVM_CREATE_VM mostly
     // waits, so a kernel's files are read at the same time, by another thread. This thread creates the VM, since KVM names
     // the VM's directory in debugfs after the thread that does.
-    let prepare = || prepare_memory(config, &payload, kept.memory);
+    let prepare = || prepare_memory(config, &payload, memory);
     let (memory, vm) = if config.is_kernel() && !config.instruments.trace_calls {
         run_concurrently(prepare, || kvm.create_vm())
     } else {
@@ -106,29 +102,26 @@ pub fn build<'a>(
         enable_user_space_exits(&vm, if replay.is_none() { &say } else { &|_| () });
     }
     let start_state = set_registers(config, &payload, &mut vcpus[0], output)?;
-    let fw_cfg = match &kept.wake_up {
-        Some(wake_up) => wake_up.fw_cfg.clone(),
-        None => {
-            let mut items = Items::new(config.cpus, config.memory);
-            payload.describe(config, &mut items);
-            for (name, part) in named_items {
-                items.add_file(name, part);
+    let mut board_start = None;
+    if config.has_board() {
+        let ram = [config.low_size(), config.high_size()];
+        let clock = clock.unwrap_or_else(|| rtc::Kept::new(ram));
+        let (fw_cfg, wake_status) = match wake_up {
+            Some(WakeUp { fw_cfg, kvm_clock, status, .. }) => {
+                vm.set_clock(kvm_clock)?;
+                fw_cfg.reset();
+                (fw_cfg, status)
             }
-            Arc::new(FwCfg::new(items, memory.clone()))
-        }
-    };
-    // After sleep, it is as after power-on.
-    fw_cfg.reset();
+            None => {
+                let items = describe(config, &payload, named_items);
+                (Arc::new(FwCfg::new(items, memory.clone())), 0)
+            }
+        };
+        board_start = Some(BoardStart { fw_cfg, clock, wake_status });
+    }
     // What is left of its files is fw_cfg's.
     drop(payload);
-    let clock =
-        kept.clock.unwrap_or_else(|| rtc::Kept::new([config.low_size(), config.high_size()]));
-    if let Some(wake_up) = &kept.wake_up {
-        vm.set_clock(wake_up.kvm_clock)?;
-    }
-    let wake_status = kept.wake_up.map_or(0, |wake_up| wake_up.status);
-    let parts = VmParts { vm, memory, vcpus, start_state, fw_cfg, clock, wake_status };
-    equip(config, output, replay, parts)
+    equip(config, output, replay, VmParts { vm, memory, vcpus, start_state, board_start })
 }
 
 /// What KVM and the host have given.
@@ -138,9 +131,7 @@ struct VmParts {
     vcpus: Vec<Vcpu>,
     /// The registers with which the guest starts.
     start_state: (kvm_regs, kvm_sregs),
-    fw_cfg: Arc<FwCfg>,
-    clock: rtc::Kept,
-    wake_status: u16,
+    board_start: Option<BoardStart>,
 }
 
 /// Gives a VM its devices and instruments.
@@ -150,7 +141,7 @@ fn equip<'a>(
     replay: Option<Arc<Mutex<Replay>>>,
     parts: VmParts,
 ) -> Result<Machine<'a>, Error> {
-    let VmParts { vm, memory, vcpus, start_state, fw_cfg, clock, wake_status } = parts;
+    let VmParts { vm, memory, vcpus, start_state, board_start } = parts;
     let is_replay = replay.is_some();
     let logs_dirty_pages = config.instruments.dirty_log;
 
@@ -169,11 +160,11 @@ fn equip<'a>(
     });
     let (mut ports, mut addresses) = buses(config, &devices, dirty_log.as_ref());
     let mut board = None;
-    if config.has_board() {
+    if let Some(start) = board_start {
         let (output, attention) = (&device_output, &attention);
         let handles =
             Handles { vm: &vm, memory: &memory, lifecycle: &lifecycle, output, attention };
-        let built = Board::new(config, &handles, fw_cfg, clock, wake_status)?;
+        let built = Board::new(config, &handles, start)?;
         built.attach(&mut ports, &mut addresses, &handles);
         board = Some(built);
     }
@@ -289,6 +280,16 @@ fn prepare_memory(
     Ok(memory)
 }
 
+/// What fw_cfg tells of the machine.
+fn describe(config: &Config, payload: &Payload, named_items: Vec<(Vec<u8>, Part)>) -> Items {
+    let mut items = Items::new(config.cpus, config.memory);
+    payload.describe(config, &mut items);
+    for (name, part) in named_items {
+        items.add_file(name, part);
+    }
+    items
+}
+
 /// Opens the files of `--fw-cfg`.
 fn open_named_items(config: &Config) -> Result<Vec<(Vec<u8>, Part)>, Error> {
     let open = |item: &NamedItem| {
@@ -329,13 +330,15 @@ struct VcpuParts {
 impl VcpuParts {
     fn new(config: &Config, kvm: &Kvm) -> Result<VcpuParts, Error> {
         let mmap_size = kvm.vcpu_mmap_size()?;
-        let has_lapic = config.has_board() && config.apic;
         let wants_cpuid = config.mode != Mode::Real || config.cpu != CpuModel::default();
-        let cpuid = match config.has_board() || wants_cpuid {
-            true => Some(cpu_model::cpuid(kvm, &config.cpu, has_lapic)?),
-            false => None,
-        };
-        Ok(VcpuParts { mmap_size, cpuid })
+        if !config.has_board() && !wants_cpuid {
+            return Ok(VcpuParts { mmap_size, cpuid: None });
+        }
+        let mut cpuid = cpu_model::cpuid(kvm, &config.cpu, config.has_lapic())?;
+        if !config.has_lapic() {
+            cpuid.remove_local_apic();
+        }
+        Ok(VcpuParts { mmap_size, cpuid: Some(cpuid) })
     }
 
     fn create(&self, config: &Config, vm: &Arc<Vm>, number: u32) -> Result<Vcpu, Error> {
@@ -348,9 +351,6 @@ impl VcpuParts {
         if let Some(cpuid) = &self.cpuid {
             let mut cpuid = cpuid.clone();
             cpuid.set_topology(number, config.cpus);
-            if !config.has_board() || !config.apic {
-                cpuid.remove_local_apic();
-            }
             // Where the TSC's frequency is not known, KVM says so with an error.
             if config.has_board()
                 && let Ok(tsc_khz) = vcpu.tsc_khz()

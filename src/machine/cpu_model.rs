@@ -11,17 +11,12 @@ use crate::x86::features::{BASELINE, Feature, NEEDED, WORDS};
 use alloc::string::String;
 use core::fmt::Write;
 
-/// A feature that the lists in [`crate::x86::features`] name.
-fn feature(name: &str) -> Feature {
-    Feature::find(name.as_bytes()).expect("the lists name features")
-}
-
 /// What KVM offers by itself. `with_lapic`: the local APICs are in the kernel.
 fn host(kvm: &Kvm, with_lapic: bool) -> Result<Cpuid, kvm::Error> {
     let mut cpuid = kvm.supported_cpuid()?;
-    cpuid.set(feature("hypervisor"), true);
+    cpuid.set(Feature::named("hypervisor"), true);
     if with_lapic && kvm.check_extension(KVM_CAP_TSC_DEADLINE_TIMER)? != 0 {
-        cpuid.set(feature("tsc_deadline_timer"), true);
+        cpuid.set(Feature::named("tsc_deadline_timer"), true);
     }
     Ok(cpuid)
 }
@@ -49,9 +44,8 @@ pub fn cpuid(kvm: &Kvm, model: &CpuModel, with_lapic: bool) -> Result<Cpuid, Err
     };
     if model.base == CpuBase::Baseline {
         (0..WORDS.len()).for_each(|word| cpuid.set_word(word, 0));
-        let baseline = BASELINE.split(' ').map(feature);
-        for feature in baseline.filter(|one| with_lapic || *one != feature("apic")) {
-            add(feature, &mut cpuid, &mut most)?;
+        for name in BASELINE.split(' ') {
+            add(Feature::named(name), &mut cpuid, &mut most)?;
         }
     }
     for &(feature, is_wanted) in &model.changes {
@@ -61,7 +55,7 @@ pub fn cpuid(kvm: &Kvm, model: &CpuModel, with_lapic: bool) -> Result<Cpuid, Err
         }
     }
     // Leaf 0xd describes the XSAVE area.
-    if !cpuid.has(feature("xsave")) {
+    if !cpuid.has(Feature::named("xsave")) {
         cpuid.remove_leaf(0xd);
     }
     let CpuModel { vendor, family, model, stepping, brand, .. } = *model;
@@ -94,9 +88,9 @@ fn add(feature: Feature, cpuid: &mut Cpuid, most: &mut Cpuid) -> Result<(), Erro
 /// Takes away a feature, and those that need it.
 fn remove(removed: Feature, cpuid: &mut Cpuid) {
     cpuid.set(removed, false);
-    let of_this = NEEDED.iter().filter(|(name, _)| feature(name) == removed);
+    let of_this = NEEDED.iter().filter(|(name, _)| Feature::named(name) == removed);
     for name in of_this.flat_map(|(_, others)| others.split(' ')) {
-        let other = feature(name);
+        let other = Feature::named(name);
         if cpuid.has(other) {
             remove(other, cpuid);
         }
@@ -147,33 +141,33 @@ mod tests {
     #[test]
     fn what_needs_a_feature_goes_with_it() {
         let mut cpuid = all();
-        remove(feature("xsave"), &mut cpuid);
+        remove(Feature::named("xsave"), &mut cpuid);
         for (name, stays) in
             [("xsave", false), ("avx", false), ("avx512f", false), ("pku", false), ("sse4_2", true)]
         {
-            assert_eq!(cpuid.has(feature(name)), stays, "{name}");
+            assert_eq!(cpuid.has(Feature::named(name)), stays, "{name}");
         }
-        remove(feature("apic"), &mut cpuid);
-        assert!(!cpuid.has(feature("tsc_deadline_timer")));
+        remove(Feature::named("apic"), &mut cpuid);
+        assert!(!cpuid.has(Feature::named("tsc_deadline_timer")));
     }
 
     #[test]
     fn what_kvm_does_not_have_is_refused_by_its_name() {
         let (mut most, mut cpuid) = (with_leaves(&[1]), all());
-        let error = add(feature("sse2"), &mut cpuid, &mut most).unwrap_err();
+        let error = add(Feature::named("sse2"), &mut cpuid, &mut most).unwrap_err();
         assert!(
             error.to_string().starts_with("--cpu: this host's KVM cannot offer sse2"),
             "{error}"
         );
-        most.set(feature("sse2"), true);
-        assert_eq!(add(feature("sse2"), &mut cpuid, &mut most), Ok(()));
+        most.set(Feature::named("sse2"), true);
+        assert_eq!(add(Feature::named("sse2"), &mut cpuid, &mut most), Ok(()));
     }
 
     #[test]
     fn features_are_listed_by_register() {
         let mut cpuid = with_leaves(&[1, 7]);
         for name in ["fpu", "sse", "pni", "umip"] {
-            cpuid.set(feature(name), true);
+            cpuid.set(Feature::named(name), true);
         }
         assert_eq!(lines(&mut cpuid), "\n0x1 EDX: fpu sse\n0x1 ECX: pni\n0x7 ECX: umip");
     }

@@ -4,7 +4,7 @@
 //! the shutdown code: the guest may have said there that it wants to go on, and left the address at 40:67. Programs of the
 //! 80286's time came back from protected mode in this way. Without such a code the machine starts from its beginning.
 
-use crate::boot::firmware;
+use crate::boot::{self, firmware};
 use crate::kvm::{self, Vcpu};
 use crate::layout::{FIRMWARE_RESUME, LOCAL_APIC};
 use crate::machine::Error;
@@ -46,7 +46,8 @@ pub fn resume(
     if code == END_OF_INTERRUPT_AND_JUMP {
         boot_processor.vm().end_of_interrupt()?;
     }
-    let [offset, segment]: [u16; 2] = memory.read_value(FIRMWARE_RESUME).map_err(boot_error)?;
+    let [offset, segment]: [u16; 2] =
+        memory.read_value(FIRMWARE_RESUME).map_err(boot::Error::from)?;
     let before = boot_processor.sregs()?;
     let mut sregs = before;
     sregs.cs.selector = segment;
@@ -58,10 +59,6 @@ pub fn resume(
         ..boot_processor.regs()?
     })?;
     Ok(true)
-}
-
-fn boot_error(error: crate::memory::guest_memory::AccessError) -> Error {
-    Error::Boot(error.into())
 }
 
 /// INIT, as KVM does it: its local APIC takes a message, and KVM carries it out when the vCPU's state is asked for. Returns false where

@@ -30,6 +30,17 @@ pub struct Ram {
 }
 
 impl Ram {
+    /// Memory in which no guest has run, in its first pages.
+    fn new(
+        mapping: Mapping,
+        backing: Backing,
+        page_size: Option<u64>,
+        file: Option<GuardedFile>,
+    ) -> Ram {
+        let (is_used, moved) = (AtomicBool::new(false), Mutex::default());
+        Ram { mapping, backing, page_size, is_used, moved, file }
+    }
+
     /// Maps `size` bytes.
     pub fn map(backing: Backing, size: u64) -> Result<Ram, Error> {
         match backing {
@@ -81,14 +92,7 @@ fn anonymous(size: u64) -> Result<Ram, Error> {
         Mapping::new(None, size as usize, flags).map_err(|error| Error::Call { backing, error })?;
     // These pages shall be of 4 KiB, for comparison.
     mapping.advise(libc::MADV_NOHUGEPAGE);
-    Ok(Ram {
-        mapping,
-        backing,
-        page_size: Some(PAGE_SIZE),
-        is_used: AtomicBool::new(false),
-        moved: Mutex::default(),
-        file: None,
-    })
+    Ok(Ram::new(mapping, backing, Some(PAGE_SIZE), None))
 }
 
 /// The kernel makes a huge page only of 2 MiB that begin at a multiple of 2 MiB, and so does KVM.
@@ -97,14 +101,7 @@ fn transparent(size: u64) -> Result<Ram, Error> {
     let mapping = Mapping::aligned(size as usize, HUGE_PAGE as usize)
         .map_err(|error| Error::Call { backing, error })?;
     mapping.advise(libc::MADV_HUGEPAGE);
-    Ok(Ram {
-        mapping,
-        backing,
-        page_size: None,
-        is_used: AtomicBool::new(false),
-        moved: Mutex::default(),
-        file: None,
-    })
+    Ok(Ram::new(mapping, backing, None, None))
 }
 
 /// memfd_create(2) with MFD_HUGETLB, since Linux 4.14: a file on the kernel's own hugetlbfs.
@@ -175,14 +172,7 @@ fn fill(
         file.fd.punch_hole(size).map_err(failed)?;
     }
     match Mapping::new(Some(&file.fd), size as usize, libc::MAP_SHARED) {
-        Ok(mapping) => Ok(Ram {
-            mapping,
-            backing,
-            page_size,
-            is_used: AtomicBool::new(false),
-            moved: Mutex::default(),
-            file: Some(file),
-        }),
+        Ok(mapping) => Ok(Ram::new(mapping, backing, page_size, Some(file))),
         Err(error) => Err(map_failed(backing, page_size, size, error)),
     }
 }

@@ -159,6 +159,11 @@ impl Feature {
         })
     }
 
+    /// The feature that one of the lists here, or code, names.
+    pub fn named(name: &str) -> Feature {
+        Feature::find(name.as_bytes()).expect("a feature of WORDS")
+    }
+
     /// Its name.
     pub fn name(self) -> &'static str {
         WORDS[self.word].names.split(' ').nth(self.bit as usize).unwrap_or("?")

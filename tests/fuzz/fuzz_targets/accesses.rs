@@ -1,5 +1,5 @@
 //! All devices of a machine on their two buses, without KVM, and accesses to them of any kind. The same is tried in a bounded,
-//! seeded run by `make test`: src/machine/board.rs.
+//! seeded run by `make test`: src/machine/board_tests.rs.
 
 use kob_2m::bus::{Bus, Device};
 use kob_2m::config::{Backing, Config, Guest};
@@ -9,7 +9,7 @@ use kob_2m::devices::rtc;
 use kob_2m::host::event::Event;
 use kob_2m::kvm::Vm;
 use kob_2m::lifecycle::{Lifecycle, Request, VcpuControl};
-use kob_2m::machine::board::{Board, Handles};
+use kob_2m::machine::board::{Board, BoardStart, Handles};
 use kob_2m::machine::device_map::{Devices, buses};
 use kob_2m::memory::GuestMemory;
 use kob_2m::output::Output;
@@ -54,7 +54,8 @@ impl Machine {
         let mut items = Items::new(2, 1 << 20);
         items.add_file(b"opt/x".to_vec(), Part::Bytes(vec![7; 100]));
         let fw_cfg = Arc::new(FwCfg::new(items, memory.clone()));
-        let board = Board::new(&config, &handles, fw_cfg, rtc::Kept::new([1 << 20, 0]), 0).unwrap();
+        let start = BoardStart { fw_cfg, clock: rtc::Kept::new([1 << 20, 0]), wake_status: 0 };
+        let board = Board::new(&config, &handles, start).unwrap();
         board.attach(&mut ports, &mut addresses, &handles);
         // A vCPU that is asked to stop waits for nothing.
         let vcpu = Arc::new(VcpuControl::new(0, None));
