@@ -6,7 +6,7 @@
 
 	.include "kernel.inc"
 	.set	FW_CFG, 0x510
-	.set	PM, 0x600		# status, enable, control, and 8 bytes on the timer
+	.set	PM, 0x600		# the status, and 8 bytes on the timer
 	.set	HPET, 0xfed00000
 	.set	RESUME, 0x467		# where firmware goes on after INIT: offset and segment
 
@@ -50,23 +50,8 @@
 	mov	36(%esi), %esi
 	mov	36(%esi), %esi
 	movl	$0x8000, 12(%esi)	# the waking vector
-	mov	$1, %ah			# the alarm comes at the next second, whatever it is
-	call	any
-	mov	$3, %ah
-	call	any
-	mov	$5, %ah
-	call	any
-	mov	$0x0b, %ah
-	mov	$0x22, %al
-	call	clock
-	mov	$PM + 2, %edx
-	mov	$1 << 10, %eax
-	out	%ax, %dx
-	mov	$PM + 4, %edx
-	mov	$1 << 13 | 1 << 10, %eax
-	out	%ax, %dx
-3:	hlt
-	jmp	3b
+	alarm_at_next_second
+	sleep_to_ram
 
 awake:	mov	$PM, %edx
 	in	%dx, %ax
@@ -75,9 +60,7 @@ awake:	mov	$PM, %edx
 	say	"awake, "
 	movl	$reset, where
 	movl	$0x08000000, RESUME
-	mov	$0x0f, %ah		# the shutdown code: jump
-	mov	$0x0a, %al
-	call	clock
+	clock	0x0f, 0x0a		# the shutdown code: jump
 	mov	$0xfe, %al
 	out	%al, $0x64
 4:	hlt
@@ -86,20 +69,9 @@ awake:	mov	$PM, %edx
 reset:	say	"reset\n"
 	kernel_end
 	.text
-any:	mov	$0xff, %al
-# Register AH of the clock becomes AL.
-clock:	mov	%al, %cl
-	mov	%ah, %al
-	out	%al, $0x70
-	mov	%cl, %al
-	out	%al, $0x71
-	ret
 # All ways lead through here: other processors', after sleep, and after INIT.
 	trampoline again
-again:	mov	$16, %ax
-	mov	%ax, %ds
-	mov	%ax, %es
-	mov	%ax, %ss
+again:	flat_segments
 	mov	where, %eax
 	test	%eax, %eax
 	jz	5f

@@ -57,14 +57,7 @@
 1:	call	timer_line		# wait for it, ten times; the 8259 forgets it when it is initialized
 	test	$1, %al
 	jz	1b
-	mov	$0x11, %al
-	out	%al, $0x20
-	mov	$0x20, %al
-	out	%al, $0x21
-	mov	$4, %al
-	out	%al, $0x21
-	mov	$1, %al
-	out	%al, $0x21
+	pic	0x20, 0x20, 4
 	dec	%ebp
 	jnz	1b
 	mov	HPET + 0xf0, %eax

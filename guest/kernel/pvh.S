@@ -19,10 +19,7 @@ _start:	cmpl	$0x336ec578, (%ebx)	# EBX points to the start information
 	mov	%ebx, info
 	lgdt	gdtr
 	ljmp	$8, $1f
-1:	mov	$16, %ax
-	mov	%ax, %ds
-	mov	%ax, %es
-	mov	%ax, %ss
+1:	flat_segments
 	mov	24(%ebx), %esi		# command line
 	call	print
 	say	"\n"

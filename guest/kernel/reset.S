@@ -25,10 +25,7 @@
 	out	%al, %dx
 	put_trampoline
 	movl	$0x08000000, RESUME	# 0800:0000
-	mov	$0x0f, %al		# jump, and no more
-	out	%al, $0x70
-	mov	$0x0a, %al
-	out	%al, $0x71
+	clock	0x0f, 0x0a		# the shutdown code: jump, and no more
 	mov	$0xfe, %al
 	out	%al, $0x64
 3:	hlt
@@ -43,10 +40,7 @@
 	kernel_end
 	.text
 	trampoline again
-again:	mov	$16, %ax
-	mov	%ax, %ds
-	mov	%ax, %es
-	mov	%ax, %ss
+again:	flat_segments
 	mov	$stack, %esp
 	mov	$SCRATCH, %edx		# a device that has not noticed
 	in	%dx, %al

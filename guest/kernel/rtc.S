@@ -77,14 +77,7 @@ read:	mov	%ah, %al
 	in	$0x71, %al
 	ret
 # Register B becomes BL; waits for its interrupt, and for the flags in BH.
-await:	mov	$0x11, %al		# the second 8259 forgets its requests when it is initialized
-	out	%al, $0xa0
-	mov	$0x28, %al
-	out	%al, $0xa1
-	mov	$2, %al
-	out	%al, $0xa1
-	mov	$1, %al
-	out	%al, $0xa1
+await:	pic	0xa0, 0x28, 2
 	mov	$0x0c, %ah		# no flags
 	call	read
 	mov	$0x0b, %ah

@@ -7,7 +7,6 @@
 	.include "kernel.inc"
 	.set	STATUS, 0x600
 	.set	ENABLE, 0x602
-	.set	CONTROL, 0x604
 	.set	ALARM, 1 << 10		# in status and enable
 	.set	BUTTON, 1 << 8
 	.set	WOKEN, 1 << 15		# in the status
@@ -32,37 +31,15 @@
 
 	cmpb	$'n', how		# "button": without an alarm
 	je	4f
-	mov	$1, %al			# the alarm: at any second, minute, hour
-3:	mov	%al, %ah
-	out	%al, $0x70
-	mov	$0xff, %al
-	out	%al, $0x71
-	mov	%ah, %al
-	add	$2, %al
-	cmp	$7, %al
-	jb	3b
-	mov	$0x0b, %al
-	out	%al, $0x70
-	mov	$0x22, %al		# alarm interrupt, 24 hours
-	out	%al, $0x71
-	mov	$ENABLE, %edx
-	mov	$ALARM, %eax
-	out	%ax, %dx
+	alarm_at_next_second
 4:	say	"asleep, "
 	mov	$STATUS, %edx
 	mov	$-1, %eax
 	out	%ax, %dx
-	mov	$CONTROL, %edx
-	mov	$1 << 13 | 1 << 10, %eax
-	out	%ax, %dx
-5:	hlt
-	jmp	5b
+	sleep_to_ram
 	.text
 	trampoline awake
-awake:	mov	$16, %ax
-	mov	%ax, %ds
-	mov	%ax, %es
-	mov	%ax, %ss
+awake:	flat_segments
 	mov	$stack, %esp
 	cmpl	$0x600d600d, mark
 	check

@@ -1681,9 +1681,10 @@ linux_sees_the_board_s_devices() {
 	# Nothing of what was looked for stands between the command and its end.
 	is "$(sed -n '/^from the host/,/^end of complaints/p' out | grep -c '^\[')" 0
 	# Without the tables.
-	printf 'ls /sys/firmware/acpi 2>&1; exit\n' > keys
-	boot 0 --kernel /boot/vmlinuz -b anon --no-acpi --append 'console=ttyS0 quiet reboot=k do=reboot'
-	lacks 'ACPI: PM-Timer' out
+	printf 'ls -d /sys/firmware/acpi/tables || echo no tables; sleep 1; reboot -f\n' > keys
+	boot 0 --kernel /boot/vmlinuz -b anon --no-acpi --append 'console=ttyS0 quiet reboot=k'
+	seen '^no tables'
+	only 'the guest reset the machine'
 	printf 'cat /sys/devices/system/clocksource/clocksource0/available_clocksource; sleep 1; exit\n' > keys
 	boot 0 --kernel /boot/vmlinuz -b anon --no-hpet --append 'console=ttyS0 quiet'
 	seen 'acpi_pm'
@@ -1705,41 +1706,43 @@ linux_sleeps_and_its_alarm_wakes_it() {
 		says 'the guest wakes up'
 	done
 }
+# typing ARGUMENT...: Linux in the background; what is written to descriptor 3 is typed.
+typing() {
+	huge
+	rm -f typed
+	mkfifo typed
+	# For reading too, so that it opens at once.
+	exec 3<> typed
+	$P $CPU --kernel /boot/vmlinuz --initrd /boot/initrd --append 'console=ttyS0 quiet' "$@" < typed > out 2> err &
+	pid=$!
+}
+# Likewise, with what is in `keys` typed, until that says that the guest waits for the button.
+listening_linux() {
+	typing -b anon "$@"
+	cat keys >&3
+	soon grep -q '^ready' out
+	sleep 1
+}
 linux_hears_the_power_button() {
 	cat > keys <<-'EOF'
 		insmod /lib/modules/button.ko; insmod /lib/modules/evdev.ko; echo ready
 		dd if=/dev/input/event0 bs=24 count=1 2> /dev/null | hexdump -e '8/1 "" 8/1 "" 2/2 "event %x " 1/4 "%x\n"'; echo pressed; sleep 1; poweroff -f
 	EOF
-	huge
 	for way in term keys; do
-		mkfifo typed
-		$P $CPU -b anon --kernel /boot/vmlinuz --initrd /boot/initrd --append 'console=ttyS0 quiet' --grace 30 < typed > out 2> err &
-		pid=$!
-		exec 3> typed
-		cat keys >&3
-		soon grep -q '^ready' out
-		sleep 1
+		listening_linux --grace 30
 		case $way in
 		term) kill $pid ;;
 		keys) printf '\001p' >&3 ;;
 		esac
 		status=0
 		wait $pid || status=$?
-		exec 3>&-
-		rm typed
 		is $status 0
 		seen '^pressed'
 	done
 	# A guest that does not switch off is ended when the time is over, and by a second signal; without the driver, at once.
 	sed -i 's/poweroff -f/cat/' keys
 	for second in no yes; do
-		mkfifo typed
-		$P $CPU -b anon --kernel /boot/vmlinuz --initrd /boot/initrd --append 'console=ttyS0 quiet' --grace 4 < typed > out 2> err &
-		pid=$!
-		exec 3> typed
-		cat keys >&3
-		soon grep -q '^ready' out
-		sleep 1
+		listening_linux --grace 4
 		kill $pid
 		soon grep -q '^pressed' out
 		if [ $second = yes ]; then
@@ -1752,8 +1755,6 @@ linux_hears_the_power_button() {
 			is $status 143
 			says 'the guest has not switched off in the time of --grace'
 		fi
-		exec 3>&-
-		rm typed
 	done
 	start -b anon --kernel $F/kernel/serial.elf --grace 100 < /dev/null
 	sleep 1
@@ -1768,10 +1769,7 @@ linux_resets_in_each_way() {
 	done
 	# And starts again.
 	for reset in restart cold; do
-		mkfifo typed
-		exec 3<> typed
-		$P $CPU --kernel /boot/vmlinuz --initrd /boot/initrd --cpus 2 --reset=$reset --append 'console=ttyS0 quiet' < typed > out 2> err &
-		pid=$!
+		typing --cpus 2 --reset=$reset
 		echo 'reboot -f' >&3
 		soon grep -q 'starts again' err
 		soon sh -c '[ "$(grep -c BusyBox out)" = 2 ]'
@@ -1779,8 +1777,6 @@ linux_resets_in_each_way() {
 		soon sh -c '! kill -0 $0 2> /dev/null' $pid || kill $pid
 		status=0
 		wait $pid || status=$?
-		exec 3>&-
-		rm typed
 		is $status 0
 		only 'the guest reset the machine, which starts again'
 	done
@@ -1918,7 +1914,7 @@ transcript() {
 
 for case in $(sed -n 's/^\([a-z0-9_]*\)() .*/\1/p' "$0" | sed -n '/^the_line_comes/,/^prepare$/p'); do
 	case $case in
-	prepare | pages | stops | a_vm_is_there | shows | only | tells_status | asleep | told | first | check | finds | fails_in_turn | b | k | huge | under_limit | boot | seen | cpu) continue ;;
+	prepare | pages | stops | a_vm_is_there | shows | only | tells_status | asleep | told | first | check | finds | fails_in_turn | b | k | huge | under_limit | boot | seen | cpu | typing | listening_linux) continue ;;
 	esac
 	attempt $case $case
 done

@@ -7,14 +7,7 @@
 	kernel
 	gate	0x20, tick
 	lidt	idtr
-	mov	$0x11, %al		# the first 8259: as in guest/pic.S
-	out	%al, $0x20
-	mov	$0x20, %al
-	out	%al, $0x21
-	mov	$4, %al
-	out	%al, $0x21
-	mov	$1, %al
-	out	%al, $0x21
+	pic	0x20, 0x20, 4
 	mov	$0xfe, %al
 	out	%al, $0x21
 	timer	1193
