@@ -20,7 +20,7 @@ use alloc::vec::Vec;
 /// Writes the tables of a machine.
 pub fn write(memory: &GuestMemory, config: &Config) -> Result<(), Error> {
     let tables = tables(config);
-    assert!(tables.len() as u64 <= ACPI_SIZE, "no room for the tables of {config:?}");
+    assert!(tables.len() as u64 <= ACPI_SIZE, "no room for the tables of {} CPUs", config.cpus);
     Ok(memory.write(ACPI, &tables)?)
 }
 

@@ -53,11 +53,12 @@ The machine:
 The board:
       --no-pit           no interval timer
       --no-hpet          no HPET
-      --no-apic          no local APIC and no I/O APIC: the two 8259 alone
+      --no-apic          interrupts by the two 8259 alone: the local APIC is off, and
+                         no table tells of the I/O APIC
       --fw-cfg NAME=FILE add an item opt/NAME to fw_cfg; may be repeated
-      --grace SECONDS    SIGTERM presses the power button, and ends the run after
-                         this time, or when a second signal comes; default 0: it
-                         ends the run at once, as where the guest does not listen
+      --grace SECONDS    SIGTERM presses the power button if the guest listens to
+                         it, and ends the run after this time, or when a second
+                         signal comes; default 0: SIGTERM ends the run at once
 An image:
       --load GPA         where IMAGE is loaded: default 0x1000
       --entry GPA        its first instruction: default where it is loaded
