@@ -47,8 +47,8 @@ pub struct Config {
     pub cpu: CpuModel,
     /// How fast their TSC runs, in kHz; `None`: as the host's.
     pub tsc_khz: Option<u32>,
-    /// Interrupt controllers and a PC's devices for an image too.
-    pub irqchip: bool,
+    /// Where the interrupt controllers are. Unless it is `None`, an image has them too, and a PC's devices.
+    pub irqchip: Option<Irqchip>,
     /// The board has an interval timer.
     pub pit: bool,
     /// The board has local APICs and an I/O APIC, beside the two 8259.
@@ -65,6 +65,17 @@ pub struct Config {
     /// the run at once.
     pub grace: u64,
     pub instruments: Instruments,
+}
+
+/// Where the interrupt controllers are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Irqchip {
+    /// All are in the kernel, and the interval timer too.
+    Full,
+    /// The local APICs are in the kernel. The program has the others, and the interval timer.
+    Split,
+    /// None is in the kernel. The program has the 8259s and the interval timer, and there are no APICs.
+    None,
 }
 
 /// What is run.
@@ -247,7 +258,7 @@ impl Default for Config {
             tsc_khz: None,
             pit: true,
             apic: true,
-            irqchip: false,
+            irqchip: None,
             on_reset: OnReset::End,
             acpi: true,
             hpet: true,
@@ -272,10 +283,19 @@ impl Config {
         matches!(self.guest, Guest::Kernel(_))
     }
 
-    /// Whether the machine has the board: interrupt controllers in the kernel, a local APIC for each vCPU, and a PC's
-    /// devices. Several vCPUs could not start each other without it.
+    /// Whether the machine has the board: interrupt controllers and a PC's devices. Several vCPUs could not start each other without it.
     pub fn has_board(&self) -> bool {
-        self.irqchip || self.cpus > 1 || self.is_kernel()
+        self.irqchip.is_some() || self.cpus > 1 || self.is_kernel()
+    }
+
+    /// Where the interrupt controllers of the board are.
+    pub fn irqchip(&self) -> Irqchip {
+        self.irqchip.unwrap_or(Irqchip::Full)
+    }
+
+    /// Whether KVM has the local APICs. Then HLT waits in the kernel.
+    pub fn has_lapic_in_kernel(&self) -> bool {
+        self.has_board() && self.irqchip() != Irqchip::None
     }
 
     /// Whether the guest has local APICs.

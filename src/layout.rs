@@ -240,6 +240,19 @@ pub const LOCAL_APIC: u64 = 0xfee0_0000;
 pub const IO_APIC: u64 = 0xfec0_0000;
 /// How many lines it has.
 pub const IO_APIC_LINES: u32 = 24;
+/// Its registers.
+pub const IO_APIC_SIZE: u64 = 0x50;
+/// The one of its pins to which [`TIMER_LINE`] leads. All other lines have a pin with their own number.
+pub const IO_APIC_TIMER_PIN: u32 = 2;
+
+/// The first and the second 8259: two ports each, and a register of the chipset's for each.
+pub const PIC: u16 = 0x20;
+pub const SECOND_PIC: u16 = 0xa0;
+pub const PIC_TRIGGER: u16 = 0x4d0;
+/// The interval timer's ports, and the speaker's.
+pub const PIT: u16 = 0x40;
+pub const PIT_PORTS: u16 = 4;
+pub const SPEAKER_PORT: u16 = 0x61;
 
 /// The interval timer's interrupt, which an HPET can take.
 pub const TIMER_LINE: u32 = 0;

@@ -340,6 +340,7 @@ fn facts() -> Facts {
     }
     same!(facts, kvm_irqfd { fd, gsi, flags, resamplefd, pad });
     same!(facts, kvm_ioeventfd { datamatch, addr, len, fd, flags, pad });
+    same!(facts, kvm_interrupt { irq });
     same!(facts, kvm_msi { address_lo, address_hi, data, flags, devid, pad });
     same!(facts, kvm_coalesced_mmio_zone { addr, size, pio });
     same!(facts, kvm_coalesced_mmio { phys_addr, len, pio, data });
@@ -418,6 +419,7 @@ fn facts() -> Facts {
     });
     arm!(facts, debug: kvm_run_debug { arch });
     arm!(facts, hypercall: kvm_run_hypercall { nr, args, ret, flags });
+    arm!(facts, eoi: kvm_run_eoi { vector });
     arm!(facts, msr: kvm_run_msr { error, pad, reason, index, data });
     packed!(
         facts,

@@ -27,7 +27,8 @@ pub enum Command {
 }
 
 /// Reads the words behind the program's name.
-pub fn parse(mut words: impl Iterator<Item = &'static CStr>) -> Result<Command, UsageError> {
+pub fn parse(words: impl Iterator<Item = &'static CStr>) -> Result<Command, UsageError> {
+    let mut words = words.peekable();
     let mut said = Said::default();
     let mut only_operands = false;
     while let Some(word) = words.next() {
@@ -45,9 +46,12 @@ pub fn parse(mut words: impl Iterator<Item = &'static CStr>) -> Result<Command, 
         }
         let Found { option, name, takes, attached } = option::find(word)?;
         let value = match (takes, attached) {
-            (Takes::Value | Takes::ValueOr(_), Some(value)) => value,
+            (Takes::Value | Takes::ValueOr(_) | Takes::OneOf(_), Some(value)) => value,
             (Takes::Value, None) => words.next().ok_or(UsageError::NoValue(name))?,
             (Takes::ValueOr(default), None) => default,
+            (Takes::OneOf(these), None) => {
+                words.next_if(|word| these.contains(word)).unwrap_or(these[0])
+            }
             (Takes::Nothing, Some(_)) => return Err(UsageError::UnwantedValue(name)),
             (Takes::Nothing, None) => c"",
         };
@@ -125,7 +129,14 @@ impl Said {
                     _ => return Err(bad(Reason::NotOneOf("end, restart, cold"))),
                 };
             }
-            Opt::Irqchip => config.irqchip = true,
+            Opt::Irqchip => {
+                config.irqchip = Some(match text {
+                    b"full" => Irqchip::Full,
+                    b"split" => Irqchip::Split,
+                    b"none" => Irqchip::None,
+                    _ => return Err(bad(Reason::NotOneOf("full, split, none"))),
+                });
+            }
             Opt::Cpu => config.cpu = value::cpu(value).map_err(bad)?,
             Opt::TscKhz => match not_zero(text)? {
                 khz if khz > u32::MAX.into() => return Err(bad(Reason::TooFast)),
@@ -178,6 +189,8 @@ impl Said {
                 return Err(UsageError::NotForKernel(option));
             }
         }
+        // Without controllers in the kernel there are no local APICs, and without these no I/O APIC.
+        config.apic &= config.irqchip() != Irqchip::None;
         // A kernel does not pause after its lines, as a lesson does.
         config.pause = pause.unwrap_or(if config.is_kernel() { 0 } else { config.pause });
         let instruments = &mut config.instruments;
@@ -238,7 +251,9 @@ fn check(config: &Config, has_load: bool) -> Result<(), UsageError> {
         return Err(UsageError::NoBoard(option));
     }
     if !config.apic && config.cpus > 1 {
-        return Err(UsageError::NoApic(config.cpus));
+        let option =
+            if config.irqchip() == Irqchip::None { "--irqchip none" } else { "--no-apic" };
+        return Err(UsageError::NoApic(option, config.cpus));
     }
     let limit = config.low_limit();
     if base >= limit {

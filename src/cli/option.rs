@@ -46,6 +46,8 @@ pub enum Takes {
     Value,
     /// A value only where one is attached, as in `--trace=calls`; else this one.
     ValueOr(&'static CStr),
+    /// One of these words, attached or the next one; without it the first.
+    OneOf(&'static [&'static CStr]),
     Nothing,
 }
 
@@ -71,7 +73,7 @@ const OPTIONS: [Row; 34] = [
     (Opt::Cpu, "--cpu", None, Takes::Value),
     (Opt::TscKhz, "--tsc-khz", None, Takes::Value),
     (Opt::Reset, "--reset", None, Takes::Value),
-    (Opt::Irqchip, "--irqchip", None, Takes::Nothing),
+    (Opt::Irqchip, "--irqchip", None, Takes::OneOf(&[c"full", c"split", c"none"])),
     (Opt::NoPit, "--no-pit", None, Takes::Nothing),
     (Opt::NoApic, "--no-apic", None, Takes::Nothing),
     (Opt::NoAcpi, "--no-acpi", None, Takes::Nothing),
@@ -136,7 +138,7 @@ fn find_short(word: &'static CStr) -> Result<Found, UsageError> {
     match takes {
         Takes::Nothing if letters[2..].iter().all(takes_nothing) => Ok(Found::new(row, None)),
         Takes::Nothing => Err(UsageError::UnknownOption(word)),
-        Takes::Value | Takes::ValueOr(_) => Ok(Found::new(row, rest)),
+        Takes::Value | Takes::ValueOr(_) | Takes::OneOf(_) => Ok(Found::new(row, rest)),
     }
 }
 

@@ -71,7 +71,7 @@ pub enum UsageError {
     /// An option that needs the board.
     NoBoard(&'static str),
     /// Several vCPUs without local APICs, by which they would start each other.
-    NoApic(u32),
+    NoApic(&'static str, u32),
     /// `--json` without anything that it could show.
     NothingAsJson,
 }
@@ -225,9 +225,9 @@ impl fmt::Display for UsageError {
             UsageError::NoBoard(option) => {
                 write!(f, "{option}: only with --kernel or --irqchip")
             }
-            UsageError::NoApic(cpus) => write!(
+            UsageError::NoApic(option, cpus) => write!(
                 f,
-                "--no-apic: not with --cpus {cpus}: processors start each other by their local APICs"
+                "{option}: not with --cpus {cpus}: processors start each other by their local APICs"
             ),
             UsageError::NothingAsJson => f.write_str("--json: only with --stats or --check"),
         }

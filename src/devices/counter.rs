@@ -7,7 +7,6 @@ use crate::devices::read_register;
 use crate::host::event::Event;
 use crate::host::mutex::Mutex;
 use crate::host::syscall::CallError;
-use crate::kvm::routing::Routing;
 use crate::kvm::{self, Vm};
 use crate::layout::*;
 use crate::lifecycle::VcpuControl;
@@ -100,7 +99,7 @@ impl Counter {
             self.vm.set_irqfd(&events.written, before, KVM_IRQFD_FLAG_DEASSIGN, None)?;
         }
         if let Some(message) = message {
-            self.vm.set_routing(&Routing::pc().with_message(gsi, message))?;
+            self.vm.route_messages([(gsi, Some(message))].into_iter())?;
         }
         if is_level {
             let acknowledged = Some(&events.acknowledged);

@@ -11,8 +11,8 @@ use crate::host::clock;
 use crate::host::mutex::{Guard, Mutex};
 use crate::host::syscall::CallError;
 use crate::host::timer::Timer;
-use crate::kvm::Vm;
-use crate::kvm::interrupt_line::InterruptLine;
+use crate::devices::pit::IntervalTimer;
+use crate::kvm::interrupt_line::{InterruptLine, InterruptLines};
 use crate::layout::{RTC_LINE, TIMER_LINE};
 use crate::lifecycle::VcpuControl;
 use alloc::sync::Arc;
@@ -197,13 +197,8 @@ impl Registers {
     /// Whether a comparator holds its line active.
     fn level(&self, number: usize) -> bool {
         let comparator = &self.comparators[number];
-        self.status >> number & 1 != 0 && comparator.has(LEVEL) && comparator.has(INTERRUPT)
-    }
-
-    /// Whether a comparator's line is active, because of it or of another one with the same line.
-    fn is_line_active(&self, number: usize) -> bool {
-        let line = self.line(number);
-        line.is_some() && (0..COUNT).any(|other| self.line(other) == line && self.level(other))
+        let is_level = comparator.has(LEVEL) && comparator.has(INTERRUPT);
+        self.status >> number & 1 != 0 && is_level && self.line(number).is_some()
     }
 
     /// A register of eight bytes, at a multiple of eight.
@@ -259,7 +254,7 @@ impl Registers {
 pub struct Hpet {
     inner: Mutex<Inner>,
     timer: Timer,
-    vm: Arc<Vm>,
+    pit: IntervalTimer,
     rtc: Arc<Rtc>,
 }
 
@@ -270,10 +265,14 @@ struct Inner {
 
 impl Hpet {
     /// After a reset: it stands still.
-    pub fn new(vm: Arc<Vm>, rtc: Arc<Rtc>) -> Result<Hpet, CallError> {
-        let line = || InterruptLine::new(vm.clone(), 0);
-        let inner = Inner { registers: Registers::RESET, lines: [line(), line(), line()] };
-        Ok(Hpet { inner: Mutex::new(inner), timer: Timer::monotonic()?, vm, rtc })
+    pub fn new(
+        lines: &Arc<InterruptLines>,
+        pit: IntervalTimer,
+        rtc: Arc<Rtc>,
+    ) -> Result<Hpet, CallError> {
+        let lines = [(); COUNT].map(|()| InterruptLine::new(lines.clone(), 0));
+        let inner = Inner { registers: Registers::RESET, lines };
+        Ok(Hpet { inner: Mutex::new(inner), timer: Timer::monotonic()?, pit, rtc })
     }
 
     /// Brings the registers up to now.
@@ -285,7 +284,7 @@ impl Hpet {
             if fired >> number & 1 != 0 && registers.line(number).is_some() {
                 line.set(true);
                 // Where it is edge-triggered, this was the edge.
-                line.set(registers.is_line_active(number));
+                line.set(registers.level(number));
             }
         }
         inner
@@ -294,17 +293,11 @@ impl Hpet {
     /// Lines and timer follow the registers.
     fn follow(&self, inner: &mut Inner) {
         let Inner { registers, lines } = inner;
-        // A line that a comparator leaves may be another one's: all are set again.
-        if (0..COUNT)
-            .any(|number| registers.line(number).is_some_and(|line| !lines[number].is(line)))
-        {
-            lines.iter().for_each(|line| line.set(false));
-        }
         for (number, line) in lines.iter_mut().enumerate() {
             if let Some(gsi) = registers.line(number) {
                 line.move_to(gsi);
             }
-            line.set(registers.is_line_active(number));
+            line.set(registers.level(number));
         }
         self.set_timer(registers);
     }
@@ -341,8 +334,8 @@ impl Device for Hpet {
         self.follow(&mut inner);
         let is_legacy = inner.registers.is_legacy();
         if is_legacy != was_legacy {
-            // The two lines were the interval timer's and the real-time clock's. A machine may have no interval timer.
-            let _ = self.vm.connect_pit(!is_legacy);
+            // The two lines were theirs.
+            self.pit.connect(!is_legacy);
             self.rtc.connect(!is_legacy);
         }
     }
@@ -501,17 +494,6 @@ mod tests {
         hpet.write(comparator(2, OF_CONFIGURATION), 18 << 9, WHOLE);
         assert_eq!([0, 1, 2].map(|number| hpet.line(number)), [Some(0), Some(8), Some(18)]);
         assert_eq!(running().line(0), None, "none was chosen");
-        // Two levels on one line.
-        let mut hpet = running();
-        for number in 0..2 {
-            hpet.write(comparator(number, OF_CONFIGURATION), INTERRUPT | LEVEL | 20 << 9, WHOLE);
-            hpet.write(comparator(number, OF_VALUE), 100, WHOLE);
-        }
-        hpet.advance(1000);
-        hpet.write(STATUS, 1, WHOLE);
-        assert!(hpet.is_line_active(0) && hpet.is_line_active(1), "the other one's");
-        hpet.write(STATUS, 2, WHOLE);
-        assert!(!hpet.is_line_active(0) && !hpet.is_line_active(1));
     }
 
     #[test]

@@ -19,12 +19,15 @@ pub enum Exit<'a> {
     /// An access to an MSR that KVM does not know. To be filled: `data` for a read, and `error`, where 1 gives the guest a
     /// #GP.
     Msr { write: bool, msr: &'a mut kvm_run_msr },
+    /// A vCPU has ended a level-triggered interrupt with this vector, and the I/O APIC is not in the kernel.
+    EndOfInterrupt { vector: u8 },
     /// An instruction was executed, under single-step.
     Step,
-    /// The guest waits for an interrupt.
-    Halt,
-    /// Nothing to do. The guest has lowered its task priority, where the local APIC is not in the kernel; or a signal came, for
-    /// which `KVM_RUN` fails with EINTR instead.
+    /// The guest waits for an interrupt; `takes_interrupts`: it has RFLAGS.IF set. It exits where the local APIC is not in the
+    /// kernel.
+    Halt { takes_interrupts: bool },
+    /// Nothing to do. The guest would take an interrupt now; it has lowered its task priority, where the local APIC is not in the
+    /// kernel; or a signal came, for which `KVM_RUN` fails with EINTR instead.
     GoOn,
     /// The guest can't go on.
     Died(Death),
@@ -36,7 +39,9 @@ impl Exit<'_> {
         match self {
             Exit::Port { write, .. } | Exit::Mmio { write, .. } | Exit::Msr { write, .. } => !write,
             Exit::Hypercall(_) => true,
-            Exit::Step | Exit::Halt | Exit::GoOn | Exit::Died(_) => false,
+            Exit::EndOfInterrupt { .. } | Exit::Step | Exit::Halt { .. } | Exit::GoOn | Exit::Died(_) => {
+                false
+            }
         }
     }
 }
@@ -86,8 +91,9 @@ pub fn decode(page: &mut RunPage) -> Exit<'_> {
         KVM_EXIT_X86_RDMSR => return Exit::Msr { write: false, msr: page.msr_mut() },
         KVM_EXIT_X86_WRMSR => return Exit::Msr { write: true, msr: page.msr_mut() },
         KVM_EXIT_DEBUG => return Exit::Step,
-        KVM_EXIT_HLT => return Exit::Halt,
-        KVM_EXIT_INTR | KVM_EXIT_SET_TPR => return Exit::GoOn,
+        KVM_EXIT_HLT => return Exit::Halt { takes_interrupts: page.has_interrupts_on() },
+        KVM_EXIT_IOAPIC_EOI => return Exit::EndOfInterrupt { vector: page.eoi().vector },
+        KVM_EXIT_IRQ_WINDOW_OPEN | KVM_EXIT_INTR | KVM_EXIT_SET_TPR => return Exit::GoOn,
         KVM_EXIT_SHUTDOWN => Death::Shutdown,
         KVM_EXIT_FAIL_ENTRY => Death::FailEntry,
         KVM_EXIT_INTERNAL_ERROR => match page.internal().suberror {
@@ -206,13 +212,21 @@ mod tests {
     #[test]
     fn exits_without_data_are_told_apart() {
         for (reason, exit) in [
-            (KVM_EXIT_HLT, Exit::Halt),
+            (KVM_EXIT_HLT, Exit::Halt { takes_interrupts: false }),
+            (KVM_EXIT_IRQ_WINDOW_OPEN, Exit::GoOn),
             (KVM_EXIT_INTR, Exit::GoOn),
             (KVM_EXIT_SET_TPR, Exit::GoOn),
             (KVM_EXIT_DEBUG, Exit::Step),
         ] {
             assert_eq!(decode(&mut page(reason, nothing())), exit);
         }
+    }
+
+    #[test]
+    fn an_end_of_interrupt_carries_its_vector() {
+        let eoi = kvm_run_exit { eoi: kvm_run_eoi { vector: 0x3a } };
+        let exit = Exit::EndOfInterrupt { vector: 0x3a };
+        assert_eq!(decode(&mut page(KVM_EXIT_IOAPIC_EOI, eoi)), exit);
     }
 
     #[test]
@@ -281,6 +295,8 @@ mod tests {
             KVM_EXIT_HYPERCALL,
             KVM_EXIT_X86_RDMSR,
             KVM_EXIT_X86_WRMSR,
+            KVM_EXIT_IOAPIC_EOI,
+            KVM_EXIT_IRQ_WINDOW_OPEN,
         ];
         let known = REASONS.iter().map(|&(_, reason)| reason);
         for reason in

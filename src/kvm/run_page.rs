@@ -98,6 +98,24 @@ impl RunPage {
         unsafe { (&raw mut (*self.start()).cr8).write(cr8) };
     }
 
+    /// Whether the guest would have taken an interrupt at the last exit. Known while the 8259s are not in the kernel.
+    pub fn is_ready_for_interrupt(&self) -> bool {
+        // SAFETY: inside the mapping; the kernel writes it in `KVM_RUN` alone.
+        unsafe { (&raw const (*self.start()).ready_for_interrupt_injection).read() != 0 }
+    }
+
+    /// Whether RFLAGS.IF was set at the last exit.
+    pub fn has_interrupts_on(&self) -> bool {
+        // SAFETY: inside the mapping; the kernel writes it in `KVM_RUN` alone.
+        unsafe { (&raw const (*self.start()).if_flag).read() != 0 }
+    }
+
+    /// Whether `KVM_RUN` is to return as soon as the guest would take an interrupt.
+    pub fn request_interrupt_window(&mut self, is_wanted: bool) {
+        // SAFETY: inside the mapping; the kernel reads it in `KVM_RUN` alone.
+        unsafe { (&raw mut (*self.start()).request_interrupt_window).write(is_wanted.into()) };
+    }
+
     /// The registers as the last exit left them, after [`RunPage::request_registers`]; else zeros.
     pub fn registers(&self) -> &kvm_sync_regs {
         // SAFETY: inside the mapping, made of integers, and behind `immediate_exit`; the kernel writes it in `KVM_RUN`
@@ -163,7 +181,8 @@ arms! {
     io: kvm_run_io,
     mmio: kvm_run_mmio,
     internal: kvm_run_internal,
-    emulation_failure: kvm_run_emulation_failure
+    emulation_failure: kvm_run_emulation_failure,
+    eoi: kvm_run_eoi
 }
 
 /// Pages for tests, with what KVM would write into them.

@@ -214,6 +214,13 @@ impl Vcpu {
         self.get(ioctl::KVM_GET_MP_STATE).map(|state: kvm_mp_state| state.mp_state)
     }
 
+    /// `KVM_INTERRUPT`: the guest takes this vector as the 8259s' interrupt, as soon as it can. EEXIST: it has not taken the last
+    /// one yet. ENXIO: the 8259s are in the kernel.
+    pub fn interrupt(&self, vector: u8) -> Result<(), Error> {
+        let interrupt = kvm_interrupt { irq: vector.into() };
+        self.set(ioctl::KVM_INTERRUPT, &interrupt, format_args!("vector {vector:#x}")).map(drop)
+    }
+
     /// `KVM_SET_GUEST_DEBUG`: from now on `KVM_EXIT_DEBUG` follows each instruction.
     pub fn single_step(&self) -> Result<(), Error> {
         let control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP;

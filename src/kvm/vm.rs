@@ -2,9 +2,11 @@
 
 use crate::host::event::Event;
 use crate::host::fd::Fd;
+use crate::host::mutex::Mutex;
 use crate::host::syscall::CallError;
 use crate::kvm::Error;
 use crate::kvm::descriptor::{Descriptor, Kind};
+use crate::kvm::interrupt_line::InterruptControllers;
 use crate::kvm::routing::Routing;
 use crate::layout::{PAGE_SIZE, SLOTS};
 use crate::memory::GuestMemory;
@@ -29,12 +31,15 @@ pub struct Vm {
     memory: Option<Arc<GuestMemory>>,
     /// The largest size that each slot has had, in bytes.
     slot_sizes: [AtomicU64; SLOTS],
+    /// The table of `KVM_SET_GSI_ROUTING`, which is always set as a whole.
+    routing: Mutex<Routing>,
 }
 
 impl Vm {
     pub(super) fn new(fd: Fd) -> Vm {
         let descriptor = Descriptor { kind: Kind::Vm, fd };
-        Vm { descriptor, memory: None, slot_sizes: Default::default() }
+        let routing = Mutex::new(Routing::none());
+        Vm { descriptor, memory: None, slot_sizes: Default::default(), routing }
     }
 
     /// A VM that is none: every request fails, with ENOTTY. Devices are tried with it where there is no KVM.
@@ -149,10 +154,27 @@ impl Vm {
         self.set(ioctl::KVM_SET_PIT2, &state, shown).map(drop)
     }
 
-    /// `KVM_SET_GSI_ROUTING`: replaces the table that says which pin or message each GSI is.
-    pub fn set_routing(&self, routing: &Routing) -> Result<(), Error> {
+    /// `KVM_SET_GSI_ROUTING`: GSIs are pins of the interrupt controllers in the kernel, as on a PC.
+    pub fn route_pins(&self) -> Result<(), Error> {
+        self.change_routing(|routing| *routing = Routing::pc())
+    }
+
+    /// `KVM_SET_GSI_ROUTING`: from now on each of these GSIs sends a message, or leads nowhere.
+    pub fn route_messages(
+        &self,
+        messages: impl Iterator<Item = (u32, Option<kvm_irq_routing_msi>)>,
+    ) -> Result<(), Error> {
+        self.change_routing(|routing| {
+            messages.for_each(|(gsi, message)| routing.set_message(gsi, message));
+        })
+    }
+
+    fn change_routing(&self, change: impl FnOnce(&mut Routing)) -> Result<(), Error> {
+        // Held over the call, which waits for a moment (SRCU): the last table that is set has all changes.
+        let mut routing = self.routing.lock();
+        change(&mut routing);
         let shown = format_args!("{} entries", routing.count());
-        self.set(ioctl::KVM_SET_GSI_ROUTING, routing, shown).map(drop)
+        self.set(ioctl::KVM_SET_GSI_ROUTING, &*routing, shown).map(drop)
     }
 
     /// `KVM_IRQ_LINE`: sets the level of an interrupt line. The interrupt controllers decide whether the line is edge- or level-triggered.
@@ -273,6 +295,13 @@ impl Vm {
         let shown = format_args!("{number}");
         // SAFETY: takes a number, and makes a descriptor.
         unsafe { self.descriptor.make(ioctl::KVM_CREATE_VCPU, number.into(), shown) }
+    }
+}
+
+impl InterruptControllers for Vm {
+    fn set_line(&self, gsi: u32, active: bool) {
+        // It fails only for a VM without interrupt controllers, where there is no such line.
+        let _ = Vm::set_line(self, gsi, active);
     }
 }
 

@@ -67,6 +67,8 @@ pub struct Lifecycle {
     end: Mutex<Option<(End, Option<u32>)>>,
     /// What waits for all vCPUs to be paused.
     paused_work: Mutex<Vec<Work>>,
+    /// See [`Lifecycle::interrupt_boot_processor`].
+    has_interrupt: AtomicBool,
     /// Wakes the event loop.
     attention: Arc<Event>,
 }
@@ -79,6 +81,7 @@ impl Lifecycle {
             stop: Mutex::default(),
             end: Mutex::default(),
             paused_work: Mutex::default(),
+            has_interrupt: AtomicBool::new(false),
             attention,
         }
     }
@@ -109,6 +112,17 @@ impl Lifecycle {
     /// What is to be done now, with all vCPUs paused.
     pub fn take_paused_work(&self) -> Vec<Work> {
         core::mem::take(&mut *self.paused_work.lock())
+    }
+
+    /// Has the event loop kick the boot processor, so that it looks for an interrupt before it enters the guest again.
+    pub fn interrupt_boot_processor(&self) {
+        self.has_interrupt.store(true, SeqCst);
+        self.attention.signal();
+    }
+
+    /// Whether that was asked for.
+    pub fn take_interrupt(&self) -> bool {
+        self.has_interrupt.swap(false, SeqCst)
     }
 
     /// Ends the run. The first end counts. The vCPU that asks for it does not enter the guest again; the event loop stops the

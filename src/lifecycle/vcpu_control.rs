@@ -117,6 +117,8 @@ impl VcpuControl {
         let mut inner = self.inner.lock();
         inner.question = Question::Asked;
         self.set_immediate_exit(1);
+        drop(inner);
+        self.changed.wake_all();
     }
 
     /// The answer; `None` while there is none.
@@ -174,8 +176,17 @@ impl VcpuControl {
 
     /// Waits until [`VcpuControl::wake`] is called, or was called before.
     pub fn wait_until_woken(&self) -> Result<(), Stopped> {
+        self.wait_until(|inner| inner.woken)
+    }
+
+    /// Likewise, or until [`VcpuControl::ask_activity`] waits for an answer.
+    pub fn wait_until_woken_or_asked(&self) -> Result<(), Stopped> {
+        self.wait_until(|inner| inner.woken || inner.question == Question::Asked)
+    }
+
+    fn wait_until(&self, is_enough: impl Fn(&Inner) -> bool) -> Result<(), Stopped> {
         let mut inner = self.pause_while_asked(self.inner.lock())?;
-        while !inner.woken {
+        while !is_enough(&inner) {
             inner = self.changed.wait(inner);
             inner = self.pause_while_asked(inner)?;
         }

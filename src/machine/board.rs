@@ -1,15 +1,18 @@
 //! The board: the devices of a PC, and where they are.
 
 use crate::bus::Bus;
-use crate::config::Config;
+use crate::config::{Config, Irqchip};
 use crate::devices::Timed;
 use crate::devices::acpi_pm::AcpiPm;
 use crate::devices::fw_cfg::FwCfg;
 use crate::devices::hpet::Hpet;
+use crate::devices::io_apic::IoApic;
 use crate::devices::page_drop::PageDrop;
 use crate::devices::pci::{HostBridge, PciBus, PciEcam, PciPorts, PciWindow};
 use crate::devices::pci_function::PciFunction;
 use crate::devices::pci_testdev::PciTestDevice;
+use crate::devices::pic::{self, Pic};
+use crate::devices::pit::{self, IntervalTimer, Pit};
 use crate::devices::reset::{self, Reset};
 use crate::devices::rtc::{self, Rtc};
 use crate::devices::serial::Serial;
@@ -18,9 +21,10 @@ use crate::devices::test_memory::TestMemory;
 use crate::host::event::Event;
 use crate::host::syscall::CallError;
 use crate::kvm::Vm;
-use crate::kvm::interrupt_line::InterruptLine;
+use crate::kvm::interrupt_line::{InterruptLine, InterruptLines};
 use crate::layout::*;
 use crate::lifecycle::Lifecycle;
+use crate::machine::controllers::Controllers;
 use crate::memory::GuestMemory;
 use crate::output::Output;
 use alloc::sync::Arc;
@@ -51,8 +55,25 @@ pub struct Board {
     pub pm: Arc<AcpiPm>,
     pub rtc: Arc<Rtc>,
     pub fw_cfg: Arc<FwCfg>,
+    /// Where they are not KVM's.
+    pub controllers: Option<Arc<Controllers>>,
+    lines: Arc<InterruptLines>,
+    pit: IntervalTimer,
     hpet: Option<Arc<Hpet>>,
     pci: Arc<PciBus>,
+}
+
+/// The interrupt controllers that are not KVM's.
+fn own_controllers(
+    config: &Config,
+    vm: &Arc<Vm>,
+    lifecycle: &Arc<Lifecycle>,
+) -> Option<Arc<Controllers>> {
+    if config.irqchip() == Irqchip::Full {
+        return None;
+    }
+    let io_apic = config.has_lapic().then(|| Arc::new(IoApic::new(vm.clone())));
+    Some(Arc::new(Controllers { pic: Arc::new(Pic::new(lifecycle.clone())), io_apic }))
 }
 
 impl Board {
@@ -60,19 +81,30 @@ impl Board {
     pub fn new(config: &Config, handles: &Handles, start: BoardStart) -> Result<Board, CallError> {
         let BoardStart { fw_cfg, clock, wake_status } = start;
         let Handles { vm, lifecycle, output, attention, .. } = *handles;
-        let line = |gsi| InterruptLine::new(vm.clone(), gsi);
+        let controllers = own_controllers(config, vm, lifecycle);
+        let lines = Arc::new(InterruptLines::new(match &controllers {
+            Some(controllers) => controllers.clone(),
+            None => vm.clone(),
+        }));
+        let line = |gsi| InterruptLine::new(lines.clone(), gsi);
+        let pit = match (config.pit, &controllers) {
+            (false, _) => IntervalTimer::None,
+            (true, None) => IntervalTimer::Kvm(vm.clone()),
+            (true, Some(_)) => IntervalTimer::Ours(Arc::new(Pit::new(line(TIMER_LINE))?)),
+        };
         let serial = Serial::new(line(SERIAL_LINE), output.clone(), attention.clone());
         let pm = Arc::new(AcpiPm::new(line(ACPI_LINE), lifecycle.clone(), wake_status)?);
         let rtc = Arc::new(Rtc::new(clock, line(RTC_LINE), pm.clone())?);
         let hpet = match config.hpet {
-            true => Some(Arc::new(Hpet::new(vm.clone(), rtc.clone())?)),
+            true => Some(Arc::new(Hpet::new(&lines, pit.clone(), rtc.clone())?)),
             false => None,
         };
         // Their device numbers are 0, 1, …: the ACPI tables have interrupts for as many.
         let functions: [Arc<dyn PciFunction>; PCI_DEVICES as usize] =
             [Arc::new(HostBridge::new()), Arc::new(PciTestDevice::new(Some(vm.clone()))?)];
         let bus = PciBus::new(functions.into());
-        Ok(Board { serial: Arc::new(serial), pm, rtc, fw_cfg, hpet, pci: Arc::new(bus) })
+        let (serial, pci) = (Arc::new(serial), Arc::new(bus));
+        Ok(Board { serial, pm, rtc, fw_cfg, controllers, lines, pit, hpet, pci })
     }
 
     /// The devices for whose timers the event loop waits.
@@ -80,12 +112,16 @@ impl Board {
         let mut timed: Vec<Arc<dyn Timed>> =
             Vec::from([self.pm.clone() as _, self.rtc.clone() as _]);
         timed.extend(self.hpet.iter().map(|hpet| hpet.clone() as _));
+        if let IntervalTimer::Ours(pit) = &self.pit {
+            timed.push(pit.clone());
+        }
         timed
     }
 
     /// Attaches all devices to the two buses.
     pub fn attach(&self, ports: &mut Bus, addresses: &mut Bus, handles: &Handles) {
-        let Handles { vm, memory, lifecycle, output, .. } = *handles;
+        let Handles { memory, lifecycle, output, .. } = *handles;
+        self.attach_controllers(ports, addresses);
         ports.attach(SERIAL_PORT.into(), SERIAL_PORTS.into(), self.serial.clone(), 0);
         ports.attach(RTC_PORT.into(), RTC_PORTS.into(), self.rtc.clone(), 0);
         ports.attach(PM1_EVENT.into(), PM_PORTS.into(), self.pm.clone(), 0);
@@ -102,9 +138,27 @@ impl Board {
 
         let drop = PageDrop::new(memory.clone(), lifecycle.clone(), output.clone());
         ports.attach(TEST_DROP.into(), 1, Arc::new(drop), 0);
-        let lines = Arc::new(TestLines(vm.clone()));
+        let lines = Arc::new(TestLines::new(&self.lines));
         ports.attach(TEST_LINES.into(), IO_APIC_LINES.into(), lines, 0);
         addresses.attach(TEST_MEMORY, TEST_MEMORY_SIZE, Arc::new(TestMemory::default()), 0);
+    }
+
+    /// KVM answers for its own.
+    fn attach_controllers(&self, ports: &mut Bus, addresses: &mut Bus) {
+        if let Some(Controllers { pic, io_apic }) = self.controllers.as_deref() {
+            for (port, register) in
+                [(PIC, pic::COMMAND), (SECOND_PIC, pic::SECOND_COMMAND), (PIC_TRIGGER, pic::TRIGGER)]
+            {
+                ports.attach(port.into(), 2, pic.clone(), register);
+            }
+            if let Some(io_apic) = io_apic {
+                addresses.attach(IO_APIC, IO_APIC_SIZE, io_apic.clone(), 0);
+            }
+        }
+        if let IntervalTimer::Ours(pit) = &self.pit {
+            ports.attach(PIT.into(), PIT_PORTS.into(), pit.clone(), 0);
+            ports.attach(SPEAKER_PORT.into(), 1, pit.clone(), pit::SPEAKER);
+        }
     }
 
     fn attach_pci(&self, ports: &mut Bus, addresses: &mut Bus) {

@@ -1,7 +1,7 @@
 //! From a configuration to a machine, in the order that KVM wants.
 
 use crate::boot::{Payload, firmware, kernel};
-use crate::config::{Config, CpuModel, FW_CFG_PREFIX, Mode, NamedItem};
+use crate::config::{Config, CpuModel, FW_CFG_PREFIX, Irqchip, Mode, NamedItem};
 use crate::devices::fw_cfg::{FwCfg, Items, Part};
 use crate::devices::lesson_msr::LessonMsr;
 use crate::devices::rtc;
@@ -18,11 +18,11 @@ use crate::inspect::stepper::Stepper;
 use crate::inspect::trace::{CallTraceBrake, ExitTrace, StepTrace};
 use crate::kvm::backend::Backend;
 use crate::kvm::cpuid::Cpuid;
-use crate::kvm::routing::Routing;
 use crate::kvm::{self, Kvm, Vcpu, Vm};
 use crate::layout::*;
 use crate::lifecycle::{Lifecycle, VcpuControl};
 use crate::machine::board::{Board, BoardStart, Handles};
+use crate::machine::controllers::InterruptPin;
 use crate::machine::cpu_model;
 use crate::machine::device_map::{Devices, buses};
 use crate::machine::exit_handler::ExitHandler;
@@ -174,6 +174,7 @@ fn equip<'a>(
         msr: LessonMsr::default(),
         log: devices.log.clone(),
         lifecycle: lifecycle.clone(),
+        controllers: board.as_ref().and_then(|board| board.controllers.clone()),
     });
 
     // 8. The instruments, and everything that a vCPU's thread takes with it.
@@ -254,6 +255,8 @@ fn build_runner(parts: &RunnerParts, mut vcpu: Vcpu) -> Result<VcpuRunner, kvm::
     // A software backend steps over HLT, board or not.
     let steps_over_hlt = stepper.is_some() && Backend::of_this_host() == Backend::Software;
     let immediate_exit = vcpu.page().immediate_exit();
+    let controllers = handler.controllers.as_ref().filter(|_| vcpu.number() == 0);
+    let interrupt_pin = controllers.map(|controllers| InterruptPin::new(controllers.clone()));
     Ok(VcpuRunner {
         control: Arc::new(VcpuControl::new(vcpu.number(), Some(immediate_exit))),
         vcpu,
@@ -262,7 +265,8 @@ fn build_runner(parts: &RunnerParts, mut vcpu: Vcpu) -> Result<VcpuRunner, kvm::
         stepper,
         replay: replay.cloned(),
         memory: memory.clone(),
-        hlt_waits_in_kernel: config.has_board() && !steps_over_hlt,
+        hlt_waits_in_kernel: config.has_lapic_in_kernel() && !steps_over_hlt,
+        interrupt_pin,
     })
 }
 
@@ -300,11 +304,18 @@ fn open_named_items(config: &Config) -> Result<Vec<(Vec<u8>, Part)>, Error> {
     config.fw_cfg.iter().map(open).collect()
 }
 
-/// The board's interrupt controllers and timer, with the lines as a PC has them.
+/// Those of the board's interrupt controllers and timer that are in the kernel, with the lines as a PC has them. With
+/// [`Irqchip::Split`] KVM is told for how many lines of the program's I/O APIC it must exit at an EOI.
 fn create_interrupt_controllers(vm: &Vm, config: &Config) -> Result<(), kvm::Error> {
-    vm.create_irqchip()?;
-    vm.set_routing(&Routing::pc())?;
-    if config.pit { vm.create_pit() } else { Ok(()) }
+    match config.irqchip() {
+        Irqchip::Full => {
+            vm.create_irqchip()?;
+            vm.route_pins()?;
+            if config.pit { vm.create_pit() } else { Ok(()) }
+        }
+        Irqchip::Split => vm.enable(KVM_CAP_SPLIT_IRQCHIP, IO_APIC_LINES.into()),
+        Irqchip::None => Ok(()),
+    }
 }
 
 /// Whether KVM can have as many vCPUs.

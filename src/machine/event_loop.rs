@@ -77,7 +77,8 @@ impl Machine<'_> {
         {
             match stop {
                 Stop::ProcessorReset => {
-                    match processor_reset::resume(&mut self.runners, board, &self.memory)? {
+                    let (runners, memory) = (&mut self.runners, &self.memory);
+                    match processor_reset::resume(self.config, runners, board, memory)? {
                         true => self.run_vcpus(terminal, user)?,
                         false => self.lifecycle.end(End::Reset, vcpu),
                     }
@@ -196,6 +197,11 @@ impl<'a> EventLoop<'a> {
     fn run(&mut self) -> Result<(), CallError> {
         while !self.is_over()? {
             self.do_paused_work()?;
+            if self.machine.lifecycle.take_interrupt()
+                && let Some(boot_processor) = self.vcpus.first()
+            {
+                boot_processor.interrupt()?;
+            }
             let has_continued = signal::take_continued();
             if let Some(terminal) = &mut *self.terminal {
                 terminal.reacquire(has_continued);

@@ -1,11 +1,13 @@
 //! The one switch over all exits: who answers each of them.
 
 use crate::bus::Bus;
+use crate::devices::io_apic::IoApic;
 use crate::devices::lesson_msr::LessonMsr;
 use crate::devices::log::Log;
 use crate::kvm::exit::Exit;
 use crate::layout::LESSON_MSR;
 use crate::lifecycle::{End, Lifecycle, VcpuControl};
+use crate::machine::controllers::Controllers;
 use alloc::sync::Arc;
 
 /// Everything that handles an exit. The vCPU threads share it.
@@ -16,6 +18,8 @@ pub struct ExitHandler {
     /// Its coalesced writes are collected before each exit is answered.
     pub log: Arc<Log>,
     pub lifecycle: Arc<Lifecycle>,
+    /// Where they are not KVM's.
+    pub controllers: Option<Arc<Controllers>>,
 }
 
 impl ExitHandler {
@@ -44,7 +48,16 @@ impl ExitHandler {
             Exit::Hypercall(call) => call.ret = 0,
             Exit::Msr { write, msr } => self.msr.access(write, msr),
             Exit::Step | Exit::GoOn => {}
-            Exit::Halt => self.lifecycle.end(End::Halted, Some(vcpu.number())),
+            Exit::EndOfInterrupt { vector } => {
+                if let Some(io_apic) = self.io_apic() {
+                    io_apic.end_of_interrupt(vector);
+                }
+            }
+            Exit::Halt { takes_interrupts } => match &self.controllers {
+                // If the vCPU is stopped meanwhile, it does not enter the guest again.
+                Some(controllers) => drop(controllers.wait_for_interrupt(vcpu, takes_interrupts)),
+                None => self.lifecycle.end(End::Halted, Some(vcpu.number())),
+            },
             Exit::Died(death) => self.lifecycle.end(End::Died(death), Some(vcpu.number())),
         }
     }
@@ -63,9 +76,16 @@ impl ExitHandler {
             Exit::Hypercall(_) => "answered",
             Exit::Msr { msr, .. } if msr.index == LESSON_MSR => "the lessons' MSR",
             Exit::Msr { .. } => "#GP in the guest",
+            Exit::EndOfInterrupt { .. } => "I/O APIC",
             Exit::Step | Exit::GoOn => "",
-            Exit::Halt | Exit::Died(_) => "the run ends",
+            Exit::Halt { .. } if self.controllers.is_some() => "waits",
+            Exit::Halt { .. } | Exit::Died(_) => "the run ends",
         }
+    }
+
+    /// The I/O APIC, where it is not KVM's.
+    pub fn io_apic(&self) -> Option<&IoApic> {
+        self.controllers.as_ref()?.io_apic.as_deref()
     }
 }
 
@@ -108,7 +128,8 @@ mod tests {
         attach(&mut ports, &lifecycle);
         let addresses = Bus::new(nobody(Space::Addresses));
         let log = Arc::new(Log::without_vm());
-        ExitHandler { ports, addresses, msr: LessonMsr::default(), log, lifecycle }
+        let msr = LessonMsr::default();
+        ExitHandler { ports, addresses, msr, log, lifecycle, controllers: None }
     }
 
     #[test]
@@ -152,7 +173,7 @@ mod tests {
     #[test]
     fn halt_and_death_end_the_run_and_a_hypercall_succeeds() {
         for (exit, end) in [
-            (Exit::Halt, Some(End::Halted)),
+            (Exit::Halt { takes_interrupts: true }, Some(End::Halted)),
             (Exit::Died(Death::Shutdown), Some(End::Died(Death::Shutdown))),
             (Exit::GoOn, None),
             (Exit::Step, None),

@@ -14,6 +14,7 @@
 pub mod board;
 pub mod builder;
 pub mod check;
+pub mod controllers;
 pub mod cpu_model;
 pub mod device_map;
 pub mod event_loop;

@@ -5,6 +5,7 @@
 //! 80286's time came back from protected mode in this way. Without such a code the machine starts from its beginning.
 
 use crate::boot::{self, firmware};
+use crate::config::Config;
 use crate::kvm::{self, Vcpu};
 use crate::layout::{FIRMWARE_RESUME, LOCAL_APIC};
 use crate::machine::Error;
@@ -27,12 +28,13 @@ const DELIVERY_INIT: u32 = 5 << 8;
 /// Resets the processors, whose threads do not run. Returns false where the guest has left no shutdown code, or where INIT can't be
 /// delivered: then the machine is to be reset.
 pub fn resume(
+    config: &Config,
     runners: &mut [VcpuRunner],
     board: &Board,
     memory: &GuestMemory,
 ) -> Result<bool, Error> {
     let code = board.rtc.take_shutdown_code();
-    if !matches!(code, END_OF_INTERRUPT_AND_JUMP | JUMP) {
+    if !matches!(code, END_OF_INTERRUPT_AND_JUMP | JUMP) || !config.has_lapic_in_kernel() {
         return Ok(false);
     }
     for runner in &mut *runners {
@@ -44,7 +46,10 @@ pub fn resume(
     let boot_processor = &mut runners[0].vcpu;
     firmware::set_up_lapic(boot_processor)?;
     if code == END_OF_INTERRUPT_AND_JUMP {
-        boot_processor.vm().end_of_interrupt()?;
+        match &board.controllers {
+            Some(controllers) => controllers.pic.end_of_interrupt(),
+            None => boot_processor.vm().end_of_interrupt()?,
+        }
     }
     let [offset, segment]: [u16; 2] =
         memory.read_value(FIRMWARE_RESUME).map_err(boot::Error::from)?;

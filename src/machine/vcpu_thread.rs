@@ -11,6 +11,7 @@ use crate::kvm::exit::{self, Exit};
 use crate::kvm::{self, Vcpu};
 use crate::lifecycle::{Activity, End, Request, VcpuControl};
 use crate::machine::Error;
+use crate::machine::controllers::InterruptPin;
 use crate::machine::exit_handler::ExitHandler;
 use crate::memory::GuestMemory;
 use crate::show::number;
@@ -39,13 +40,15 @@ pub struct VcpuRunner {
     pub memory: Arc<GuestMemory>,
     /// HLT waits in the kernel, since the local APIC is there. Not under single-step on a software backend.
     pub hlt_waits_in_kernel: bool,
+    /// The boot processor's, where the 8259s are not KVM's.
+    pub interrupt_pin: Option<InterruptPin>,
 }
 
 impl VcpuRunner {
     /// Runs the guest until the run has ended, or the vCPU is asked to stop.
     fn run(&mut self) {
         loop {
-            match self.vcpu.run() {
+            match self.enter_guest() {
                 Ok(()) => self.handle_exit(),
                 // A kick; or EAGAIN: the vCPU waits for another one to start it, and was woken for something else.
                 Err(kvm::Error::Ioctl { error, .. })
@@ -78,6 +81,14 @@ impl VcpuRunner {
         self.control.stopped();
     }
 
+    #[inline]
+    fn enter_guest(&mut self) -> Result<(), kvm::Error> {
+        if let Some(pin) = &mut self.interrupt_pin {
+            pin.update(&mut self.vcpu)?;
+        }
+        self.vcpu.run()
+    }
+
     /// Makes it ready for a thread again, after it was stopped.
     pub fn restart(&mut self) {
         let immediate_exit = self.vcpu.page().immediate_exit();
@@ -105,8 +116,11 @@ impl VcpuRunner {
         let is_local = [LVT_LINT0, LVT_COUNTERS]
             .into_iter()
             .any(|at| delivers_without_if(number(&lapic.regs[at..at + 4])));
-        let mut lines = self.vcpu.vm().io_apic_entries()?.into_iter();
-        Ok(is_local || lines.any(delivers_without_if))
+        let entries = match self.handler.io_apic() {
+            Some(io_apic) => io_apic.entries(),
+            None => self.vcpu.vm().io_apic_entries()?,
+        };
+        Ok(is_local || entries.into_iter().any(delivers_without_if))
     }
 
     #[inline]
@@ -143,8 +157,11 @@ impl VcpuRunner {
         }
 
         if !needs_reply {
-            let exit = exit::decode(self.vcpu.page_mut());
-            let exit = if is_step && has_halted { Exit::Halt } else { exit };
+            let takes_interrupts = self.vcpu.page().has_interrupts_on();
+            let exit = match is_step && has_halted {
+                true => Exit::Halt { takes_interrupts },
+                false => exit::decode(self.vcpu.page_mut()),
+            };
             self.handler.handle(exit, &self.control);
         }
         if let Some(stepper) = &mut self.stepper {
@@ -191,6 +208,12 @@ impl RunningVcpu {
     /// Waits until it does not run the guest.
     pub fn wait_until_not_running(&self) {
         self.control.wait_until_not_running();
+    }
+
+    /// It is to look for an interrupt.
+    pub fn interrupt(&self) -> Result<(), CallError> {
+        self.control.wake();
+        self.kick(Request::Run)
     }
 
     /// Asks what its guest does.

@@ -47,6 +47,8 @@ named_table! {
     KVM_CAP_READONLY_MEM = 81;
     /// `KVM_IRQFD_FLAG_RESAMPLE`.
     KVM_CAP_IRQFD_RESAMPLE = 82;
+    /// 7.5: of the interrupt controllers, only the local APICs are in the kernel. Linux 4.5.
+    KVM_CAP_SPLIT_IRQCHIP = 121;
     /// vCPU numbers end below this.
     KVM_CAP_MAX_VCPU_ID = 128;
     /// `kvm_run.immediate_exit`: Linux 4.11.

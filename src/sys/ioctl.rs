@@ -199,8 +199,8 @@ named_table! {
     KVM_SET_SREGS = _IOW(0x84, size_of::<kvm_sregs>());
     /// 4.15. `kvm_translation`: a linear address through the guest's own page tables.
     KVM_TRANSLATE = _IOWR(0x85, size_of::<kvm_translation>());
-    /// 4.16. `kvm_interrupt`: queues a vector; while the local APIC is not in the kernel.
-    KVM_INTERRUPT = _IOW(0x86, 4);
+    /// 4.16. `kvm_interrupt`: queues a vector; while the 8259s are not in the kernel.
+    KVM_INTERRUPT = _IOW(0x86, size_of::<kvm_interrupt>());
     /// 4.18. `kvm_msrs`: reads the MSRs that it lists; returns how many it could.
     KVM_GET_MSRS = _IOWR(0x88, 8);
     /// 4.19. Writes them; returns how many it could.

@@ -55,6 +55,14 @@ pub struct kvm_irq_level {
     pub level: u32,
 }
 
+/// `KVM_INTERRUPT`: api.rst 4.16.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct kvm_interrupt {
+    /// A vector, 0 to 255.
+    pub irq: u32,
+}
+
 /// In a routing entry: a pin of an interrupt controller in the kernel.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
@@ -66,7 +74,7 @@ pub struct kvm_irq_routing_irqchip {
 
 /// In a routing entry: a message, as a PCI device would write it.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct kvm_irq_routing_msi {
     pub address_lo: u32,
     pub address_hi: u32,

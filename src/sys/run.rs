@@ -120,6 +120,13 @@ pub struct kvm_run_msr {
     pub data: u64,
 }
 
+/// `KVM_EXIT_IOAPIC_EOI`: a vCPU has ended a level-triggered interrupt, and the I/O APIC is not in the kernel.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct kvm_run_eoi {
+    pub vector: u8,
+}
+
 /// The union. `padding` fixes its size for all kernels.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -133,6 +140,7 @@ pub union kvm_run_exit {
     pub debug: kvm_run_debug,
     pub hypercall: kvm_run_hypercall,
     pub msr: kvm_run_msr,
+    pub eoi: kvm_run_eoi,
     pub padding: [u8; 256],
 }
 
@@ -141,7 +149,8 @@ pub union kvm_run_exit {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct kvm_run {
-    /// In: leave the guest as soon as it would take an interrupt.
+    /// In: leave the guest as soon as it would take an interrupt, with `KVM_EXIT_IRQ_WINDOW_OPEN`. Only while the 8259s are not
+    /// in the kernel, as for the next two.
     pub request_interrupt_window: u8,
     /// In: where not 0, `KVM_RUN` returns EINTR before it enters the guest. Since Linux 4.11,
     /// `KVM_CAP_IMMEDIATE_EXIT`.
@@ -150,7 +159,9 @@ pub struct kvm_run {
 
     /// Out: one of `KVM_EXIT_*` in [`super::exit`]; valid where `KVM_RUN` returned 0.
     pub exit_reason: u32,
+    /// Out: the guest would take an interrupt now.
     pub ready_for_interrupt_injection: u8,
+    /// Out: RFLAGS.IF.
     pub if_flag: u8,
     /// Out: bit 0 says that the vCPU is in system management mode, bit 1 that it locked the bus.
     pub flags: u16,

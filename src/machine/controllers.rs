@@ -1,0 +1,82 @@
+//! Interrupt controllers that are the program's own: how interrupt lines lead to them, and how the 8259s' interrupts get to
+//! the boot processor. By default all of this is KVM's.
+
+use crate::devices::io_apic::IoApic;
+use crate::devices::pic::Pic;
+use crate::kvm::interrupt_line::InterruptControllers;
+use crate::kvm::{Error, Vcpu};
+use crate::layout::{IO_APIC_TIMER_PIN, TIMER_LINE};
+use crate::lifecycle::{Activity, Stopped, VcpuControl};
+use alloc::sync::Arc;
+
+/// The controllers.
+pub struct Controllers {
+    pub pic: Arc<Pic>,
+    /// There is one only where there are local APICs.
+    pub io_apic: Option<Arc<IoApic>>,
+}
+
+impl InterruptControllers for Controllers {
+    /// As [`crate::kvm::routing::Routing::pc`] has it.
+    fn set_line(&self, gsi: u32, active: bool) {
+        const CASCADE: u32 = 2;
+        if gsi == CASCADE {
+            return;
+        }
+        if gsi < 16 {
+            self.pic.set_line(gsi, active);
+        }
+        if let Some(io_apic) = &self.io_apic {
+            let pin = if gsi == TIMER_LINE { IO_APIC_TIMER_PIN } else { gsi };
+            io_apic.set_line(pin, active);
+        }
+    }
+}
+
+impl Controllers {
+    /// HLT, where it exits since the local APIC is not in the kernel: waits on behalf of the boot processor until there is an
+    /// interrupt that it takes.
+    pub fn wait_for_interrupt(&self, vcpu: &VcpuControl, is_on: bool) -> Result<(), Stopped> {
+        let activity = if is_on { Activity::WaitsForInterrupt } else { Activity::WaitsForever };
+        while !is_on || !self.pic.asks() {
+            vcpu.wait_until_woken_or_asked()?;
+            if vcpu.is_asked() {
+                vcpu.answer(activity);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The boot processor's interrupt pin. A processor acknowledges an interrupt when it takes it, and gets the vector then. So
+/// the vector is asked for as late as possible: when KVM says that the guest would take an interrupt.
+pub struct InterruptPin {
+    controllers: Arc<Controllers>,
+    /// A vector that KVM has not taken yet.
+    vector: Option<u8>,
+}
+
+impl InterruptPin {
+    pub fn new(controllers: Arc<Controllers>) -> InterruptPin {
+        InterruptPin { controllers, vector: None }
+    }
+
+    /// Before the guest is entered: gives it an interrupt if it would take one. If it would not, `KVM_RUN` returns when it would.
+    pub fn update(&mut self, vcpu: &mut Vcpu) -> Result<(), Error> {
+        let pic = &self.controllers.pic;
+        if pic.asks() && self.vector.is_none() && vcpu.page().is_ready_for_interrupt() {
+            self.vector = Some(pic.acknowledge());
+        }
+        if let Some(vector) = self.vector {
+            match vcpu.interrupt(vector) {
+                Ok(()) => self.vector = None,
+                // The guest has yet to take the one before.
+                Err(Error::Ioctl { error, .. }) if error.is(libc::EEXIST) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let is_wanted = pic.asks() || self.vector.is_some();
+        vcpu.page_mut().request_interrupt_window(is_wanted);
+        Ok(())
+    }
+}
