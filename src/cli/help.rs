@@ -45,8 +45,11 @@ The machine:
                          ,stepping= ,brand=. --cpu help lists the features that
                          this host's KVM can offer
       --tsc-khz N        the frequency of the TSC: default the host's
-      --irqchip          give IMAGE the board: interrupt controllers and a PC's
-                         devices, which a kernel has always
+      --irqchip [WHERE]  give IMAGE the board: interrupt controllers and a PC's
+                         devices, which a kernel has always. WHERE the controllers
+                         are: full (default): in the kernel; split: the local APICs
+                         in the kernel, the rest in the program; none: in the
+                         program, without APICs
       --reset WHAT       what a reset by the guest does: end (default); restart:
                          load and start it again, keep the rest of RAM; cold:
                          likewise, but clear RAM before

@@ -251,8 +251,7 @@ fn check(config: &Config, has_load: bool) -> Result<(), UsageError> {
         return Err(UsageError::NoBoard(option));
     }
     if !config.apic && config.cpus > 1 {
-        let option =
-            if config.irqchip() == Irqchip::None { "--irqchip none" } else { "--no-apic" };
+        let option = if config.irqchip() == Irqchip::None { "--irqchip none" } else { "--no-apic" };
         return Err(UsageError::NoApic(option, config.cpus));
     }
     let limit = config.low_limit();

@@ -6,12 +6,12 @@
 
 use crate::bus::Device;
 use crate::devices::Timed;
+use crate::devices::pit::IntervalTimer;
 use crate::devices::rtc::Rtc;
 use crate::host::clock;
 use crate::host::mutex::{Guard, Mutex};
 use crate::host::syscall::CallError;
 use crate::host::timer::Timer;
-use crate::devices::pit::IntervalTimer;
 use crate::kvm::interrupt_line::{InterruptLine, InterruptLines};
 use crate::layout::{RTC_LINE, TIMER_LINE};
 use crate::lifecycle::VcpuControl;

@@ -166,6 +166,7 @@ impl fmt::Display for Details<'_> {
                 let reasons = Bits(msr.reason.into(), "INVAL UNKNOWN FILTER");
                 write!(f, ": MSR {:#x} {:#x}, reason{reasons}", msr.index, msr.data)
             }
+            Exit::EndOfInterrupt { vector } => write!(f, ": vector {vector:#x}"),
             _ => Ok(()),
         }
     }

@@ -39,9 +39,11 @@ impl Exit<'_> {
         match self {
             Exit::Port { write, .. } | Exit::Mmio { write, .. } | Exit::Msr { write, .. } => !write,
             Exit::Hypercall(_) => true,
-            Exit::EndOfInterrupt { .. } | Exit::Step | Exit::Halt { .. } | Exit::GoOn | Exit::Died(_) => {
-                false
-            }
+            Exit::EndOfInterrupt { .. }
+            | Exit::Step
+            | Exit::Halt { .. }
+            | Exit::GoOn
+            | Exit::Died(_) => false,
         }
     }
 }

@@ -146,9 +146,11 @@ impl Board {
     /// KVM answers for its own.
     fn attach_controllers(&self, ports: &mut Bus, addresses: &mut Bus) {
         if let Some(Controllers { pic, io_apic }) = self.controllers.as_deref() {
-            for (port, register) in
-                [(PIC, pic::COMMAND), (SECOND_PIC, pic::SECOND_COMMAND), (PIC_TRIGGER, pic::TRIGGER)]
-            {
+            for (port, register) in [
+                (PIC, pic::COMMAND),
+                (SECOND_PIC, pic::SECOND_COMMAND),
+                (PIC_TRIGGER, pic::TRIGGER),
+            ] {
                 ports.attach(port.into(), 2, pic.clone(), register);
             }
             if let Some(io_apic) = io_apic {

@@ -1836,6 +1836,52 @@ linux_boots_without_each_part_of_the_board() {
 	p 2 --no-apic --cpus 2 --kernel /boot/vmlinuz
 	says '--no-apic: not with --cpus 2: processors start each other by their local APICs'
 }
+the_interrupt_controllers_do_the_same_wherever_they_are() {
+	for where in full split 'split --cpus 2'; do
+		k 1 irqchip -b anon --irqchip $where
+		prints 'requests, poll, priorities, edges and levels, timer, messages, levels\n'
+	done
+	for where in none 'split --no-apic' 'full --no-apic'; do
+		k 1 irqchip -b anon --irqchip $where
+		prints 'requests, poll, priorities, edges and levels, timer\n'
+	done
+	p 2 --irqchip none --cpus 2 $F/halt.bin
+	says '--irqchip none: not with --cpus 2: processors start each other by their local APICs'
+	p 2 --irqchip=some $F/halt.bin
+	says '--irqchip some: not one of full, split, none'
+}
+the_end_of_a_level_exits_where_the_i_o_apic_is_not_kvm_s() {
+	b 0 --irqchip split --stats $F/eoi.bin
+	prints 'an edge: 1 interrupt\na level: 2 interrupts\n'
+	shows 'KVM_EXIT_IOAPIC_EOI 2'
+	b 0 --stats $F/eoi.bin
+	prints 'an edge: 1 interrupt\na level: 2 interrupts\n'
+	lacks KVM_EXIT_IOAPIC_EOI err
+}
+hlt_waits_in_the_program_where_no_controller_is_kvm_s() {
+	b 0 --irqchip none --stats $F/pic.bin
+	prints '10 ticks of the PIT through the 8259\n'
+	says KVM_EXIT_HLT
+	p 3 --irqchip none -b anon $F/halt.bin
+	says 'nothing can wake the guest'
+	# sti; hlt; jmp to the hlt
+	printf '\373\364\353\375' > guest
+	start --irqchip none -b anon guest < /dev/null
+	sleep 4
+	kill -0 $pid
+	kill $pid
+	ended 143
+}
+linux_boots_wherever_the_interrupt_controllers_are() {
+	for where in 'split --cpus 2' 'split --no-hpet' none; do
+		printf 'grep ttyS0 /proc/interrupts; sleep 1; exit\n' > keys
+		boot 0 --kernel /boot/vmlinuz -b anon --irqchip $where --append 'console=ttyS0 quiet'
+		case $where in
+		none) seen 'XT-PIC .*ttyS0' ;;
+		*) seen 'IO-APIC .*ttyS0' ;;
+		esac
+	done
+}
 the_tsc_runs_as_fast_as_it_is_told() {
 	p 1 --tsc-khz 1000 --kernel /boot/vmlinuz -b anon
 	says "KVM_SET_TSC_KHZ on a vCPU: EINVAL (22): this processor can't slow down a guest's TSC"

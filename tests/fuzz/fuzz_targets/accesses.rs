@@ -2,7 +2,7 @@
 //! seeded run by `make test`: src/machine/board_tests.rs.
 
 use kob_2m::bus::{Bus, Device};
-use kob_2m::config::{Backing, Config, Guest};
+use kob_2m::config::{Backing, Config, Guest, Irqchip};
 use kob_2m::devices::Timed;
 use kob_2m::devices::fw_cfg::{FwCfg, Items, Part};
 use kob_2m::devices::rtc;
@@ -16,15 +16,18 @@ use kob_2m::output::Output;
 use std::sync::Arc;
 
 /// Ranges with devices, and what lies around them: where an access is tried more often than elsewhere.
-const PORTS: [u64; 14] =
-    [0x10, 0x64, 0x70, 0x92, 0xe0, 0xe8, 0xf4, 0x3f8, 0x510, 0x600, 0xcf8, 0x2000, 0xc000, 0xc0f8];
-const ADDRESSES: [u64; 9] = [
+const PORTS: [u64; 18] = [
+    0x10, 0x20, 0x40, 0x61, 0x64, 0x70, 0x92, 0xa0, 0xe0, 0xe8, 0xf4, 0x3f8, 0x510, 0x600, 0xcf8,
+    0x2000, 0xc000, 0xc0f8,
+];
+const ADDRESSES: [u64; 10] = [
     0xc000_0000,
     0xe000_0000,
     0xe800_0000,
     0xe800_8000,
     0xf000_0000,
     0xf000_0ff8,
+    0xfec0_0000,
     0xfed0_0000,
     0xfed0_0100,
     0xff00_0000,
@@ -40,7 +43,9 @@ pub struct Machine {
 
 impl Machine {
     pub fn new() -> Machine {
-        let config = Config { guest: Guest::Kernel(c"k"), pause: 0, ..Config::default() };
+        // With as many devices as there can be.
+        let irqchip = Some(Irqchip::Split);
+        let config = Config { guest: Guest::Kernel(c"k"), irqchip, pause: 0, ..Config::default() };
         let memory = GuestMemory::map(Backing::Anonymous, &[(0, 1 << 20)]).unwrap();
         let memory = Arc::new(memory);
         let vm = Arc::new(Vm::without_kvm().unwrap().with_memory(memory.clone()));
@@ -70,13 +75,17 @@ impl Machine {
         let near = |starts: &[u64]| starts[place as usize % starts.len()] + (place >> 8) % 0x110;
         let mut data = number(8).to_be_bytes();
         let is_port = how & 1 != 0;
-        let most = if is_port { 3 } else { 4 };
-        let data = &mut data[..1 << ((how >> 4) % most)];
+        let size = match is_port {
+            true => 1 << ((how >> 4) % 3),
+            // KVM splits an access where a page ends.
+            false => 1 + usize::from(how >> 4) % 8,
+        };
+        let data = &mut data[..size];
         let (device, offset) = match (is_port, how & 4 != 0) {
             (true, true) => self.ports.find(near(&PORTS)),
             (true, false) => self.ports.find(place & 0xffff),
             (false, true) => self.addresses.find(near(&ADDRESSES)),
-            (false, false) => self.addresses.find(place & 0xffff_ffff),
+            (false, false) => self.addresses.find(place >> (how & 0x20)),
         };
         self.perform(device, offset, data, how);
         self.lifecycle.take_stop();
