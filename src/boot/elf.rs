@@ -14,7 +14,7 @@ const ET_DYN: u64 = 3;
 /// `p_type`: to be loaded; and notes to whoever loads it.
 const PT_LOAD: u64 = 1;
 const PT_NOTE: u64 = 4;
-/// Notes behind so many bytes are not looked at.
+/// Notes behind so many bytes of a segment are not looked at.
 const MOST_NOTES: u64 = 64 << 10;
 
 /// The larger of the two headers' sizes.
@@ -27,8 +27,8 @@ pub struct Elf {
     pub is_64_bit: bool,
     pub entry: u64,
     pub pieces: Vec<Piece>,
-    /// Where its notes lie in the file: offset and size.
-    notes: Vec<(u64, u64)>,
+    /// The bytes of its notes, of each segment of them.
+    notes: Vec<Vec<u8>>,
 }
 
 /// Reads an ELF file's headers.
@@ -64,21 +64,28 @@ pub fn read(file: &KernelFile) -> Result<Elf, Refusal> {
     if entry_size < header_size as u64 {
         return Err(Refusal::BadHeader);
     }
+    // All program headers at once, as far as the file has them.
+    let size = (count * entry_size).min(file.size.saturating_sub(first));
+    let mut table = vec![0; size as usize];
+    if !(file.read)(first, &mut table) {
+        return Err(Refusal::Truncated { missing: 0 });
+    }
     let (mut pieces, mut notes) = (Vec::new(), Vec::new());
-    for index in 0..count {
-        let mut header = [0; PROGRAM_HEADER];
-        let header = &mut header[..header_size];
-        let at = first.saturating_add(index * entry_size);
-        if !(file.read)(at, header) {
-            let end = at.saturating_add(header.len() as u64);
+    for at in (0..count * entry_size).step_by(entry_size as usize) {
+        let end = at + header_size as u64;
+        let Some(header) = table.get(at as usize..end as usize) else {
+            let end = first.saturating_add(end);
             return Err(Refusal::Truncated { missing: end.saturating_sub(file.size) });
-        }
+        };
         // p_offset, p_paddr, p_filesz and p_memsz are words 1, 3, 4 and 5 of both kinds.
         let word = |index: usize| number(&header[word * index..word * (index + 1)]);
         let piece = Piece { from: word(1), to: word(3), size: word(4), room: word(5) };
         let kind = number(&header[..4]);
         if kind == PT_NOTE {
-            notes.push((piece.from, piece.size.min(MOST_NOTES)));
+            let mut bytes = vec![0; piece.size.min(MOST_NOTES) as usize];
+            if (file.read)(piece.from, &mut bytes) {
+                notes.push(bytes);
+            }
         }
         if kind == PT_LOAD && piece.size.max(piece.room) > 0 {
             if pieces.len() == MAX_PIECES {
@@ -91,50 +98,39 @@ pub fn read(file: &KernelFile) -> Result<Elf, Refusal> {
 }
 
 /// A note: who defines its type, the type, and the value.
-pub struct Note {
+pub struct Note<'a> {
     /// With a final zero.
-    pub name: Vec<u8>,
+    pub name: &'a [u8],
     pub kind: u32,
-    pub value: Vec<u8>,
+    pub value: &'a [u8],
 }
 
-/// The notes of a file, one after the other. Those that are cut off are left out.
-pub struct Notes<'a> {
-    file: &'a KernelFile<'a>,
-    /// Stretches that are still to be read: offset and size.
-    left: Vec<(u64, u64)>,
-}
-
-impl<'a> Notes<'a> {
-    pub fn of(file: &'a KernelFile, elf: &Elf) -> Notes<'a> {
-        Notes { file, left: elf.notes.clone() }
+impl Elf {
+    /// Its notes, one after the other. Those that are cut off are left out.
+    pub fn notes(&self) -> impl Iterator<Item = Note<'_>> {
+        self.notes.iter().flat_map(|bytes| {
+            let mut left = &bytes[..];
+            core::iter::from_fn(move || {
+                let (note, rest) = split_note(left)?;
+                left = rest;
+                Some(note)
+            })
+        })
     }
 }
 
-impl Iterator for Notes<'_> {
-    type Item = Note;
+/// The first note of several, and the rest.
+fn split_note(bytes: &[u8]) -> Option<(Note<'_>, &[u8])> {
+    // Three words: the sizes of name and value, and the type.
+    let (header, rest) = bytes.split_at_checked(12)?;
+    let word = |index: usize| number(&header[4 * index..4 * index + 4]);
+    let (name, rest) = split_padded(rest, word(0))?;
+    let (value, rest) = split_padded(rest, word(1))?;
+    Some((Note { name, kind: word(2) as u32, value }, rest))
+}
 
-    fn next(&mut self) -> Option<Note> {
-        // Three words: the sizes of name and value, and the type. Both are padded to words.
-        const HEADER: usize = 12;
-        loop {
-            let (at, size) = self.left.pop()?;
-            let Some(header) = self.file.bytes::<HEADER>(at) else { continue };
-            let word = |index: usize| number(&header[4 * index..4 * index + 4]);
-            let (name, value) = (word(0), word(1));
-            let value_at = HEADER as u64 + name.next_multiple_of(4);
-            let end = value_at + value.next_multiple_of(4);
-            if end > size {
-                continue;
-            }
-            self.left.push((at + end, size - end));
-            let read = |from: u64, len: u64| {
-                let mut bytes = vec![0; len as usize];
-                (self.file.read)(at + from, &mut bytes).then_some(bytes)
-            };
-            if let (Some(name), Some(value)) = (read(HEADER as u64, name), read(value_at, value)) {
-                return Some(Note { name, kind: word(2) as u32, value });
-            }
-        }
-    }
+/// The first `len` bytes, and what comes behind them and their padding to a word.
+fn split_padded(bytes: &[u8], len: u64) -> Option<(&[u8], &[u8])> {
+    let (part, rest) = bytes.split_at_checked(len.next_multiple_of(4) as usize)?;
+    Some((&part[..len as usize], rest))
 }

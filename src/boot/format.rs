@@ -32,10 +32,10 @@ fn plan_any(file: &KernelFile) -> Result<Plan, Refusal> {
     if !is_elf(file) {
         return Err(Refusal::UnknownFormat);
     }
-    let is_linux = pvh::is_linux(file, &elf::read(file)?);
-    match pvh::plan(file)?.filter(|_| !is_linux) {
+    let elf = elf::read(file)?;
+    match pvh::plan(&elf).filter(|_| !pvh::is_linux(&elf)) {
         Some(plan) => Ok(plan),
-        None => linux::plan_elf(file),
+        None => linux::plan_elf(file, elf),
     }
 }
 
@@ -43,9 +43,9 @@ fn plan_any(file: &KernelFile) -> Result<Plan, Refusal> {
 fn plan_for(protocol: Protocol, file: &KernelFile) -> Result<Option<Plan>, Refusal> {
     match protocol {
         Protocol::Multiboot => multiboot::plan(file),
-        Protocol::Pvh if is_elf(file) => pvh::plan(file),
+        Protocol::Pvh if is_elf(file) => Ok(pvh::plan(&elf::read(file)?)),
         Protocol::Linux => match linux::plan(file)? {
-            None if is_elf(file) => linux::plan_elf(file).map(Some),
+            None if is_elf(file) => linux::plan_elf(file, elf::read(file)?).map(Some),
             plan => Ok(plan),
         },
         Protocol::Pvh => Ok(None),

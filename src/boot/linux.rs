@@ -6,7 +6,7 @@
 
 use crate::boot::Error;
 use crate::boot::companions::Companions;
-use crate::boot::elf;
+use crate::boot::elf::Elf;
 use crate::boot::plan::{KernelFile, Piece, Plan, Refusal, memory_map};
 use crate::config::Protocol;
 use crate::layout::*;
@@ -84,8 +84,7 @@ pub fn plan(file: &KernelFile) -> Result<Option<Plan>, Refusal> {
 }
 
 /// Plans a vmlinux: its entry expects what the code of a bzImage would hand on.
-pub fn plan_elf(file: &KernelFile) -> Result<Plan, Refusal> {
-    let elf = elf::read(file)?;
+pub fn plan_elf(file: &KernelFile, elf: Elf) -> Result<Plan, Refusal> {
     if !elf.is_64_bit {
         // The Multiboot header may lie in what is missing.
         let end = elf.pieces.iter().map(|piece| piece.from.saturating_add(piece.size)).max();

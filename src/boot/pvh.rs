@@ -3,8 +3,8 @@
 
 use crate::boot::Error;
 use crate::boot::companions::Companions;
-use crate::boot::elf::{self, Elf, Notes};
-use crate::boot::plan::{KernelFile, Plan, Refusal, memory_map};
+use crate::boot::elf::Elf;
+use crate::boot::plan::{Plan, memory_map};
 use crate::config::Protocol;
 use crate::layout::{COMMAND_LINE, LONGEST_LINE, PVH_INFO};
 use crate::memory::GuestMemory;
@@ -20,32 +20,30 @@ unsafe impl Plain for hvm_modlist_entry {}
 unsafe impl Plain for hvm_memmap_table_entry {}
 
 /// The entry that a file's note names.
-fn entry(file: &KernelFile, elf: &Elf) -> Option<u64> {
-    Notes::of(file, elf).find_map(|note| {
-        let is_entry = note.name == *b"Xen\0" && note.kind == XEN_ELFNOTE_PHYS32_ENTRY;
-        (is_entry && matches!(note.value.len(), 4 | 8)).then(|| number(&note.value))
+fn entry(elf: &Elf) -> Option<u64> {
+    elf.notes().find_map(|note| {
+        let is_entry = note.name == b"Xen\0" && note.kind == XEN_ELFNOTE_PHYS32_ENTRY;
+        (is_entry && matches!(note.value.len(), 4 | 8)).then(|| number(note.value))
     })
 }
 
 /// Whether the file is Linux, which has its own protocol too.
-pub fn is_linux(file: &KernelFile, elf: &Elf) -> bool {
-    Notes::of(file, elf).any(|note| note.name == *b"Linux\0")
+pub fn is_linux(elf: &Elf) -> bool {
+    elf.notes().any(|note| note.name == b"Linux\0")
 }
 
 /// Plans a kernel with that note; `None` where the file has none.
-pub fn plan(file: &KernelFile) -> Result<Option<Plan>, Refusal> {
-    let elf = elf::read(file)?;
-    let Some(entry) = entry(file, &elf) else { return Ok(None) };
-    Ok(Some(Plan {
+pub fn plan(elf: &Elf) -> Option<Plan> {
+    Some(Plan {
         protocol: Protocol::Pvh,
-        entry,
-        pieces: elf.pieces,
+        entry: entry(elf)?,
+        pieces: elf.pieces.clone(),
         end: 0,
         ram_end: 0,
         initrd_max: u64::MAX,
         command_line: LONGEST_LINE,
         header: None,
-    }))
+    })
 }
 
 /// Writes the start information, and behind it the list of modules and the memory map.
