@@ -49,8 +49,8 @@ pub struct Config {
     pub tsc_khz: Option<u32>,
     /// Where the interrupt controllers are. Unless it is `None`, an image has them too, and a PC's devices.
     pub irqchip: Option<Irqchip>,
-    /// The board has an interval timer.
-    pub pit: bool,
+    /// Where the board's interval timer is; `None` for the default of what is run.
+    pub pit: Option<PitPlace>,
     /// The board has local APICs and an I/O APIC, beside the two 8259.
     pub apic: bool,
     /// What a reset does.
@@ -70,12 +70,21 @@ pub struct Config {
 /// Where the interrupt controllers are.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Irqchip {
-    /// All are in the kernel, and the interval timer too.
+    /// All are in the kernel.
     Full,
-    /// The local APICs are in the kernel. The program has the others, and the interval timer.
+    /// The local APICs are in the kernel. The program has the others.
     Split,
-    /// None is in the kernel. The program has the 8259s and the interval timer, and there are no APICs.
+    /// None is in the kernel. The program has the 8259s, and there are no APICs.
     None,
+}
+
+/// Where the interval timer is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum PitPlace {
+    /// There is none.
+    None,
+    Kernel,
+    Program,
 }
 
 /// What is run.
@@ -256,7 +265,7 @@ impl Default for Config {
             cpus: 1,
             cpu: CpuModel::default(),
             tsc_khz: None,
-            pit: true,
+            pit: None,
             apic: true,
             irqchip: None,
             on_reset: OnReset::End,

@@ -188,6 +188,11 @@ impl Kernel {
         items.add(FW_CFG_CMDLINE_DATA, &line);
     }
 
+    /// How it is entered.
+    pub fn protocol(&self) -> Protocol {
+        self.plan.protocol
+    }
+
     fn mode(&self) -> Mode {
         match self.plan.protocol {
             Protocol::Linux => Mode::Long,

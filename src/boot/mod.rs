@@ -16,7 +16,7 @@ pub mod multiboot;
 pub mod plan;
 pub mod pvh;
 
-use crate::config::{Config, Guest, Mode};
+use crate::config::{Config, Guest, Mode, Protocol};
 use crate::devices::fw_cfg::Items;
 use crate::host::errno::TOO_MANY_FILES;
 use crate::host::syscall::CallError;
@@ -66,6 +66,11 @@ impl Payload {
             Payload::Kernel(kernel) => kernel.load(config, memory),
             Payload::WakeUp(_) => Ok(()),
         }
+    }
+
+    /// Whether it is Linux, as far as is known.
+    pub fn is_linux(&self) -> bool {
+        matches!(self, Payload::Kernel(kernel) if kernel.protocol() == Protocol::Linux)
     }
 
     /// Adds what fw_cfg tells of it.

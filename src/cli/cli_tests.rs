@@ -291,6 +291,23 @@ fn options_of_the_board_need_it() {
     assert_eq!(kernel.on_reset, OnReset::Cold);
     let items = [NamedItem { name: b"a/b", file: c"f=g" }, NamedItem { name: b"c", file: c"h" }];
     assert_eq!(kernel.fw_cfg, items);
+    for (words, irqchip) in [
+        (&[c"--irqchip"][..], Irqchip::Full),
+        (&[c"--irqchip", c"image"], Irqchip::Full),
+        (&[c"--irqchip", c"split", c"image"], Irqchip::Split),
+        (&[c"--irqchip=none"], Irqchip::None),
+    ] {
+        let config = config(words);
+        assert_eq!(config.irqchip, Some(irqchip), "{words:?}");
+        assert_eq!(config.apic, irqchip != Irqchip::None);
+    }
+    assert_eq!(config(&[c"--irqchip", c"--no-pit"]).pit, Some(PitPlace::None));
+    assert_eq!(config(&[c"--irqchip", c"split", c"--pit=program"]).pit, Some(PitPlace::Program));
+    for place in [c"split", c"none"] {
+        let words = [c"--irqchip", place, c"--pit", c"kernel"];
+        assert!(wrong(&words).contains("KVM's interval timer needs KVM's 8259s"));
+    }
+    assert!(wrong(&[c"--pit", c"kernel"]).contains("only with --kernel or --irqchip"));
     assert!(!config(&[c"--irqchip", c"--no-hpet"]).hpet);
     for words in [&[c"--no-hpet"][..], &[c"--grace", c"1"], &[c"--fw-cfg", c"a=b"]] {
         assert!(wrong(words).contains("only with --kernel or --irqchip"), "{words:?}");

@@ -54,7 +54,10 @@ The machine:
                          load and start it again, keep the rest of RAM; cold:
                          likewise, but clear RAM before
 The board:
-      --no-pit           no interval timer
+      --pit WHERE        where the interval timer is: kernel, program or none;
+                         default kernel, but program for Linux, which hardly uses
+                         it, and where the 8259s are in the program
+      --no-pit           --pit none
       --no-hpet          no HPET
       --no-apic          interrupts by the two 8259 alone: the local APIC is off, and
                          no table tells of the I/O APIC

@@ -142,7 +142,15 @@ impl Said {
                 khz if khz > u32::MAX.into() => return Err(bad(Reason::TooFast)),
                 khz => config.tsc_khz = Some(khz as u32),
             },
-            Opt::NoPit => config.pit = false,
+            Opt::Pit => {
+                config.pit = Some(match text {
+                    b"none" => PitPlace::None,
+                    b"kernel" => PitPlace::Kernel,
+                    b"program" => PitPlace::Program,
+                    _ => return Err(bad(Reason::NotOneOf("kernel, program, none"))),
+                });
+            }
+            Opt::NoPit => config.pit = Some(PitPlace::None),
             Opt::NoApic => config.apic = false,
             Opt::NoAcpi => config.acpi = false,
             Opt::NoHpet => config.hpet = false,
@@ -241,7 +249,8 @@ fn check(config: &Config, has_load: bool) -> Result<(), UsageError> {
     let of_the_board = [
         ("--fw-cfg", !config.fw_cfg.is_empty()),
         ("--no-hpet", !config.hpet),
-        ("--no-pit", !config.pit),
+        ("--no-pit", config.pit == Some(PitPlace::None)),
+        ("--pit", config.pit.is_some()),
         ("--no-apic", !config.apic),
         ("--grace", config.grace > 0),
     ];
@@ -249,6 +258,9 @@ fn check(config: &Config, has_load: bool) -> Result<(), UsageError> {
         && !config.has_board()
     {
         return Err(UsageError::NoBoard(option));
+    }
+    if config.pit == Some(PitPlace::Kernel) && config.irqchip() != Irqchip::Full {
+        return Err(UsageError::PitWithoutPic);
     }
     if !config.apic && config.cpus > 1 {
         let option = if config.irqchip() == Irqchip::None { "--irqchip none" } else { "--no-apic" };

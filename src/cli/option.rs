@@ -23,6 +23,7 @@ pub enum Opt {
     TscKhz,
     Reset,
     Irqchip,
+    Pit,
     NoPit,
     NoApic,
     NoAcpi,
@@ -54,7 +55,7 @@ pub enum Takes {
 /// An option, its long name, its short one, and what it takes.
 type Row = (Opt, &'static str, Option<u8>, Takes);
 
-const OPTIONS: [Row; 34] = [
+const OPTIONS: [Row; 35] = [
     (Opt::Memory, "--memory", Some(b'm'), Takes::Value),
     (Opt::Backing, "--backing", Some(b'b'), Takes::Value),
     (Opt::Base, "--base", None, Takes::Value),
@@ -74,6 +75,7 @@ const OPTIONS: [Row; 34] = [
     (Opt::TscKhz, "--tsc-khz", None, Takes::Value),
     (Opt::Reset, "--reset", None, Takes::Value),
     (Opt::Irqchip, "--irqchip", None, Takes::OneOf(&[c"full", c"split", c"none"])),
+    (Opt::Pit, "--pit", None, Takes::Value),
     (Opt::NoPit, "--no-pit", None, Takes::Nothing),
     (Opt::NoApic, "--no-apic", None, Takes::Nothing),
     (Opt::NoAcpi, "--no-acpi", None, Takes::Nothing),

@@ -72,6 +72,8 @@ pub enum UsageError {
     NoBoard(&'static str),
     /// Several vCPUs without local APICs, by which they would start each other.
     NoApic(&'static str, u32),
+    /// The kernel's interval timer without the kernel's 8259s.
+    PitWithoutPic,
     /// `--json` without anything that it could show.
     NothingAsJson,
 }
@@ -228,6 +230,9 @@ impl fmt::Display for UsageError {
             UsageError::NoApic(option, cpus) => write!(
                 f,
                 "{option}: not with --cpus {cpus}: processors start each other by their local APICs"
+            ),
+            UsageError::PitWithoutPic => f.write_str(
+                "--pit kernel: only with --irqchip full: KVM's interval timer needs KVM's 8259s",
             ),
             UsageError::NothingAsJson => f.write_str("--json: only with --stats or --check"),
         }

@@ -1,7 +1,7 @@
 //! The board: the devices of a PC, and where they are.
 
 use crate::bus::Bus;
-use crate::config::{Config, Irqchip};
+use crate::config::{Config, Irqchip, PitPlace};
 use crate::devices::Timed;
 use crate::devices::acpi_pm::AcpiPm;
 use crate::devices::fw_cfg::FwCfg;
@@ -42,6 +42,7 @@ pub struct Handles<'a> {
 
 /// With what the devices start.
 pub struct BoardStart {
+    pub pit: PitPlace,
     pub fw_cfg: Arc<FwCfg>,
     /// What the clock's battery has kept.
     pub clock: rtc::Kept,
@@ -79,7 +80,7 @@ fn own_controllers(
 impl Board {
     /// The devices after a reset.
     pub fn new(config: &Config, handles: &Handles, start: BoardStart) -> Result<Board, CallError> {
-        let BoardStart { fw_cfg, clock, wake_status } = start;
+        let BoardStart { pit, fw_cfg, clock, wake_status } = start;
         let Handles { vm, lifecycle, output, attention, .. } = *handles;
         let controllers = own_controllers(config, vm, lifecycle);
         let lines = Arc::new(InterruptLines::new(match &controllers {
@@ -87,10 +88,10 @@ impl Board {
             None => vm.clone(),
         }));
         let line = |gsi| InterruptLine::new(lines.clone(), gsi);
-        let pit = match (config.pit, &controllers) {
-            (false, _) => IntervalTimer::None,
-            (true, None) => IntervalTimer::Kvm(vm.clone()),
-            (true, Some(_)) => IntervalTimer::Ours(Arc::new(Pit::new(line(TIMER_LINE))?)),
+        let pit = match pit {
+            PitPlace::None => IntervalTimer::None,
+            PitPlace::Kernel => IntervalTimer::Kvm(vm.clone()),
+            PitPlace::Program => IntervalTimer::Ours(Arc::new(Pit::new(line(TIMER_LINE))?)),
         };
         let serial = Serial::new(line(SERIAL_LINE), output.clone(), attention.clone());
         let pm = Arc::new(AcpiPm::new(line(ACPI_LINE), lifecycle.clone(), wake_status)?);
@@ -116,6 +117,15 @@ impl Board {
             timed.push(pit.clone());
         }
         timed
+    }
+
+    /// Where the interval timer is.
+    pub fn pit_place(&self) -> PitPlace {
+        match self.pit {
+            IntervalTimer::None => PitPlace::None,
+            IntervalTimer::Kvm(_) => PitPlace::Kernel,
+            IntervalTimer::Ours(_) => PitPlace::Program,
+        }
     }
 
     /// Attaches all devices to the two buses.

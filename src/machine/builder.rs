@@ -1,7 +1,7 @@
 //! From a configuration to a machine, in the order that KVM wants.
 
 use crate::boot::{Payload, firmware, kernel};
-use crate::config::{Config, CpuModel, FW_CFG_PREFIX, Irqchip, Mode, NamedItem};
+use crate::config::{Config, CpuModel, FW_CFG_PREFIX, Irqchip, Mode, NamedItem, PitPlace};
 use crate::devices::fw_cfg::{FwCfg, Items, Part};
 use crate::devices::lesson_msr::LessonMsr;
 use crate::devices::rtc;
@@ -77,8 +77,12 @@ pub fn build<'a>(
     // controllers, of which each vCPU gets a part.
     vm.set_tss_address(TSS)?;
     vm.set_identity_map_address(IDENTITY_MAP)?;
+    let pit = match &wake_up {
+        Some(wake_up) => wake_up.pit,
+        None => interval_timer(config, &payload),
+    };
     if config.has_board() {
-        create_interrupt_controllers(&vm, config)?;
+        create_interrupt_controllers(&vm, config, pit)?;
     }
 
     // 5. RAM becomes the guest's.
@@ -117,7 +121,7 @@ pub fn build<'a>(
                 (Arc::new(FwCfg::new(items, memory.clone())), 0)
             }
         };
-        board_start = Some(BoardStart { fw_cfg, clock, wake_status });
+        board_start = Some(BoardStart { pit, fw_cfg, clock, wake_status });
     }
     // What is left of its files is fw_cfg's.
     drop(payload);
@@ -304,14 +308,21 @@ fn open_named_items(config: &Config) -> Result<Vec<(Vec<u8>, Part)>, Error> {
     config.fw_cfg.iter().map(open).collect()
 }
 
+/// Where the interval timer is. KVM's needs KVM's 8259s, and takes 30 ms to be taken apart (it waits for readers of the VM's bus,
+/// SRCU). Linux hardly uses any, and does not get it.
+fn interval_timer(config: &Config, payload: &Payload) -> PitPlace {
+    let has_kvm_s = config.irqchip() == Irqchip::Full && !payload.is_linux();
+    config.pit.unwrap_or(if has_kvm_s { PitPlace::Kernel } else { PitPlace::Program })
+}
+
 /// Those of the board's interrupt controllers and timer that are in the kernel, with the lines as a PC has them. With
 /// [`Irqchip::Split`] KVM is told for how many lines of the program's I/O APIC it must exit at an EOI.
-fn create_interrupt_controllers(vm: &Vm, config: &Config) -> Result<(), kvm::Error> {
+fn create_interrupt_controllers(vm: &Vm, config: &Config, pit: PitPlace) -> Result<(), kvm::Error> {
     match config.irqchip() {
         Irqchip::Full => {
             vm.create_irqchip()?;
             vm.route_pins()?;
-            if config.pit { vm.create_pit() } else { Ok(()) }
+            if pit == PitPlace::Kernel { vm.create_pit() } else { Ok(()) }
         }
         Irqchip::Split => vm.enable(KVM_CAP_SPLIT_IRQCHIP, IO_APIC_LINES.into()),
         Irqchip::None => Ok(()),
@@ -430,7 +441,7 @@ pub fn try_vcpu(
 ) -> Result<(), Error> {
     let vm = Arc::new(kvm.create_vm()?);
     if config.has_board() {
-        create_interrupt_controllers(&vm, config)?;
+        create_interrupt_controllers(&vm, config, interval_timer(config, payload))?;
     }
     check_vcpu_count(config, kvm)?;
     let mut vcpu = VcpuParts::new(config, kvm)?.create(config, &vm, 0)?;

@@ -29,7 +29,7 @@ pub mod vcpu_thread;
 use crate::boot;
 use crate::boot::acpi::{self, WakingVector};
 use crate::boot::image::Image;
-use crate::config::{Config, OnReset};
+use crate::config::{Config, OnReset, PitPlace};
 use crate::devices::fw_cfg::FwCfg;
 use crate::devices::rtc;
 use crate::host::errno::{Errno, TOO_MANY_FILES};
@@ -92,6 +92,8 @@ pub struct WakeUp {
     pub status: u16,
     /// kvmclock when the machine wakes up, in nanoseconds. It counts during sleep.
     pub kvm_clock: u64,
+    /// Where its interval timer is.
+    pub pit: PitPlace,
     /// It describes what was loaded at the start.
     pub fw_cfg: Arc<FwCfg>,
 }
@@ -138,6 +140,7 @@ impl Machine<'_> {
             vector,
             status: board.pm.wake_status(),
             kvm_clock: self.runners[0].vcpu.vm().clock()?,
+            pit: board.pit_place(),
             fw_cfg: board.fw_cfg.clone(),
         };
         Ok(Some(Kept { wake_up: Some(wake_up), ..self.keep() }))

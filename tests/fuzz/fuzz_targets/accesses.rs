@@ -2,7 +2,7 @@
 //! seeded run by `make test`: src/machine/board_tests.rs.
 
 use kob_2m::bus::{Bus, Device};
-use kob_2m::config::{Backing, Config, Guest, Irqchip};
+use kob_2m::config::{Backing, Config, Guest, Irqchip, PitPlace};
 use kob_2m::devices::Timed;
 use kob_2m::devices::fw_cfg::{FwCfg, Items, Part};
 use kob_2m::devices::rtc;
@@ -59,7 +59,8 @@ impl Machine {
         let mut items = Items::new(2, 1 << 20);
         items.add_file(b"opt/x".to_vec(), Part::Bytes(vec![7; 100]));
         let fw_cfg = Arc::new(FwCfg::new(items, memory.clone()));
-        let start = BoardStart { fw_cfg, clock: rtc::Kept::new([1 << 20, 0]), wake_status: 0 };
+        let clock = rtc::Kept::new([1 << 20, 0]);
+        let start = BoardStart { pit: PitPlace::Program, fw_cfg, clock, wake_status: 0 };
         let board = Board::new(&config, &handles, start).unwrap();
         board.attach(&mut ports, &mut addresses, &handles);
         // A vCPU that is asked to stop waits for nothing.
