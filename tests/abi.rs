@@ -16,6 +16,7 @@ use kob_2m::sys::memory::*;
 use kob_2m::sys::regs::*;
 use kob_2m::sys::run::*;
 use kob_2m::sys::stats::*;
+use kob_2m::sys::userfaultfd::*;
 use kob_2m::sys::{KVM_API_VERSION, exit};
 use std::collections::BTreeSet;
 use std::fs;
@@ -179,6 +180,12 @@ fn facts() -> Facts {
         KVM_MP_STATE_INIT_RECEIVED => "KVM_MP_STATE_INIT_RECEIVED",
         KVM_MP_STATE_HALTED => "KVM_MP_STATE_HALTED",
         KVM_IRQFD_FLAG_DEASSIGN => "KVM_IRQFD_FLAG_DEASSIGN",
+        UFFD_USER_MODE_ONLY => "UFFD_USER_MODE_ONLY",
+        UFFD_API => "UFFD_API",
+        UFFDIO_REGISTER_MODE_MISSING => "UFFDIO_REGISTER_MODE_MISSING",
+        UFFDIO_API => "UFFDIO_API",
+        UFFDIO_REGISTER => "UFFDIO_REGISTER",
+        UFFDIO_COPY => "UFFDIO_COPY",
         FW_CFG_SIGNATURE => "FW_CFG_SIGNATURE",
         FW_CFG_ID => "FW_CFG_ID",
         FW_CFG_RAM_SIZE => "FW_CFG_RAM_SIZE",
@@ -381,6 +388,10 @@ fn facts() -> Facts {
             elcr_mask
         }
     );
+    same!(facts, uffdio_api { api, features, ioctls });
+    same!(facts, uffdio_range { start, len });
+    same!(facts, uffdio_register { range, mode, ioctls });
+    same!(facts, uffdio_copy { dst, src, len, mode, copy });
     same!(facts, fw_cfg_dma_access { control, length, address });
     same!(facts, kvm_ioapic_state { base_address, ioregsel, id, irr, pad, redirtbl });
     same!(facts, kvm_msrs { nmsrs, pad });
@@ -497,7 +508,7 @@ fn c(name: &str, body: &str) -> Vec<String> {
     let directory = env!("CARGO_TARGET_TMPDIR");
     let (source, program) = (format!("{directory}/{name}.c"), format!("{directory}/{name}"));
     let text = format!(
-        "#include <linux/kvm.h>\n#include <linux/kvm_para.h>\n#include <linux/qemu_fw_cfg.h>\n#include <asm/bootparam.h>\n#include <stddef.h>\n#include <stdio.h>\n\
+        "#include <linux/kvm.h>\n#include <linux/kvm_para.h>\n#include <linux/qemu_fw_cfg.h>\n#include <linux/userfaultfd.h>\n#include <asm/bootparam.h>\n#include <stddef.h>\n#include <stdio.h>\n\
          int main(void) {{\n{body}\nreturn 0; }}\n"
     );
     fs::write(&source, text).unwrap();

@@ -6,7 +6,7 @@ use crate::show::Bytes;
 use core::ffi::{c_int, c_void};
 use core::ptr::null_mut;
 
-/// A mapping, to read and write.
+/// A mapping, to read and, unless it is made by [`Mapping::to_read`], to write.
 #[derive(Debug)]
 pub struct Mapping {
     start: *mut u8,
@@ -29,15 +29,30 @@ impl Mapping {
         Mapping::map(Some(fd), offset, size, libc::MAP_SHARED)
     }
 
+    /// Likewise, only to read, with all its pages at once.
+    pub fn to_read(fd: &Fd, offset: usize, size: usize) -> Result<Mapping, CallError> {
+        let flags = libc::MAP_PRIVATE | libc::MAP_POPULATE;
+        Mapping::map_with(Some(fd), offset, size, libc::PROT_READ, flags)
+    }
+
     fn map(
         fd: Option<&Fd>,
         offset: usize,
         size: usize,
         flags: c_int,
     ) -> Result<Mapping, CallError> {
+        Mapping::map_with(fd, offset, size, libc::PROT_READ | libc::PROT_WRITE, flags)
+    }
+
+    fn map_with(
+        fd: Option<&Fd>,
+        offset: usize,
+        size: usize,
+        protection: c_int,
+        flags: c_int,
+    ) -> Result<Mapping, CallError> {
         let fd = fd.map(Fd::raw);
         let offset = offset as libc::off_t;
-        let protection = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: a new mapping at an address of the kernel's choice disturbs no other.
         let start =
             unsafe { libc::mmap(null_mut(), size, protection, flags, fd.unwrap_or(-1), offset) };

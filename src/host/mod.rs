@@ -10,6 +10,7 @@ pub mod fd;
 pub mod guarded;
 pub mod heap;
 pub mod mapping;
+pub mod missing_pages;
 pub mod mutex;
 pub mod process;
 pub mod procfs;

@@ -201,26 +201,33 @@ impl GuestMemory {
         }
     }
 
-    /// pread(2) of `len` bytes from `offset` in `file` straight to RAM.
-    pub fn read_file(
+    /// Reads `len` bytes from `offset` in `file` to RAM. Whole pages that nobody has touched are made of the file's bytes, as
+    /// far as the host can do that; the rest is read by pread(2), straight to RAM.
+    pub fn read_file(&self, file: &Fd, offset: u64, gpa: u64, len: u64) -> Result<(), ReadError> {
+        let start = self.find(gpa, len).map_err(ReadError::Access)?;
+        let made = self.ram.make_pages(file, offset, start, len);
+        for (from, to) in [(0, made.start), (made.end, len)] {
+            self.read_part(file, offset + from, gpa + from, start + from, to - from)?;
+        }
+        Ok(())
+    }
+
+    fn read_part(
         &self,
         file: &Fd,
-        mut offset: u64,
+        offset: u64,
         gpa: u64,
+        start: u64,
         len: u64,
     ) -> Result<(), ReadError> {
-        let start = self.find(gpa, len).map_err(ReadError::Access)?;
         let mut done = 0;
         while done < len {
-            let to = self.at(start + done);
+            let (to, left) = (self.at(start + done), (len - done) as usize);
             // SAFETY: as in `read_stream`.
-            let count = unsafe { file.read_at_to(offset, to.cast(), (len - done) as usize) };
+            let count = unsafe { file.read_at_to(offset + done, to.cast(), left) };
             match count.map_err(|error| read_failed(gpa + done, error))? {
                 0 => return Err(ReadError::Short),
-                count => {
-                    offset += count as u64;
-                    done += count as u64;
-                }
+                count => done += count as u64,
             }
         }
         Ok(())

@@ -13,6 +13,7 @@
 
 pub mod backing;
 pub mod guest_memory;
+mod made_pages;
 pub mod pool;
 pub mod ram_file;
 mod small_pages;

@@ -17,6 +17,7 @@
 //! - [`cap`]: what a kernel can do
 //! - [`debug`]: single-stepping, and addresses as the guest sees them
 //! - [`stats`]: KVM's statistics
+//! - [`userfaultfd`]: how a process fills missing pages of its own
 //! - [`fw_cfg`]: how QEMU describes a machine
 //! - [`bootparam`]: how Linux is started
 //! - [`multiboot`]: how a Multiboot kernel is started
@@ -76,6 +77,7 @@ pub mod pvh;
 pub mod regs;
 pub mod run;
 pub mod stats;
+pub mod userfaultfd;
 
 /// `KVM_GET_API_VERSION`'s one good answer since Linux 2.6.22; api.rst 4.1 says to refuse any other.
 pub const KVM_API_VERSION: i32 = 12;
