@@ -15,12 +15,14 @@ fail() {
 }
 
 program=$(dirname "$0")/$PROGRAM
-# How much RAM the arguments ask for, and whether in the default file. A value that is no number, the program refuses. A word
-# behind an option that takes a value is that value.
-size= kernel= held=yes takes=
+# How much RAM the arguments ask for, and from where. A value that is no number, the program refuses. A word behind an option
+# that takes a value is that value.
+size= kernel= backing= cpu= takes=
 for word; do
 	case $takes in
 	size) size=$word ;;
+	backing) backing=$word ;;
+	cpu) cpu=$word ;;
 	esac
 	[ ! "$takes" ] || { takes= && continue; }
 	case $word in
@@ -33,15 +35,22 @@ for word; do
 	-k | -kernel) kernel=256M takes=other ;;
 	-k* | --k*=*) kernel=256M ;;
 	--k*) kernel=256M takes=other ;;
-	-b | -backing) held= takes=other ;;
+	-b | -backing) takes=backing ;;
 	-base) takes=other ;;
-	-b* | --bac*=*) held= ;;
-	--bac*) held= takes=other ;;
+	-b*) backing=${word#-b} ;;
+	--bac*=*) backing=${word#*=} ;;
+	--bac*) takes=backing ;;
+	-cpu | --cpu) takes=cpu ;;
+	--cpu=*) cpu=${word#*=} ;;
 	--*=*) ;;
 	-[ipc] | -initrd | -append | -params | -cpus | -smp | --bas* | --l* | --e* | --mo* | --se* | --pa* | --in* | --a* | --cp* | \
 		--rese* | --trace-*) takes=other ;;
 	esac
 done
+# Neither does this one, nor such memory.
+case $backing:$cpu in
+thp:* | anon:* | *:help) exec "$program" "$@" ;;
+esac
 size=${size:-$kernel}
 case $size in
 *[kK]) shift=10 ;;
@@ -65,7 +74,8 @@ if ! grep -q " $MOUNT hugetlbfs " /proc/mounts; then
 fi
 
 # The default file of an earlier run holds pages, or their reservations, for its whole size. A run with it has them again.
-[ ! "$held" ] || held=$(stat -c %s $MOUNT/BiscuitOS_HugePage 2> /dev/null)
+held=
+[ "$backing" ] || held=$(stat -c %s $MOUNT/BiscuitOS_HugePage 2> /dev/null)
 available=$(($(cat $POOL/free_hugepages) - $(cat $POOL/resv_hugepages) + ${held:-0} / 2097152))
 
 # Fewer than asked for is no error here: the program says what it lacks. If it would not start, the pool becomes what it was.

@@ -68,6 +68,12 @@
 	in	%dx, %al
 	cmp	$1, %al
 	jne	0f
+	dec	%edx			# its number: those of ports begin with 3
+	in	%dx, %al
+	sub	$3, %al
+	cmp	%cl, %al
+	check
+	inc	%edx
 	lea	16(%ebp), %edx		# its name, byte by byte
 	mov	$name, %esi
 9:	in	%dx, %al

@@ -45,7 +45,11 @@ fn plan_for(protocol: Protocol, file: &KernelFile) -> Result<Option<Plan>, Refus
         Protocol::Multiboot => multiboot::plan(file),
         Protocol::Pvh if is_elf(file) => Ok(pvh::plan(&elf::read(file)?)),
         Protocol::Linux => match linux::plan(file)? {
-            None if is_elf(file) => linux::plan_elf(file, elf::read(file)?).map(Some),
+            None if is_elf(file) => match linux::plan_elf(file, elf::read(file)?) {
+                // Linux is what it is not.
+                Err(Refusal::Narrow) => Ok(None),
+                plan => plan.map(Some),
+            },
             plan => Ok(plan),
         },
         Protocol::Pvh => Ok(None),

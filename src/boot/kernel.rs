@@ -63,6 +63,14 @@ fn with_initrds(ram_end: u64, initrds: &[&'static CStr]) -> Result<Refusal, Erro
     Ok(Refusal::Initrd { ram_end })
 }
 
+/// Opens the file of an item of fw_cfg, whose size has 32 bits there.
+pub fn open_item(path: &'static CStr) -> Result<(Fd, u64), Error> {
+    match open(path, "--fw-cfg")? {
+        (_, size) if size > u32::MAX.into() => Err(Error::LargeItem { path }),
+        opened => Ok(opened),
+    }
+}
+
 impl Kernel {
     /// Opens and checks a kernel and its initrds.
     pub fn open(path: &'static CStr, config: &Config) -> Result<Kernel, Error> {

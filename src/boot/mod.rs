@@ -124,6 +124,10 @@ pub enum Error {
     Empty {
         path: &'static CStr,
     },
+    /// An item of fw_cfg whose size does not fit in 32 bits.
+    LargeItem {
+        path: &'static CStr,
+    },
     /// An image that is a kernel's file, and not raw code.
     IsKernel {
         path: &'static CStr,
@@ -194,6 +198,9 @@ impl fmt::Display for Error {
             Error::IsKernel { path, format } => {
                 let path = Text::from(path);
                 write!(f, "{path}: {format}, and not raw code\n  Boot it with --kernel {path}")
+            }
+            Error::LargeItem { path } => {
+                write!(f, "{}: 4 GiB or more: too large for an item of fw_cfg", Text::from(path))
             }
             Error::Empty { path } => write!(f, "{}: the file is empty", Text::from(path)),
             Error::TooLarge { path, size, room } => {

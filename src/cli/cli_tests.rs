@@ -308,6 +308,7 @@ fn options_of_the_board_need_it() {
         assert!(wrong(&words).contains("KVM's interval timer needs KVM's 8259s"));
     }
     assert!(wrong(&[c"--pit", c"kernel"]).contains("only with --kernel or --irqchip"));
+    assert!(wrong(&[c"--replay", c"--reset=cold"]).contains("--replay: not with --reset"));
     assert!(!config(&[c"--irqchip", c"--no-hpet"]).hpet);
     for words in [&[c"--no-hpet"][..], &[c"--grace", c"1"], &[c"--fw-cfg", c"a=b"]] {
         assert!(wrong(words).contains("only with --kernel or --irqchip"), "{words:?}");

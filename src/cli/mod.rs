@@ -259,6 +259,9 @@ fn check(config: &Config, has_load: bool) -> Result<(), UsageError> {
     {
         return Err(UsageError::NoBoard(option));
     }
+    if config.instruments.replay && config.on_reset != OnReset::End {
+        return Err(UsageError::ReplayOrReset);
+    }
     if config.pit == Some(PitPlace::Kernel) && config.irqchip() != Irqchip::Full {
         return Err(UsageError::PitWithoutPic);
     }

@@ -74,6 +74,8 @@ pub enum UsageError {
     NoApic(&'static str, u32),
     /// The kernel's interval timer without the kernel's 8259s.
     PitWithoutPic,
+    /// A death that restarts the machine can't be replayed.
+    ReplayOrReset,
     /// `--json` without anything that it could show.
     NothingAsJson,
 }
@@ -96,6 +98,8 @@ pub enum Reason {
     NoSuchFeature(&'static [u8]),
     /// The local APIC has an option of its own.
     OptionForApic,
+    /// Nothing stands between two commas.
+    EmptyPart,
     /// This part of a processor's description means nothing.
     NotACpu(&'static [u8]),
     /// More kHz than fit into 32 bits.
@@ -160,11 +164,13 @@ impl fmt::Display for UsageError {
                     Reason::OptionForApic => f.write_str(
                         "the APIC bit follows the local APIC\n  Switch that off with --no-apic",
                     ),
+                    Reason::EmptyPart => {
+                        f.write_str("there is nothing before, behind or between its commas")
+                    }
                     Reason::NotACpu(part) => write!(
                         f,
-                        "{} is not host, max, baseline (each only at the beginning), +FEATURE, -FEATURE, vendor= of 12 \
-                         characters at most, family= up to 270, model= up to 255, stepping= up to 15, or brand= of 48 \
-                         characters at most",
+                        "{} means nothing\n  First host, max or baseline; then +FEATURE, -FEATURE, vendor= (12 characters at most), \
+                         family= (up to 270), model= (255), stepping= (15), brand= (48 characters)",
                         Text(part)
                     ),
                     Reason::TooFast => f.write_str("does not fit in 32 bits"),
@@ -233,6 +239,9 @@ impl fmt::Display for UsageError {
             ),
             UsageError::PitWithoutPic => f.write_str(
                 "--pit kernel: only with --irqchip full: KVM's interval timer needs KVM's 8259s",
+            ),
+            UsageError::ReplayOrReset => f.write_str(
+                "--replay: not with --reset=restart or cold: a guest that dies starts again there",
             ),
             UsageError::NothingAsJson => f.write_str("--json: only with --stats or --check"),
         }

@@ -44,6 +44,7 @@ pub fn cpu(value: &'static CStr) -> Result<CpuModel, Reason> {
                 }
                 model.changes.push((feature, *sign == b'+'));
             }
+            b"" => return Err(Reason::EmptyPart),
             _ => set_identity(&mut model, part)?,
         }
     }

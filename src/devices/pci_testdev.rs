@@ -54,9 +54,14 @@ struct Running {
 }
 
 impl Running {
+    /// Its number in the header, where those of ports go on behind those of addresses.
+    fn number(&self) -> u8 {
+        (self.bar * NAMES[0].len() + self.test) as u8
+    }
+
     /// The place in the BAR that is to be written.
     fn offset(&self) -> u64 {
-        u64::from(SIZES[self.bar] / 2) + self.test as u64 * u64::from(WIDTH)
+        u64::from(SIZES[self.bar] / 2) + u64::from(self.number() * WIDTH)
     }
 
     fn data(&self) -> u8 {
@@ -65,7 +70,7 @@ impl Running {
 
     /// What the guest can read: number, width, two bytes of nothing, offset, data and count in four bytes each, and the name.
     fn header(&self) -> Vec<u8> {
-        let mut header = Vec::from([self.test as u8, WIDTH, 0, 0]);
+        let mut header = Vec::from([self.number(), WIDTH, 0, 0]);
         for word in [self.offset() as u32, self.data().into(), self.count] {
             header.extend_from_slice(&word.to_le_bytes());
         }
@@ -193,12 +198,13 @@ mod tests {
     fn each_test_is_described_and_counts_what_it_is_about() {
         let device = PciTestDevice::new(None).unwrap();
         assert_eq!(read(&device, 0, 8), 0, "none runs");
-        for (bar, offset) in [(0, 2048), (1, 128)] {
+        for (bar, offset, first) in [(0, 2048, 0), (1, 128, 3)] {
             for (test, &name) in NAMES[bar].iter().enumerate() {
                 device.write(bar, TEST, &[test as u8], &vcpu());
-                let place = offset + test as u64;
+                let number = first + test as u64;
+                let place = offset + number;
                 let data = if test == WILDCARD { 0xce } else { 0xfa };
-                assert_eq!((read(&device, 0, 1), read(&device, 1, 1)), (test as u64, 1));
+                assert_eq!((read(&device, 0, 1), read(&device, 1, 1)), (number, 1));
                 assert_eq!((read(&device, 4, 4), read(&device, 8, 4)), (place, data));
                 let shown = (0..name.len()).map(|at| read(&device, 16 + at as u64, 1) as u8);
                 assert_eq!(shown.collect::<Vec<_>>(), name.as_bytes());

@@ -301,7 +301,7 @@ fn describe(config: &Config, payload: &Payload, named_items: Vec<(Vec<u8>, Part)
 /// Opens the files of `--fw-cfg`.
 fn open_named_items(config: &Config) -> Result<Vec<(Vec<u8>, Part)>, Error> {
     let open = |item: &NamedItem| {
-        let (file, size) = kernel::open(item.file, "--fw-cfg")?;
+        let (file, size) = kernel::open_item(item.file)?;
         let name = [FW_CFG_PREFIX, item.name].concat();
         Ok((name, Part::File { file: Arc::new(file), from: 0, size }))
     };

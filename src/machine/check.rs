@@ -79,7 +79,7 @@ fn examine(findings: &mut Findings, config: &Config, output: &Output) {
         _ => findings.result(name, format_args!("{path}"), payload.map(drop)),
     }
     for item in &config.fw_cfg {
-        let opened = kernel::open(item.file, "--fw-cfg");
+        let opened = kernel::open_item(item.file);
         let path = Text::from(item.file);
         findings.result(format_args!("--fw-cfg"), format_args!("{path}"), opened.map(drop));
     }

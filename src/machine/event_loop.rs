@@ -27,6 +27,8 @@ const SIGTERM: End = End::Signal(libc::SIGTERM as u8);
 /// What is the user's, and outlives a reset.
 pub struct User {
     input: Input,
+    /// Taken while a guest with a serial port runs.
+    terminal: Option<Terminal>,
     /// When the guest must have switched off after SIGTERM.
     off_by: Option<u64>,
 }
@@ -37,40 +39,38 @@ impl User {
         if config.grace > 0 {
             signal::let_terminate_press_button();
         }
-        User { input: Input::new(config.has_board()), off_by: None }
+        User { input: Input::new(config.has_board()), terminal: None, off_by: None }
     }
 
     /// Of a replay: what there was to read has been read.
     pub fn without_input() -> User {
-        User { input: Input::new(false), off_by: None }
+        User { input: Input::new(false), terminal: None, off_by: None }
     }
 }
 
 impl Machine<'_> {
     /// Runs the guest to its end, and reports it. Returns with it what the next machine goes on from, if there is to be one.
     pub fn run(mut self, user: &mut User) -> Result<(End, Option<Kept>), Error> {
-        let mut terminal = None;
-        if self.board.is_some() && self.replay.is_none() {
+        if self.board.is_some() && self.replay.is_none() && user.terminal.is_none() {
             signal::guard_terminal()?;
-            terminal = Some(Terminal::take(self.config.is_kernel()));
+            user.terminal = Some(Terminal::take(self.config.is_kernel()));
         }
         self.output.attach_event_loop(self.attention.clone());
-        let result = self.run_to_end(&mut terminal, user);
+        let result = self.run_to_end(user);
         self.output.detach_event_loop();
-        drop(terminal);
+        // If the guest goes on after a reset, what is typed meanwhile is the guest's too.
+        if !self.lifecycle.how().is_some_and(|(end, _)| self.goes_on(end)) {
+            user.terminal = None;
+        }
         result?;
         let end = report::end(&self)?;
-        let then = if self.replay.is_none() { self.next(end)? } else { None };
+        let then = self.next(end)?;
         Ok((end, then))
     }
 
     /// Runs the guest until the machine has to be built anew, or is not needed any more.
-    fn run_to_end(
-        &mut self,
-        terminal: &mut Option<Terminal>,
-        user: &mut User,
-    ) -> Result<(), Error> {
-        self.run_vcpus(terminal, user)?;
+    fn run_to_end(&mut self, user: &mut User) -> Result<(), Error> {
+        self.run_vcpus(user)?;
         while self.lifecycle.how().is_none()
             && let Some((stop, vcpu)) = self.lifecycle.take_stop()
             && let Some(board) = &self.board
@@ -79,7 +79,7 @@ impl Machine<'_> {
                 Stop::ProcessorReset => {
                     let (runners, memory) = (&mut self.runners, &self.memory);
                     match processor_reset::resume(self.config, runners, board, memory)? {
-                        true => self.run_vcpus(terminal, user)?,
+                        true => self.run_vcpus(user)?,
                         false => self.lifecycle.end(End::Reset, vcpu),
                     }
                 }
@@ -90,7 +90,7 @@ impl Machine<'_> {
                 Stop::Sleep => {
                     self.output.message(format_args!("{ASLEEP}"), None);
                     board.pm.wake_if_due();
-                    EventLoop::new(self, terminal, user, &[]).run()?;
+                    EventLoop::new(self, user, &[]).run()?;
                 }
                 Stop::WakeUp if self.waking_vector()?.is_some() => {
                     self.lifecycle.end(End::Woken, vcpu);
@@ -105,7 +105,7 @@ impl Machine<'_> {
     }
 
     /// Runs all vCPUs, each in a thread, until the run has ended.
-    fn run_vcpus(&mut self, terminal: &mut Option<Terminal>, user: &mut User) -> Result<(), Error> {
+    fn run_vcpus(&mut self, user: &mut User) -> Result<(), Error> {
         let mut running = Vec::new();
         let mut started = Ok(());
         for runner in self.runners.drain(..) {
@@ -122,7 +122,7 @@ impl Machine<'_> {
             }
         }
         if started.is_ok() {
-            started = EventLoop::new(self, terminal, user, &running).run().map_err(Error::Host);
+            started = EventLoop::new(self, user, &running).run().map_err(Error::Host);
         }
         if let Err(error) = kick_all(&running, Request::Stop) {
             // A thread that can't be interrupted can't be waited for.
@@ -163,7 +163,6 @@ const NO_WAKING_VECTOR: &str =
 struct EventLoop<'a> {
     machine: &'a Machine<'a>,
     vcpus: &'a [RunningVcpu],
-    terminal: &'a mut Option<Terminal>,
     user: &'a mut User,
     /// Devices that act by themselves.
     timed: Vec<Arc<dyn Timed>>,
@@ -183,14 +182,13 @@ struct Awaited {
 impl<'a> EventLoop<'a> {
     fn new(
         machine: &'a Machine<'a>,
-        terminal: &'a mut Option<Terminal>,
         user: &'a mut User,
         vcpus: &'a [RunningVcpu],
     ) -> EventLoop<'a> {
         let timed = machine.board.as_ref().map_or(Vec::new(), Board::timed);
         // Without vCPUs it sleeps.
         let halts = (machine.board.is_some() && !vcpus.is_empty()).then(HaltWatch::start);
-        EventLoop { machine, vcpus, terminal, user, timed, halts, gathers_until: None }
+        EventLoop { machine, vcpus, user, timed, halts, gathers_until: None }
     }
 
     /// Until the run has ended.
@@ -203,7 +201,7 @@ impl<'a> EventLoop<'a> {
                 boot_processor.interrupt()?;
             }
             let has_continued = signal::take_continued();
-            if let Some(terminal) = &mut *self.terminal {
+            if let Some(terminal) = &mut self.user.terminal {
                 terminal.reacquire(has_continued);
             }
             let Awaited { stdin, output, at_most } = self.awaited();
@@ -325,7 +323,7 @@ impl<'a> EventLoop<'a> {
             }
         }
         if self.user.input.is_wanted() {
-            match self.terminal.as_ref().is_some_and(|terminal| terminal.is_foreground()) {
+            match self.user.terminal.as_ref().is_some_and(|terminal| terminal.is_foreground()) {
                 true => awaited.stdin = libc::STDIN_FILENO,
                 false => wait_at_most(BACKGROUND),
             }

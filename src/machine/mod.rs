@@ -105,21 +105,26 @@ impl Machine<'_> {
         Kept { memory: Some(self.memory.clone()), clock, wake_up: None }
     }
 
+    /// Whether another machine follows such an end.
+    fn goes_on(&self, end: End) -> bool {
+        self.replay.is_none()
+            && match end {
+                End::Woken => true,
+                // A triple fault resets a PC too.
+                End::Reset | End::Died(Death::Shutdown) => {
+                    self.config.on_reset != OnReset::End && can_be_read_again(self.config)
+                }
+                _ => false,
+            }
+    }
+
     /// What the next machine goes on from, if there is to be one after such an end.
     fn next(&self, end: End) -> Result<Option<Kept>, Error> {
         match (end, self.config.on_reset) {
+            _ if !self.goes_on(end) => Ok(None),
             (End::Woken, _) => self.keep_to_wake_up(),
-            // A triple fault resets a PC too.
-            (End::Reset | End::Died(Death::Shutdown), OnReset::Restart | OnReset::Cold)
-                if can_be_read_again(self.config) =>
-            {
-                let kept = self.keep();
-                Ok(Some(match self.config.on_reset {
-                    OnReset::Cold => Kept { memory: None, ..kept },
-                    _ => kept,
-                }))
-            }
-            _ => Ok(None),
+            (_, OnReset::Cold) => Ok(Some(Kept { memory: None, ..self.keep() })),
+            _ => Ok(Some(self.keep())),
         }
     }
 

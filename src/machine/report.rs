@@ -9,7 +9,7 @@ use crate::kvm::exit::Death;
 use crate::kvm::{self, Vcpu};
 use crate::layout::TEST_EXIT;
 use crate::lifecycle::End;
-use crate::machine::{Error, Machine, can_be_read_again, without_output};
+use crate::machine::{Error, Machine, without_output};
 use crate::sys::ioctl::KVM_RUN;
 use crate::sys::regs::{kvm_regs, kvm_sregs};
 use crate::x86::RFLAGS_IF;
@@ -44,7 +44,7 @@ pub fn end(machine: &Machine) -> Result<End, Error> {
     match end {
         End::Halted => halted(machine, vcpu)?,
         End::Reset => {
-            let then = what_follows(machine);
+            let then = what_follows(machine, end);
             machine.output.message(format_args!("the guest reset the machine{then}"), None);
         }
         End::Woken => machine.output.message(format_args!("the guest wakes up"), None),
@@ -52,7 +52,7 @@ pub fn end(machine: &Machine) -> Result<End, Error> {
             let cause = format!("{}", Cause(death, vcpu.page()));
             report_error(machine, died(machine, vcpu, &cause, death == Death::FailEntry));
             if death == Death::Shutdown && machine.config.on_reset != OnReset::End {
-                let then = what_follows(machine);
+                let then = what_follows(machine, end);
                 machine
                     .output
                     .message(format_args!("a triple fault resets the machine{then}"), None);
@@ -80,10 +80,10 @@ pub fn end(machine: &Machine) -> Result<End, Error> {
 }
 
 /// What comes of a reset.
-fn what_follows(machine: &Machine) -> &'static str {
+fn what_follows(machine: &Machine, end: End) -> &'static str {
     match machine.config.on_reset {
         OnReset::End => "",
-        _ if can_be_read_again(machine.config) => ", which starts again",
+        _ if machine.goes_on(end) => ", which starts again",
         _ => ", which does not start again: IMAGE is not a regular file, and can't be read again",
     }
 }

@@ -90,6 +90,16 @@ the_script_twice_stacks_no_mount_and_keeps_a_larger_pool() {
 	is "$(cat $POOL/nr_hugepages)" 28
 	prints x
 	echo 20 > $POOL/nr_hugepages
+	# Small pages, and questions, need none.
+	echo 3 > $POOL/nr_hugepages
+	for arguments in '-b anon' '--backing=thp' '-bthp --memory 64M'; do
+		RunBiscuitOS.sh $arguments $F/halt.bin > out 2> err
+		prints x
+		is "$arguments: $(cat $POOL/nr_hugepages)" "$arguments: 3"
+	done
+	RunBiscuitOS.sh --cpu help > out
+	is "$(cat $POOL/nr_hugepages)" 3
+	echo 20 > $POOL/nr_hugepages
 }
 a_start_that_fails_leaves_the_pool_as_it_was() {
 	echo 3 > $POOL/nr_hugepages
@@ -1817,7 +1827,9 @@ linux_sees_the_processor_that_is_asked_for() {
 	p 2 --cpu host,-apic --kernel /boot/vmlinuz
 	says 'Switch that off with --no-apic'
 	p 2 --cpu amd --kernel /boot/vmlinuz
-	says '--cpu amd: amd is not host, max, baseline'
+	says '--cpu amd: amd means nothing'
+	p 2 --cpu host, --kernel /boot/vmlinuz
+	says '--cpu host,: there is nothing before, behind or between its commas'
 	p 0 --check -b anon $F/halt.bin
 	grep -q 'features of --cpu host' out
 	grep -q '0x1 EDX: fpu de pse' out
