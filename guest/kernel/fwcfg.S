@@ -2,7 +2,7 @@
 # copied by DMA.
 #
 # Run      RunBiscuitOS.sh --kernel /usr/bin/firmware/kernel/fwcfg.elf --cpus 2 --fw-cfg greeting=FILE; echo $?
-# Look for the number of processors, the file's text, and 1
+# Look for the number of processors, the file's text, the command line, the text of an --initrd, and 1
 
 	.include "kernel.inc"
 	.set	SELECTOR, 0x510
@@ -63,6 +63,44 @@
 	out	%eax, %dx
 	cmpl	$0, request		# done, without an error
 	check
+	mov	$text, %esi
+	call	print
+
+	mov	$0x11, %eax		# the kernel's file
+	call	select
+	call	four
+	cmp	$0x464c457f, %eax	# ELF
+	check
+	mov	$0x08, %eax		# its size
+	call	select
+	call	four
+	cmp	$4096, %eax
+	jb	bad
+	say	"command line: "
+	mov	$0x14, %eax		# the command line's size, with its zero, and its bytes
+	call	select
+	call	four
+	mov	%eax, %ecx
+	mov	$0x15, %eax
+	call	select
+	mov	$DATA, %edx
+	mov	$text, %edi
+	rep insb
+	cmpb	$0, -1(%edi)
+	check
+	mov	$text, %esi
+	call	print
+	say	"\ninitrds: "
+	mov	$0x0b, %eax		# likewise
+	call	select
+	call	four
+	mov	%eax, %ecx
+	mov	$0x12, %eax
+	call	select
+	mov	$DATA, %edx
+	mov	$text, %edi
+	rep insb
+	movb	$0, (%edi)
 	mov	$text, %esi
 	call	print
 	kernel_end

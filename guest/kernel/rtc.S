@@ -39,6 +39,37 @@
 	call	read
 	cmp	$0, %al
 	check
+	mov	$0x0b, %ah		# stop, binary numbers, 12 hours: 11 p.m.
+	mov	$0x84, %bl
+	call	write
+	mov	$0, %ah
+	mov	$58, %bl
+	call	write
+	mov	$2, %ah
+	mov	$59, %bl
+	call	write
+	mov	$4, %ah
+	mov	$0x8b, %bl
+	call	write
+	mov	$0x0b, %ah
+	mov	$0x04, %bl
+	call	write
+1:	mov	$0x0a, %ah		# it is about to change
+	call	read
+	test	$0x80, %al
+	jz	1b
+2:	mov	$0x0a, %ah
+	call	read
+	test	$0x80, %al
+	jnz	2b
+	mov	$2, %ah
+	call	read
+	cmp	$59, %al
+	je	1b
+	mov	$4, %ah			# 12 a.m.
+	call	read
+	cmp	$12, %al
+	check
 	say	"time, "
 
 	mov	$0x12, %bl		# update

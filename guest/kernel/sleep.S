@@ -1,8 +1,9 @@
 # Sleep: the real-time clock's alarm is set, the FACS tells where to go on, and ACPI's S3 stops the machine. It wakes at that place, in
-# real mode, with RAM as it was.
+# real mode, with RAM as it was. The FACS has an extended vector too, by which it wakes in 32-bit protected mode.
 #
 # Run      RunBiscuitOS.sh --kernel /usr/bin/firmware/kernel/sleep.elf; echo $?
 # Look for "asleep, awake because of the alarm", and 1. With --append button: press Ctrl-A P to wake it.
+#          With --append x: by the extended vector.
 
 	.include "kernel.inc"
 	.set	STATUS, 0x600
@@ -25,8 +26,14 @@
 	mov	36(%esi), %esi
 	cmpl	$0x53434146, (%esi)	# "FACS"
 	check
+	cmpb	$'x', how
+	je	3f
 	movl	$0x8000, 12(%esi)	# where to go on, below 1 MiB
 	put_trampoline
+	jmp	5f
+3:	movl	$by_extended_vector, 24(%esi)
+	movl	$0, 28(%esi)
+5:
 	movl	$0x600d600d, mark
 
 	cmpb	$'n', how		# "button": without an alarm
@@ -39,6 +46,13 @@
 	sleep_to_ram
 	.text
 	trampoline awake
+by_extended_vector:
+	mov	%cr0, %eax		# protected mode, no paging
+	and	$0x80000001, %eax
+	cmp	$1, %eax
+	check
+	lgdt	gdtr
+	ljmp	$8, $awake
 awake:	flat_segments
 	mov	$stack, %esp
 	cmpl	$0x600d600d, mark

@@ -1287,8 +1287,9 @@ whatever_a_guest_accesses_the_program_does_not_panic() {
 }
 fw_cfg_describes_the_machine() {
 	printf 'from a file\n' > greeting
-	k 1 fwcfg -b anon --cpus 3 --fw-cfg greeting=greeting
-	prints 'processors: 3\nopt/greeting: from a file\n'
+	printf 'a module\n' > module
+	k 1 fwcfg -b anon --cpus 3 --fw-cfg greeting=greeting --append 'a b' --initrd module
+	prints 'processors: 3\nopt/greeting: from a file\ncommand line: a b\ninitrds: a module\n'
 	tells_status
 	k 3 fwcfg -b anon --fw-cfg greetings=greeting
 	# What is wrong is said before anything is done.
@@ -1310,6 +1311,17 @@ clocks_and_timers_are_a_pc_s() {
 	k 1 rtc -b anon
 	prints 'RAM, time, update, periodic, alarm\n'
 }
+pci_s_configuration_space_lies_in_memory_too() {
+	k 1 ecam -b anon
+	prints 'the test device, its BAR, nothing behind\n'
+}
+acpi_s_events_interrupt_a_guest_that_is_awake() {
+	for where in full split none; do
+		{ sleep 4; printf '\001p'; sleep 5; } | timeout 20 $P -b anon --irqchip $where --kernel $F/kernel/button.elf > out 2> err && status=0 || status=$?
+		is $status 0
+		prints 'the alarm, the button\n'
+	done
+}
 pci_has_the_test_device_and_its_registers_move() {
 	k 1 pci -b anon --trace=exits
 	prints 'mmio-no-eventfd: 10\nmmio-wildcard-eventfd: 0\nmmio-datamatch-eventfd: 0\nportio-no-eventfd: 10\nportio-wildcard-eventfd: 0\nportio-datamatch-eventfd: 0\nmoved, off\n'
@@ -1321,6 +1333,8 @@ a_guest_sleeps_and_its_alarm_or_the_button_wakes_it() {
 	prints 'asleep, awake because of the alarm\n'
 	says 'the guest sleeps (ACPI S3); its alarm or Ctrl-A P wakes it'
 	says 'the guest wakes up'
+	k 1 sleep -b anon --append x
+	prints 'asleep, awake because of the alarm\n'
 	# The button, behind Ctrl-A or by SIGTERM; without --grace, SIGTERM ends the run.
 	{ sleep 2; printf '\001p'; sleep 5; } | timeout 20 $P -b anon --kernel $F/kernel/sleep.elf --append button > out 2> err && status=0 || status=$?
 	is $status 1
@@ -1359,6 +1373,10 @@ init_resets_the_processor_and_a_reset_the_machine() {
 		says 'the guest reset the machine, which starts again'
 		k 1 reset -b $backing --reset=cold
 		prints 'the processor, the machine, RAM is empty\n'
+	done
+	for where in full split; do
+		k 1 reset -b anon --reset=restart --append e --irqchip $where
+		prints 'the processor, the machine, RAM is as it was\n'
 	done
 	k 0 reset -b anon
 	prints 'the processor, the machine, '
