@@ -4,6 +4,7 @@ use crate::config::FW_CFG_PREFIX;
 use crate::layout::MAX_VCPUS;
 use crate::show::{OptionSize, Text};
 use crate::sys::fw_cfg::FW_CFG_MAX_FILE_PATH;
+use crate::x86::features;
 use core::ffi::CStr;
 use core::fmt;
 
@@ -159,7 +160,17 @@ impl fmt::Display for UsageError {
                     Reason::NotOneOf(these) => write!(f, "not one of {these}"),
                     Reason::NotASetting => f.write_str("not REG=VALUE; an example: cs.type=3"),
                     Reason::NoSuchFeature(name) => {
-                        write!(f, "no feature is called {}\n  --cpu help lists them", Text(name))
+                        let made_of = features::made_of(name);
+                        let name = Text(name);
+                        match made_of {
+                            Some(of) => write!(
+                                f,
+                                "{name} has no bit of its own: Linux makes it of one of these: {of}"
+                            ),
+                            None => {
+                                write!(f, "no feature is called {name}\n  --cpu help lists them")
+                            }
+                        }
                     }
                     Reason::OptionForApic => f.write_str(
                         "the APIC bit follows the local APIC\n  Switch that off with --no-apic",

@@ -147,6 +147,18 @@ impl Cpuid {
         self.retain(|entry| entry.function != leaf);
     }
 
+    /// Takes these registers out of the XSAVE area, as leaf 0xd describes it: bits of XCR0.
+    pub fn remove_state(&mut self, components: u32) {
+        if let Some(value) = self.register(0xd, 0, Register::Eax) {
+            *value &= !components;
+        }
+        self.retain(|entry| {
+            entry.function != 0xd
+                || !(2..32).contains(&entry.index)
+                || components >> entry.index & 1 == 0
+        });
+    }
+
     /// Sets the processor's maker, in leaf 0 and its like: twelve characters.
     pub fn set_vendor(&mut self, vendor: [u8; 12]) {
         for leaf in [0, 0x8000_0000] {
@@ -301,6 +313,18 @@ pub mod tests {
         assert_eq!([sse, nx, avx2].map(|feature| cpuid.has(feature)), [true, true, false]);
         cpuid.set(sse, false);
         assert_eq!(leaf(&cpuid, 1)[3], 0);
+    }
+
+    #[test]
+    fn registers_are_taken_out_of_the_xsave_area() {
+        let mut cpuid = with_leaves(&[1, 0xd]);
+        let sub_leaf = |index| kvm_cpuid_entry2 { function: 0xd, index, ..Default::default() };
+        (1..4).for_each(|index| cpuid.push(sub_leaf(index)));
+        *cpuid.register(0xd, 0, Register::Eax).unwrap() = 0b1111;
+        cpuid.remove_state(1 << 2);
+        assert_eq!(leaf(&cpuid, 0xd)[0], 0b1011);
+        let left = cpuid.entries().iter().filter(|entry| entry.function == 0xd);
+        assert_eq!(left.map(|entry| entry.index).collect::<Vec<_>>(), [0, 1, 3]);
     }
 
     #[test]

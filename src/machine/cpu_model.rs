@@ -7,7 +7,7 @@ use crate::machine::Error;
 use crate::output::Output;
 use crate::show::Bits;
 use crate::sys::cap::KVM_CAP_TSC_DEADLINE_TIMER;
-use crate::x86::features::{BASELINE, Feature, NEEDED, WORDS};
+use crate::x86::features::{BASELINE, Feature, NEEDED, STATE, WORDS};
 use alloc::string::String;
 use core::fmt::Write;
 
@@ -57,6 +57,11 @@ pub fn cpuid(kvm: &Kvm, model: &CpuModel, with_lapic: bool) -> Result<Cpuid, Err
     // Leaf 0xd describes the XSAVE area.
     if !cpuid.has(Feature::named("xsave")) {
         cpuid.remove_leaf(0xd);
+    }
+    for (name, components) in STATE {
+        if !cpuid.has(Feature::named(name)) {
+            cpuid.remove_state(components);
+        }
     }
     let CpuModel { vendor, family, model, stepping, brand, .. } = *model;
     if let Some(vendor) = vendor {

@@ -24,7 +24,7 @@ pub struct Word {
 
 /// SDM volume 2, CPUID; APM volume 3, appendix E. The names are those of Debian's Linux 6.12, `arch/x86/include/asm/cpufeatures.h`:
 /// where /proc/cpuinfo shows none, the macro's.
-pub const WORDS: [Word; 13] = [
+pub const WORDS: [Word; 14] = [
     Word {
         leaf: 0x1,
         index: 0,
@@ -101,6 +101,12 @@ pub const WORDS: [Word; 13] = [
             perfctr_llc mwaitx",
     },
     Word {
+        leaf: 0x8000_0007,
+        index: 0,
+        register: Register::Edx,
+        names: "- - - - - - - - constant_tsc",
+    },
+    Word {
         leaf: 0x8000_0008,
         index: 0,
         register: Register::Ebx,
@@ -175,6 +181,24 @@ impl Feature {
 pub const BASELINE: &str = "fpu de pse tsc msr pae mce cx8 apic sep mtrr pge mca cmov pat pse36 clflush mmx fxsr sse sse2 \
     hypervisor syscall nx lm";
 
+/// Features with registers of their own in the XSAVE area: their bits in XCR0, and in leaf 0xd. SDM volume 1, 13.1.
+pub const STATE: [(&str, u32); 5] =
+    [("avx", 1 << 2), ("mpx", 3 << 3), ("avx512f", 7 << 5), ("pku", 1 << 9), ("amx_tile", 3 << 17)];
+
+/// What Linux shows of other bits, whatever the vendor: the name, and of which features it makes it.
+const MADE_OF: [(&str, &str); 5] = [
+    ("ibrs", "spec_ctrl, amd_ibrs"),
+    ("ibpb", "spec_ctrl, amd_ibpb"),
+    ("stibp", "intel_stibp, amd_stibp"),
+    ("ssbd", "spec_ctrl_ssbd, amd_ssbd, virt_ssbd"),
+    ("nonstop_tsc", "constant_tsc"),
+];
+
+/// Of which features Linux makes one that has no bit of its own.
+pub fn made_of(name: &[u8]) -> Option<&'static str> {
+    MADE_OF.iter().find(|(made, _)| made.as_bytes() == name).map(|(_, of)| *of)
+}
+
 /// Features without which others mean nothing: where the first is taken away, the others go too.
 pub const NEEDED: [(&str, &str); 6] = [
     (
@@ -236,7 +260,8 @@ mod tests {
     #[test]
     fn the_lists_name_features() {
         let needed = NEEDED.iter().flat_map(|(first, others)| others.split(' ').chain([*first]));
-        for name in BASELINE.split(' ').chain(needed) {
+        let made = MADE_OF.iter().flat_map(|(_, of)| of.split(", "));
+        for name in BASELINE.split(' ').chain(needed).chain(made) {
             assert!(Feature::find(name.as_bytes()).is_some(), "{name}");
         }
     }

@@ -1842,6 +1842,8 @@ linux_sees_the_processor_that_is_asked_for() {
   --cpu help lists what it can offer"
 	p 2 --cpu host,+nothing --kernel /boot/vmlinuz
 	says '--cpu host,+nothing: no feature is called nothing'
+	p 2 --cpu host,-ibrs --kernel /boot/vmlinuz
+	says 'Linux makes it of one of these: spec_ctrl, amd_ibrs'
 	p 2 --cpu host,-apic --kernel /boot/vmlinuz
 	says 'Switch that off with --no-apic'
 	p 2 --cpu amd --kernel /boot/vmlinuz
