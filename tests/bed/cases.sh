@@ -16,6 +16,8 @@ p() {
 	want=$1 status=0
 	shift
 	timeout 60 $P "$@" > out 2> err || status=$?
+	# What an old Linux lacks is said, and is not what the cases are about.
+	! is_old || sed -i '/this KVM has no KVM_CAP_EXIT_HYPERCALL/d' err
 	is $status "$want"
 }
 # Likewise as nobody, who owns nothing.
@@ -64,8 +66,18 @@ free_pages() { echo $(($(cat $POOL/free_hugepages) - $(cat $POOL/resv_hugepages)
 # kvm_stat NAME: KVM's own figure for the one VM that there is.
 kvm_stat() { cat /sys/kernel/debug/kvm/*-*/"$1"; }
 skip() { echo "skip: $*"; exit 77; }
+# Whether this is the oldest Linux that there is a kernel of.
+is_old() { case $(uname -r) in 5.10.*) true ;; *) false ;; esac; }
 counts_pages() {
-	case $(uname -r) in 5.10.*) skip 'this Linux does not count the pages of each size: 5.13 is the first' ;; esac
+	! is_old || skip 'this Linux does not count the pages of each size: 5.13 is the first'
+}
+# maps HUGE SMALL: so many pages of 2 MiB and of 4 KiB KVM maps the guest with.
+maps() {
+	if is_old; then
+		says "KVM maps $1 large pages; before Linux 5.13 it does not count the small ones"
+	else
+		says "KVM maps $1 of 2 MiB and $2 of 4 KiB"
+	fi
 }
 
 # ---- the drop-in
@@ -91,6 +103,7 @@ the_script_twice_stacks_no_mount_and_keeps_a_larger_pool() {
 	prints x
 	echo 20 > $POOL/nr_hugepages
 	# Small pages, and questions, need none.
+	rm $RAM
 	echo 3 > $POOL/nr_hugepages
 	for arguments in '-b anon' '--backing=thp' '-bthp --memory 64M'; do
 		RunBiscuitOS.sh $arguments $F/halt.bin > out 2> err
@@ -766,7 +779,8 @@ statistics_come_at_any_time_that_sigusr1_asks_for_them() {
 		soon told $round
 	done
 	says 'KVM_EXIT_IO'
-	says '16 MiB of RAM in 8 pages of 2 MiB on hugetlbfs; KVM maps 1 of 2 MiB and 0 of 4 KiB'
+	says '16 MiB of RAM in 8 pages of 2 MiB on hugetlbfs; KVM maps 1'
+	maps 1 0
 	kill $pid
 	ended 143
 	start --stats $F/broken/loop.bin
@@ -795,9 +809,10 @@ statistics_and_findings_are_objects_for_tools() {
 	p 0 --stats --json --pause 0 $F/touch.bin
 	grep '^{' err > json
 	is "$(wc -l < json)" 1
-	for part in '"KVM_EXIT_HLT": 1' '"mapped": {"4k": 0, "2m": 8, "1g": 0' '"page_bytes": 2097152'; do
+	for part in '"KVM_EXIT_HLT": 1' '"page_bytes": 2097152'; do
 		grep -qF "$part" json
 	done
+	is_old || grep -qF '"mapped": {"4k": 0, "2m": 8, "1g": 0' json
 	p 1 --check --json missing
 	grep -qF '"would_start": false' out
 	grep -qF '{"verdict": "missing", "name": "IMAGE", "detail": "open missing: ENOENT (2)' out
@@ -884,6 +899,7 @@ statistics_that_are_lost_or_cannot_be_had_are_told() {
 	status=0
 	$P --stats --backing anon $F/halt.bin > out 2> /dev/full || status=$?
 	is $status 1
+	! is_old || skip 'this Linux has no KVM_GET_STATS_FD: 5.14 is the first'
 	umount /sys/kernel/debug
 	sh -c "ulimit -n 7; exec $P --stats --backing anon $F/halt.bin" > out 2> err
 	mount -t debugfs none /sys/kernel/debug
@@ -989,12 +1005,15 @@ what_can_not_be_replayed_is_told() {
 registers_that_can_not_be_are_refused_with_a_reason() {
 	p 2 --set cs.limit=0x100000000 $F/halt.bin
 	says 'no such register, or it has too few bits for the value'
-	p 1 --set cr0=0xffffffffffffffff $F/halt.bin
-	says 'KVM_SET_SREGS on a vCPU: EINVAL (22): KVM refuses these registers'
+	is_old || {
+		p 1 --set cr0=0xffffffffffffffff $F/halt.bin
+		says 'KVM_SET_SREGS on a vCPU: EINVAL (22): KVM refuses these registers'
+	}
 	p 0 --pause 0 --mode long --base 3G --load 0xc0001000 --set rip=0xc0001000 $F/slots.bin
 	says 'doorbell 1 (RING_OPEN): KVM_SET_USER_MEMORY_REGION on a VM: EEXIST (17): RAM lies there already'
 	# A window that did not open is not closed.
 	lacks 'doorbell 0' err
+	! is_old || skip 'this KVM takes any CR0'
 	p 1 --check --kernel $F/kernel/cpus.elf --backing anon --set cr0=0xffffffffffffffff
 	finds 'MISSING VM and vCPU KVM_SET_SREGS on a vCPU: EINVAL (22): KVM refuses these registers'
 }
@@ -1032,7 +1051,11 @@ a_host_that_will_do_passes_the_check_and_nothing_is_left() {
 	check 0
 	finds 'ok /dev/kvm may be read and written, API version 12'
 	finds 'ok nested paging on'
-	finds 'ok KVM_CAP_BINARY_STATS_FD 1'
+	if is_old; then
+		finds 'absent KVM_CAP_BINARY_STATS_FD'
+	else
+		finds 'ok KVM_CAP_BINARY_STATS_FD 1'
+	fi
 	finds 'ok pool of 2 MiB pages 20 pages, 20 free, of which 0 are reserved'
 	finds 'This machine would start.'
 	[ ! -e $RAM ]
@@ -1121,7 +1144,8 @@ a_doorbell_is_heard_without_an_exit() {
 	b 0 --stats $F/doorbell.bin
 	prints '000003e8 by exits\n000007d0 with those by the eventfd\n00000898 with 200 writes to an address, half without an exit\nan interrupt by an irqfd\n00000001 acknowledged\n'
 	shows 'KVM_EXIT_MMIO 101'
-	says 'exits saved: 1100 by ioeventfd'
+	# Before Linux 5.11 KVM left an event that raises an interrupt to be counted, too.
+	grep -q 'exits saved: 110[01] by ioeventfd' err
 }
 coalesced_writes_come_before_the_next_exit_is_answered() {
 	b 0 --stats $F/coalesced.bin
@@ -1171,7 +1195,7 @@ pvh_tells_command_line_module_memory_and_tables() {
 	p 1 --kernel /boot/vmlinuz --protocol pvh
 	says 'not for --protocol pvh: it is no ELF file with a PVH entry among its notes'
 	p 1 --kernel $F/kernel/info.elf --protocol linux
-	says 'a kernel of 32 bits without a Multiboot header'
+	says 'not for --protocol linux: it is no bzImage and no ELF file of 64 bits'
 	p 2 --kernel $F/kernel/pvh.elf --protocol xen
 	says '--protocol xen: not one of linux, multiboot, pvh'
 	p 2 --protocol pvh
@@ -1212,13 +1236,14 @@ a_page_is_dropped_while_another_vcpu_uses_its_neighbours() {
 		k 17 ../../../../root/drops --cpus 2 --backing $backing --stats
 		says 'the guest ended with status 17 through port 0xf4'
 		# One page is dropped and mapped again 2000 times. Its 511 neighbours stay mapped.
+		! is_old || continue
 		faults=$(awk '$1 == "pf_fixed" { sum += $2 } END { print sum }' err)
 		[ "$faults" -ge 2000 ]
 		[ "$faults" -le 3000 ]
 	done
 	rm -f $RAM
 	k 1 drop --stats
-	says 'KVM maps 1 of 2 MiB and 100 of 4 KiB: the guest has used the page-drop device'
+	is_old || says 'KVM maps 1 of 2 MiB and 100 of 4 KiB: the guest has used the page-drop device'
 	# Afterwards the file has what the guest left: 100, 99, 98, each in a page of its own.
 	is "$(od -An -tu4 -v -w4 -j $((0x800000)) -N 4 $RAM)$(od -An -tu4 -v -w4 -j $((0x801000)) -N 4 $RAM)" '        100         99'
 }
@@ -1617,9 +1642,12 @@ linux_boots_on_two_vcpus_takes_what_is_typed_and_switches_off() {
 	lacks 'PCI: Fatal' out
 	seen '^console=ttyS0 quiet a=b'
 	says '256 MiB of RAM in 128 pages of 2 MiB on hugetlbfs'
-	says 'of 2 MiB and 0 of 4 KiB'
-	says 'vcpu-0:'
-	says 'vcpu-1:'
+	# An old Linux counts less, and not for each vCPU.
+	is_old || {
+		says 'of 2 MiB and 0 of 4 KiB'
+		says 'vcpu-0:'
+		says 'vcpu-1:'
+	}
 }
 linux_boots_on_eight_vcpus() {
 	boot 0 --kernel /boot/vmlinuz -b anon --cpus 8 --append 'console=ttyS0 quiet do=off'
@@ -1986,7 +2014,14 @@ attempt() {
 # transcript FILE: the commands in it give what it says.
 transcript() {
 	grep -qw svm /proc/cpuinfo || skip 'the transcripts are of an AMD processor'
+	! is_old || case $(basename "$1" .txt) in
+	touch | dirty) counts_pages ;;
+	flat | hypercall) skip 'this Linux has no KVM_CAP_EXIT_HYPERCALL: 5.14 is the first' ;;
+	broken-triple | broken-tables) skip 'this KVM leaves other registers behind a triple fault' ;;
+	board) skip 'this KVM counts an event that raises an interrupt, too: 5.11 is the first that does not' ;;
+	esac
 	sh /root/transcript.sh "$1" > now
+	! is_old || sed -i '/this KVM has no KVM_CAP_EXIT_HYPERCALL/d' now
 	diff "$1" now
 }
 
