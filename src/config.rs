@@ -47,7 +47,7 @@ pub struct Config {
     pub cpu: CpuModel,
     /// How fast their TSC runs, in kHz; `None`: as the host's.
     pub tsc_khz: Option<u32>,
-    /// Where the interrupt controllers are. Unless it is `None`, an image has them too, and a PC's devices.
+    /// Where the interrupt controllers are. If this is given, an image has them too, and a PC's devices.
     pub irqchip: Option<Irqchip>,
     /// Where the board's interval timer is; `None` for the default of what is run.
     pub pit: Option<PitPlace>,
@@ -74,15 +74,15 @@ pub enum Irqchip {
     Full,
     /// The local APICs are in the kernel. The program has the others.
     Split,
-    /// None is in the kernel. The program has the 8259s, and there are no APICs.
-    None,
+    /// None is in the kernel (`--irqchip none`). The program has the 8259s, and there are no APICs.
+    Program,
 }
 
 /// Where the interval timer is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum PitPlace {
     /// There is none.
-    None,
+    Absent,
     Kernel,
     Program,
 }
@@ -304,7 +304,7 @@ impl Config {
 
     /// Whether KVM has the local APICs. Then HLT waits in the kernel.
     pub fn has_lapic_in_kernel(&self) -> bool {
-        self.has_board() && self.irqchip() != Irqchip::None
+        self.has_board() && self.irqchip() != Irqchip::Program
     }
 
     /// Whether the guest has local APICs.

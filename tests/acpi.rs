@@ -65,6 +65,20 @@ fn iasl_has_no_remarks() {
             for word in ["Unknown", "nvalid", "Incorrect", "Warning", "Error"] {
                 assert!(!source.contains(word), "{name}, {cpus} processors: {source}");
             }
+            if name == "DSDT" {
+                // The sleeps, the PCI bus, the HPET, fw_cfg; and where there is an I/O APIC, interrupts for each pin.
+                for (word, is_there) in [
+                    ("_S3", true),
+                    ("_S5", true),
+                    ("PNP0A08", true),
+                    ("QEMU0002", true),
+                    ("PNP0103", hpet),
+                ] {
+                    assert_eq!(source.contains(word), is_there, "{word}: {source}");
+                }
+                let routes = source.split_once("Name (_PRT, ").map(|(_, routes)| &routes[..14]);
+                assert_eq!(routes, apic.then_some("Package (0x08)"), "{source}");
+            }
             // Put together again: for the byte code this is where each resource and name is looked at.
             let said = iasl(&directory, &["-p", "again", &format!("{name}.dsl")]);
             let found = name != "DSDT" || said.contains("0 Errors, 0 Warnings, 0 Remarks");

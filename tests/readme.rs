@@ -49,6 +49,19 @@ fn the_help_is_the_program_s() {
     }
 }
 
+#[test]
+fn each_feature_stands_in_the_table_with_its_bit() {
+    for word in &kob_2m::x86::features::WORDS {
+        let bits = word.names.split(' ').enumerate().filter(|(_, name)| *name != "-");
+        let bits: Vec<String> = bits.map(|(bit, name)| format!("{bit} {name}")).collect();
+        let place = word.to_string().replace(' ', " | ");
+        let row = format!("| {place} | {} |\n", bits.join(", "));
+        for name in READMES {
+            assert!(read(name).contains(&row), "{name} lacks: {row}");
+        }
+    }
+}
+
 /// Whether these lines are the first of that output; `...` stands for any number of lines.
 fn is_excerpt(lines: &[&str], output: &[String]) -> bool {
     match lines {

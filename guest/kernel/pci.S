@@ -116,6 +116,29 @@
 	check
 	cmpl	$-1, (%ebp)		# nothing is left here
 	check
+	mov	$0x14, %ebx		# its ports likewise: how many, and to another place
+	call	read
+	push	%eax
+	mov	$-1, %eax
+	call	write
+	call	read
+	cmp	$0xffffff01, %eax
+	check
+	pop	%eax
+	add	$0x200, %eax
+	call	write
+	lea	-1(%eax), %edx
+	movb	$0, %al
+	out	%al, %dx
+	inc	%edx
+	in	%dx, %al		# the width
+	cmp	$1, %al
+	check
+	sub	$0x200, %edx
+	in	%dx, %al		# nothing is left here
+	cmp	$0xff, %al
+	check
+	add	$0x200, %edx
 	say	"moved, "
 	mov	$4, %ebx
 	call	read

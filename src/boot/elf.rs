@@ -106,7 +106,8 @@ pub struct Note<'a> {
 }
 
 impl Elf {
-    /// Its notes, one after the other. Those that are cut off are left out.
+    /// Its notes, one after the other. Left out are notes that are cut off, and segments of notes that the file does not wholly
+    /// contain.
     pub fn notes(&self) -> impl Iterator<Item = Note<'_>> {
         self.notes.iter().flat_map(|bytes| {
             let mut left = &bytes[..];

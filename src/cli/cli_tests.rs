@@ -295,13 +295,13 @@ fn options_of_the_board_need_it() {
         (&[c"--irqchip"][..], Irqchip::Full),
         (&[c"--irqchip", c"image"], Irqchip::Full),
         (&[c"--irqchip", c"split", c"image"], Irqchip::Split),
-        (&[c"--irqchip=none"], Irqchip::None),
+        (&[c"--irqchip=none"], Irqchip::Program),
     ] {
         let config = config(words);
         assert_eq!(config.irqchip, Some(irqchip), "{words:?}");
-        assert_eq!(config.apic, irqchip != Irqchip::None);
+        assert_eq!(config.apic, irqchip != Irqchip::Program);
     }
-    assert_eq!(config(&[c"--irqchip", c"--no-pit"]).pit, Some(PitPlace::None));
+    assert_eq!(config(&[c"--irqchip", c"--no-pit"]).pit, Some(PitPlace::Absent));
     assert_eq!(config(&[c"--irqchip", c"split", c"--pit=program"]).pit, Some(PitPlace::Program));
     for place in [c"split", c"none"] {
         let words = [c"--irqchip", place, c"--pit", c"kernel"];

@@ -40,27 +40,29 @@ The machine:
                          .limit, .selector, .type, .present, .dpl, .db, .s, .l,
                          .g, .avl, .unusable
   -c, --cpus N           vCPUs, 1 to {MAX_VCPUS}; with 2 or more, IMAGE gets --irqchip
-      --cpu MODEL        the kind of processor: host (default), max, baseline; then
-                         perhaps ,+FEATURE ,-FEATURE ,vendor= ,family= ,model=
-                         ,stepping= ,brand=. --cpu help lists the features that
-                         this host's KVM can offer
-      --tsc-khz N        the frequency of the TSC: default the host's
-      --irqchip [WHERE]  give IMAGE the board: interrupt controllers and a PC's
-                         devices, which a kernel has always. WHERE the controllers
-                         are: full (default): in the kernel; split: the local APICs
-                         in the kernel, the rest in the program; none: in the
-                         program, without APICs
-      --reset WHAT       what a reset by the guest does: end (default); restart:
-                         load and start it again, keep the rest of RAM; cold:
-                         likewise, but clear RAM before
-The board:
+      --cpu MODEL        the processor: host (default): all that KVM offers; max: and
+                         what KVM emulates; baseline: what each 64-bit processor
+                         has; then perhaps ,+FEATURE ,-FEATURE ,vendor= ,family=
+                         ,model= ,stepping= ,brand=. --cpu help lists the features
+                         that this host's KVM can offer
+      --tsc-khz N        the frequency of the TSC: default the host's; a lower one
+                         only where the processor can scale it
+The board: interrupt controllers and a PC's devices, for a kernel, and for an IMAGE
+with --irqchip:
+      --irqchip [WHERE]  where the interrupt controllers are: full (default): in the
+                         kernel; split: the local APICs in the kernel, the rest in
+                         the program; none: in the program, without APICs, and so
+                         one vCPU
+      --reset WHAT       what a reset by the guest, or a triple fault, does: end
+                         (default); restart: load and start it again, keep the
+                         rest of RAM; cold: likewise, but clear RAM before
       --pit WHERE        where the interval timer is: kernel, program or none;
                          default kernel, but program for Linux, which hardly uses
                          it, and where the 8259s are in the program
       --no-pit           --pit none
       --no-hpet          no HPET
       --no-apic          interrupts by the two 8259 alone: the local APIC is off, and
-                         no table tells of the I/O APIC
+                         no table tells of the I/O APIC; one vCPU
       --fw-cfg NAME=FILE add an item opt/NAME to fw_cfg; may be repeated
       --grace SECONDS    SIGTERM presses the power button if the guest listens to
                          it, and ends the run after this time, or when a second
@@ -72,8 +74,8 @@ An image:
                          long, user
 A kernel:
   -k, --kernel FILE      a Linux bzImage or vmlinux, or a Multiboot or PVH kernel
-      --protocol HOW     enter it by linux, multiboot or pvh; default: what its file
-                         says first, and Linux by its own
+      --protocol HOW     enter it by linux, multiboot or pvh; default: Linux by
+                         linux, else multiboot where it has that header, else pvh
       --no-acpi          no ACPI tables
   -i, --initrd FILE      Linux' initrd, or a module; may be repeated
   -p, --append STRING    its command line; default for Linux: console=ttyS0
@@ -96,11 +98,11 @@ With --stats or --check:
       --json             one JSON object, for tools
 
 SIZE, GPA and VALUE are decimal, or hexadecimal with 0x; K, M and G mean KiB, MiB
-and GiB. A unique prefix of a long option is enough. -kernel, -initrd, -append,
--smp and --params work as in QEMU and kvmtool.
+and GiB. A unique prefix of a long option is enough, and one dash before the whole
+name: -kernel, -initrd, -append, -smp and --params work as in QEMU and kvmtool.
 
 Exit status:
-  0         the guest halted without interrupt controllers, switched off or reset
+  0         the guest halted without the board, switched off or reset
   1         the host or this program failed
   2         the command line is wrong
   3         the guest died; or it halted, and no interrupt can wake it

@@ -133,7 +133,7 @@ impl Said {
                 config.irqchip = Some(match text {
                     b"full" => Irqchip::Full,
                     b"split" => Irqchip::Split,
-                    b"none" => Irqchip::None,
+                    b"none" => Irqchip::Program,
                     _ => return Err(bad(Reason::NotOneOf("full, split, none"))),
                 });
             }
@@ -144,13 +144,13 @@ impl Said {
             },
             Opt::Pit => {
                 config.pit = Some(match text {
-                    b"none" => PitPlace::None,
+                    b"none" => PitPlace::Absent,
                     b"kernel" => PitPlace::Kernel,
                     b"program" => PitPlace::Program,
                     _ => return Err(bad(Reason::NotOneOf("kernel, program, none"))),
                 });
             }
-            Opt::NoPit => config.pit = Some(PitPlace::None),
+            Opt::NoPit => config.pit = Some(PitPlace::Absent),
             Opt::NoApic => config.apic = false,
             Opt::NoAcpi => config.acpi = false,
             Opt::NoHpet => config.hpet = false,
@@ -198,7 +198,7 @@ impl Said {
             }
         }
         // Without controllers in the kernel there are no local APICs, and without these no I/O APIC.
-        config.apic &= config.irqchip() != Irqchip::None;
+        config.apic &= config.irqchip() != Irqchip::Program;
         // A kernel does not pause after its lines, as a lesson does.
         config.pause = pause.unwrap_or(if config.is_kernel() { 0 } else { config.pause });
         let instruments = &mut config.instruments;
@@ -249,7 +249,7 @@ fn check(config: &Config, has_load: bool) -> Result<(), UsageError> {
     let of_the_board = [
         ("--fw-cfg", !config.fw_cfg.is_empty()),
         ("--no-hpet", !config.hpet),
-        ("--no-pit", config.pit == Some(PitPlace::None)),
+        ("--no-pit", config.pit == Some(PitPlace::Absent)),
         ("--pit", config.pit.is_some()),
         ("--no-apic", !config.apic),
         ("--grace", config.grace > 0),
@@ -266,7 +266,8 @@ fn check(config: &Config, has_load: bool) -> Result<(), UsageError> {
         return Err(UsageError::PitWithoutPic);
     }
     if !config.apic && config.cpus > 1 {
-        let option = if config.irqchip() == Irqchip::None { "--irqchip none" } else { "--no-apic" };
+        let option =
+            if config.irqchip() == Irqchip::Program { "--irqchip none" } else { "--no-apic" };
         return Err(UsageError::NoApic(option, config.cpus));
     }
     let limit = config.low_limit();

@@ -136,7 +136,7 @@ impl Registers {
     /// Reads the register that is selected.
     fn read(&self) -> u32 {
         match self.select {
-            // The arbitration id takes over the id.
+            // The arbitration ID reads as the ID.
             ID | ARBITRATION => self.id,
             VERSION => VERSION_VALUE,
             _ => match self.selected_entry() {
@@ -156,7 +156,7 @@ impl Registers {
         let written = WRITABLE & 0xffff_ffff << shift;
         *entry = *entry & !written | u64::from(value) << shift & written;
         if *entry & LEVEL == 0 {
-            // A guest that makes it an edge for a moment ends its interrupt so, where there is no EOI register.
+            // Without an EOI register, a guest ends an interrupt by making the line edge-triggered for a moment.
             *entry &= !REMOTE_IRR;
         }
         self.send_levels(1 << line)
@@ -219,14 +219,15 @@ impl IoApic {
         if wanted != *routes {
             let lines = (0..).zip(wanted).zip(*routes);
             let changed = lines.filter(|((_, new), old)| new != old).map(|(new, _)| new);
-            // It fails only for a VM without local APICs, where there is no such device.
-            let _ = self.vm.route_messages(changed);
-            *routes = wanted;
+            // Where the host has no memory for it, the next change tries again.
+            if self.vm.route_messages(changed).is_ok() {
+                *routes = wanted;
+            }
         }
-        for (line, &entry) in registers.entries.iter().enumerate() {
-            if sends >> line & 1 != 0 {
-                // Nobody need be there to take it.
-                let _ = self.vm.signal_msi(message(entry));
+        for (line, entry) in registers.entries.iter_mut().enumerate() {
+            if sends >> line & 1 != 0 && self.vm.signal_msi(message(*entry)) != Ok(true) {
+                // No local APIC has taken it, so that no EOI will come.
+                *entry &= !REMOTE_IRR;
             }
         }
     }

@@ -81,7 +81,7 @@ struct Chip {
     level: u8,
     /// The vector of line 0.
     base: u8,
-    /// Of the lines, the most urgent one comes right behind this, and this comes last: 7 unless the guest rotates.
+    /// The least urgent line; the next one (modulo 8) is the most urgent. 7 until the guest rotates.
     last: u32,
     expects: Expects,
     is_single: bool,
@@ -164,7 +164,7 @@ impl Chip {
         if value & ICW1 != 0 {
             *self = Chip {
                 lines: self.lines,
-                // Edges are forgotten.
+                // Requests of edge-triggered lines are dropped: such a line must rise again.
                 irr: self.lines & self.level,
                 level: self.level,
                 base: self.base,
@@ -340,7 +340,7 @@ impl Pic {
         self.asks.load(SeqCst)
     }
 
-    /// It takes one: the vector.
+    /// The boot processor takes the interrupt. Returns its vector.
     pub fn acknowledge(&self) -> u8 {
         let mut pair = self.pair.lock();
         let vector = pair.acknowledge();

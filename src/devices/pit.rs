@@ -2,8 +2,9 @@
 //! which controls its third counter, the speaker's.
 //!
 //! Each of its three counters counts down from a value that the guest writes, 1,193,182 times a second. Its output is a
-//! function of the time since then, and of one of six modes. The first counter's output is interrupt line 0. The second one
-//! refreshed memory once, and is only counted here.
+//! function of the time since then, and of one of six modes. When the first counter's output rises, interrupt line 0 does. Rises that
+//! come while the program is busy are one. The second counter refreshed memory in old PCs; here it counts, and nothing uses its
+//! output.
 //!
 //! Source: Intel's 8254 data sheet. Port 0x61 is described in chipsets' (ICH, 12.7.1).
 
@@ -100,8 +101,9 @@ struct Counter {
     mode: Mode,
     access: Access,
     bcd: bool,
-    /// From where it counts, 1 to 65536.
+    /// From where it counts, 1 to 65536, and from where it will when it begins anew.
     from: u64,
+    next_from: Option<u64>,
     gate: bool,
     /// When it began; `None`: it waits for its value, or for the gate.
     began: Option<u64>,
@@ -122,6 +124,7 @@ impl Counter {
             access: Access::Both,
             bcd: false,
             from: 1 << 16,
+            next_from: None,
             gate,
             began: None,
             held: None,
@@ -210,11 +213,20 @@ impl Counter {
             true => digits.fold(0, |number, digit| number * 10 + digit),
             false => value.into(),
         };
-        self.from = if value == 0 { self.modulus() } else { value };
-        // The gate starts these anew, and a period begins when the one before is over: that is not seen here.
+        let from = if value == 0 { self.modulus() } else { value };
+        self.next_from = Some(from);
+        // Modes 1 and 5 take it when the gate starts them. In modes 2 and 3 an 8254 finishes the period first; here, as in KVM, the
+        // new one begins at once.
         if !self.mode.is_started_by_gate() {
-            self.began = Some(now);
+            self.begin(now);
             self.held = (!self.gate).then_some(0);
+        }
+    }
+
+    /// Starts from the top, if it has a value.
+    fn begin(&mut self, now: u64) {
+        if let Some(from) = self.next_from {
+            (self.from, self.began, self.held) = (from, Some(now), None);
         }
     }
 
@@ -254,8 +266,7 @@ impl Counter {
             return;
         }
         match (gate, self.mode.is_started_by_gate() || self.mode.is_periodic()) {
-            // It starts from the top, if it has a value.
-            (true, true) => (self.began, self.held) = (Some(now), None),
+            (true, true) => self.begin(now),
             (false, true) if !self.mode.is_periodic() => {}
             (true, false) => {
                 if let Some(held) = self.held.take() {
@@ -380,11 +391,13 @@ impl Pit {
         inner
     }
 
-    /// Line and timer follow the registers.
+    /// Line and timer follow the registers. The line rises in [`Pit::up_to_date`] alone: a new mode or count makes no edge.
     fn follow(&self, inner: &Inner) {
         let Inner { registers, line, is_connected } = inner;
         let counter = &registers.counters[0];
-        line.set(*is_connected && counter.began.is_some() && counter.output(registers.at));
+        if !*is_connected || !counter.output(registers.at) {
+            line.set(false);
+        }
         let soonest = nanoseconds(registers.at) + SHORTEST_WAIT;
         let rise = counter.next_rise(registers.at).filter(|_| *is_connected);
         self.timer.set(rise.map(|rise| nanoseconds(rise).max(soonest)));
@@ -571,7 +584,11 @@ mod tests {
         registers.write(SPEAKER, GATE);
         assert!(!output(&mut registers, 10_039));
         assert!(output(&mut registers, 10_040));
-        // The gate starts a one-shot, again and again.
+        // The gate starts a one-shot, again and again, but not without a value.
+        registers.write(CONTROL, 0xb2);
+        registers.write(SPEAKER, 0);
+        registers.write(SPEAKER, GATE);
+        assert!(output(&mut registers, 15_000));
         start(&mut registers, 2, 1, 10);
         assert!(output(&mut registers, 20_000));
         for at in [30_000, 40_000] {
@@ -580,8 +597,17 @@ mod tests {
             registers.write(SPEAKER, GATE);
             assert!(!output(&mut registers, at + 9) && output(&mut registers, at + 10));
         }
+        // A new value does not change the one that runs.
+        registers.write(SPEAKER, 0);
+        registers.write(SPEAKER, GATE);
+        [200, 0].into_iter().for_each(|byte| registers.write(2, byte));
+        assert!(output(&mut registers, 40_020));
+        registers.write(SPEAKER, 0);
+        registers.write(SPEAKER, GATE);
+        assert!(!output(&mut registers, 40_219) && output(&mut registers, 40_220));
+        registers.advance(40_230);
         assert_ne!(registers.read(SPEAKER) & REFRESH, {
-            registers.advance(40_010 + 18);
+            registers.advance(40_230 + 18);
             registers.read(SPEAKER) & REFRESH
         });
     }
@@ -601,21 +627,33 @@ mod tests {
         use crate::kvm::interrupt_line::fake;
         let (lines, controllers) = fake::lines();
         let pit = Pit::new(InterruptLine::new(lines, 0)).unwrap();
-        let count = |pit: &Pit| {
-            // One count of 84 us.
-            for (register, byte) in [(CONTROL, 0x30), (0, 100), (0, 0)] {
-                pit.write(register, &[byte], &vcpu());
-            }
+        let start = |mode: u8, count: u16| {
+            pit.write(CONTROL, &[0x30 | mode << 1], &vcpu());
+            count.to_le_bytes().into_iter().for_each(|byte| pit.write(0, &[byte], &vcpu()));
+        };
+        let wait = || {
             std::thread::sleep(std::time::Duration::from_millis(1));
             pit.expired();
         };
-        count(&pit);
+        // Once, after 84 us.
+        start(0, 100);
+        wait();
         assert_eq!(controllers.take(), [(0, true)]);
+        for mode in [2, 3, 4] {
+            for _ in 0..3 {
+                start(mode, 65535);
+            }
+            assert!(!controllers.take().contains(&(0, true)), "mode {mode}: no count has ended");
+        }
+        start(3, 100);
+        wait();
+        assert!(controllers.take().contains(&(0, true)));
         pit.connect(false);
-        assert_eq!(controllers.take(), [(0, false)]);
-        count(&pit);
+        assert!(!controllers.take().contains(&(0, true)));
+        wait();
         assert_eq!(controllers.take(), []);
         pit.connect(true);
-        assert_eq!(controllers.take(), [(0, true)], "its output is high still");
+        wait();
+        assert!(controllers.take().contains(&(0, true)));
     }
 }

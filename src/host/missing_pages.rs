@@ -7,7 +7,8 @@ use crate::host::syscall::{Call, CallError};
 use crate::sys::userfaultfd::*;
 use core::ffi::c_int;
 
-/// A part of a mapping whose pages can be made so, while this lives. Who touches a missing page there meanwhile waits for ever.
+/// A part of a mapping. While this value lives, its missing pages are filled by [`MissingPages::copy`] alone. A thread that touches
+/// one in user mode blocks; the kernel gets EFAULT.
 pub struct MissingPages {
     fd: Fd,
     start: u64,
@@ -31,7 +32,7 @@ impl MissingPages {
         let range = uffdio_range { start, len: size as u64 };
         let mode = UFFDIO_REGISTER_MODE_MISSING;
         let mut register = uffdio_register { range, mode, ioctls: 0 };
-        // SAFETY: as above. Nobody reads the part before this is dropped, as is said there.
+        // SAFETY: as above.
         unsafe { pages.request(UFFDIO_REGISTER, "UFFDIO_REGISTER", &raw mut register) }?;
         Ok(pages)
     }

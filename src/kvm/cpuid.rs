@@ -157,6 +157,13 @@ impl Cpuid {
                 || !(2..32).contains(&entry.index)
                 || components >> entry.index & 1 == 0
         });
+        // The largest size: where the last of the other parts ends. The legacy area and the header come first.
+        const LEAST: u32 = 512 + 64;
+        let parts = self.entries().iter().filter(|entry| entry.function == 0xd && entry.index >= 2);
+        let size = parts.map(|part| part.eax + part.ebx).max().unwrap_or(0).max(LEAST);
+        if let Some(value) = self.register(0xd, 0, Register::Ecx) {
+            *value = size;
+        }
     }
 
     /// Sets the processor's maker, in leaf 0 and its like: twelve characters.
@@ -320,9 +327,13 @@ pub mod tests {
         let mut cpuid = with_leaves(&[1, 0xd]);
         let sub_leaf = |index| kvm_cpuid_entry2 { function: 0xd, index, ..Default::default() };
         (1..4).for_each(|index| cpuid.push(sub_leaf(index)));
+        (
+            *cpuid.register(0xd, 2, Register::Eax).unwrap(),
+            *cpuid.register(0xd, 2, Register::Ebx).unwrap(),
+        ) = (256, 576);
         *cpuid.register(0xd, 0, Register::Eax).unwrap() = 0b1111;
         cpuid.remove_state(1 << 2);
-        assert_eq!(leaf(&cpuid, 0xd)[0], 0b1011);
+        assert_eq!((leaf(&cpuid, 0xd)[0], leaf(&cpuid, 0xd)[2]), (0b1011, 576));
         let left = cpuid.entries().iter().filter(|entry| entry.function == 0xd);
         assert_eq!(left.map(|entry| entry.index).collect::<Vec<_>>(), [0, 1, 3]);
     }

@@ -24,10 +24,13 @@ impl InterruptLines {
         InterruptLines { controllers, active: Mutex::new([0; IO_APIC_LINES as usize]) }
     }
 
-    /// One of its ends becomes active or inactive.
-    fn change(&self, gsi: u32, active: bool) {
+    /// An end of a line becomes active or inactive, if it is not so already.
+    fn change(&self, gsi: u32, end: &AtomicBool, active: bool) {
         // Held over the call, so that the controllers see the changes in their order.
         let mut counts = self.active.lock();
+        if end.swap(active, SeqCst) == active {
+            return;
+        }
         let count = &mut counts[gsi as usize];
         let was_active = *count > 0;
         match active {
@@ -45,6 +48,7 @@ impl InterruptLines {
 pub struct InterruptLine {
     lines: Arc<InterruptLines>,
     gsi: u32,
+    /// Changed with the lock of `lines`.
     active: AtomicBool,
 }
 
@@ -54,11 +58,9 @@ impl InterruptLine {
         InterruptLine { lines, gsi, active: AtomicBool::new(false) }
     }
 
-    /// Makes it active or inactive. The device holds its lock, so that one thread at a time does this.
+    /// Makes it active or inactive.
     pub fn set(&self, active: bool) {
-        if self.active.swap(active, SeqCst) != active {
-            self.lines.change(self.gsi, active);
-        }
+        self.lines.change(self.gsi, &self.active, active);
     }
 
     /// From now on this is the end of another line. At the one that it leaves it becomes inactive.

@@ -104,6 +104,12 @@ impl RunPage {
         unsafe { (&raw const (*self.start()).ready_for_interrupt_injection).read() != 0 }
     }
 
+    /// From now on, until the next `KVM_RUN`, the guest is taken to be not ready: its processor was reset.
+    pub fn set_not_ready_for_interrupt(&mut self) {
+        // SAFETY: inside the mapping; the kernel writes it in `KVM_RUN` alone, and never reads it.
+        unsafe { (&raw mut (*self.start()).ready_for_interrupt_injection).write(0) };
+    }
+
     /// Whether RFLAGS.IF was set at the last exit.
     pub fn has_interrupts_on(&self) -> bool {
         // SAFETY: inside the mapping; the kernel writes it in `KVM_RUN` alone.

@@ -215,7 +215,7 @@ impl Vcpu {
     }
 
     /// `KVM_INTERRUPT`: the guest takes this vector as the 8259s' interrupt, as soon as it can. EEXIST: it has not taken the last
-    /// one yet. ENXIO: the 8259s are in the kernel.
+    /// one yet; without a local APIC in the kernel the new one replaces that. ENXIO: the 8259s are in the kernel.
     pub fn interrupt(&self, vector: u8) -> Result<(), Error> {
         let interrupt = kvm_interrupt { irq: vector.into() };
         self.set(ioctl::KVM_INTERRUPT, &interrupt, format_args!("vector {vector:#x}")).map(drop)

@@ -120,7 +120,7 @@ impl Lifecycle {
         self.attention.signal();
     }
 
-    /// Whether that was asked for.
+    /// Takes the request: whether [`Lifecycle::interrupt_boot_processor`] was called since the last time.
     pub fn take_interrupt(&self) -> bool {
         self.has_interrupt.swap(false, SeqCst)
     }

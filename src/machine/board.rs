@@ -58,6 +58,7 @@ pub struct Board {
     pub fw_cfg: Arc<FwCfg>,
     /// Where they are not KVM's.
     pub controllers: Option<Arc<Controllers>>,
+    has_lapics: bool,
     lines: Arc<InterruptLines>,
     pit: IntervalTimer,
     hpet: Option<Arc<Hpet>>,
@@ -89,7 +90,7 @@ impl Board {
         }));
         let line = |gsi| InterruptLine::new(lines.clone(), gsi);
         let pit = match pit {
-            PitPlace::None => IntervalTimer::None,
+            PitPlace::Absent => IntervalTimer::None,
             PitPlace::Kernel => IntervalTimer::Kvm(vm.clone()),
             PitPlace::Program => IntervalTimer::Ours(Arc::new(Pit::new(line(TIMER_LINE))?)),
         };
@@ -104,8 +105,9 @@ impl Board {
         let functions: [Arc<dyn PciFunction>; PCI_DEVICES as usize] =
             [Arc::new(HostBridge::new()), Arc::new(PciTestDevice::new(Some(vm.clone()))?)];
         let bus = PciBus::new(functions.into());
+        let has_lapics = config.has_lapic_in_kernel();
         let (serial, pci) = (Arc::new(serial), Arc::new(bus));
-        Ok(Board { serial, pm, rtc, fw_cfg, controllers, lines, pit, hpet, pci })
+        Ok(Board { serial, pm, rtc, fw_cfg, controllers, has_lapics, lines, pit, hpet, pci })
     }
 
     /// The devices for whose timers the event loop waits.
@@ -119,10 +121,15 @@ impl Board {
         timed
     }
 
+    /// Whether KVM has local APICs for its processors.
+    pub fn has_lapics(&self) -> bool {
+        self.has_lapics
+    }
+
     /// Where the interval timer is.
     pub fn pit_place(&self) -> PitPlace {
         match self.pit {
-            IntervalTimer::None => PitPlace::None,
+            IntervalTimer::None => PitPlace::Absent,
             IntervalTimer::Kvm(_) => PitPlace::Kernel,
             IntervalTimer::Ours(_) => PitPlace::Program,
         }

@@ -27,12 +27,11 @@ use crate::machine::cpu_model;
 use crate::machine::device_map::{Devices, buses};
 use crate::machine::exit_handler::ExitHandler;
 use crate::machine::vcpu_thread::VcpuRunner;
-use crate::machine::{Error, Kept, Machine, WakeUp};
+use crate::machine::{Error, Kept, Machine, StartState, WakeUp};
 use crate::memory::GuestMemory;
 use crate::output::Output;
 use crate::sys::cap::{self, *};
 use crate::sys::memory::KVM_MEM_LOG_DIRTY_PAGES;
-use crate::sys::regs::{kvm_regs, kvm_sregs};
 use crate::x86::MSR_IA32_TSC;
 use crate::x86::registers::Setting;
 use alloc::boxed::Box;
@@ -134,7 +133,7 @@ struct VmParts {
     memory: Arc<GuestMemory>,
     vcpus: Vec<Vcpu>,
     /// The registers with which the guest starts.
-    start_state: (kvm_regs, kvm_sregs),
+    start_state: StartState,
     board_start: Option<BoardStart>,
 }
 
@@ -200,6 +199,7 @@ fn equip<'a>(
         replay: replay.as_ref(),
         memory: &memory,
         handler: &handler,
+        has_kvm_s_timer: board.as_ref().is_some_and(|board| board.pit_place() == PitPlace::Kernel),
     };
     let mut runners = Vec::new();
     for vcpu in vcpus {
@@ -228,11 +228,13 @@ struct RunnerParts<'a> {
     replay: Option<&'a Arc<Mutex<Replay>>>,
     memory: &'a Arc<GuestMemory>,
     handler: &'a Arc<ExitHandler>,
+    has_kvm_s_timer: bool,
 }
 
 /// A vCPU with its instruments, ready for its thread.
 fn build_runner(parts: &RunnerParts, mut vcpu: Vcpu) -> Result<VcpuRunner, kvm::Error> {
-    let &RunnerParts { config, output, statistics, replay, memory, handler } = parts;
+    let &RunnerParts { config, output, statistics, replay, memory, handler, has_kvm_s_timer } =
+        parts;
     let instruments = &config.instruments;
     let mut observers: Vec<Box<dyn ExitObserver>> = Vec::new();
     if let Some(counter) = statistics.counter() {
@@ -260,7 +262,7 @@ fn build_runner(parts: &RunnerParts, mut vcpu: Vcpu) -> Result<VcpuRunner, kvm::
     let steps_over_hlt = stepper.is_some() && Backend::of_this_host() == Backend::Software;
     let immediate_exit = vcpu.page().immediate_exit();
     let controllers = handler.controllers.as_ref().filter(|_| vcpu.number() == 0);
-    let interrupt_pin = controllers.map(|controllers| InterruptPin::new(controllers.clone()));
+    let interrupt_pin = controllers.map(|controllers| InterruptPin(controllers.clone()));
     Ok(VcpuRunner {
         control: Arc::new(VcpuControl::new(vcpu.number(), Some(immediate_exit))),
         vcpu,
@@ -270,6 +272,7 @@ fn build_runner(parts: &RunnerParts, mut vcpu: Vcpu) -> Result<VcpuRunner, kvm::
         replay: replay.cloned(),
         memory: memory.clone(),
         hlt_waits_in_kernel: config.has_lapic_in_kernel() && !steps_over_hlt,
+        has_kvm_s_timer,
         interrupt_pin,
     })
 }
@@ -309,7 +312,7 @@ fn open_named_items(config: &Config) -> Result<Vec<(Vec<u8>, Part)>, Error> {
 }
 
 /// Where the interval timer is. KVM's needs KVM's 8259s, and takes 30 ms to be taken apart (it waits for readers of the VM's bus,
-/// SRCU). Linux hardly uses any, and does not get it.
+/// SRCU). Linux hardly uses an interval timer, so it gets the program's.
 fn interval_timer(config: &Config, payload: &Payload) -> PitPlace {
     let has_kvm_s = config.irqchip() == Irqchip::Full && !payload.is_linux();
     config.pit.unwrap_or(if has_kvm_s { PitPlace::Kernel } else { PitPlace::Program })
@@ -325,7 +328,7 @@ fn create_interrupt_controllers(vm: &Vm, config: &Config, pit: PitPlace) -> Resu
             if pit == PitPlace::Kernel { vm.create_pit() } else { Ok(()) }
         }
         Irqchip::Split => vm.enable(KVM_CAP_SPLIT_IRQCHIP, IO_APIC_LINES.into()),
-        Irqchip::None => Ok(()),
+        Irqchip::Program => Ok(()),
     }
 }
 
@@ -411,9 +414,9 @@ fn set_registers(
     payload: &Payload,
     vcpu: &mut Vcpu,
     output: &Output,
-) -> Result<(kvm_regs, kvm_sregs), kvm::Error> {
-    let reset = vcpu.sregs()?;
-    let mut sregs = reset;
+) -> Result<StartState, kvm::Error> {
+    let after_reset = vcpu.sregs()?;
+    let mut sregs = after_reset;
     let mut regs = payload.registers(config, &mut sregs);
     // A guest that wakes up has had its start.
     let settings: &[Setting] = match payload {
@@ -423,13 +426,13 @@ fn set_registers(
     for setting in settings {
         setting.apply(&mut regs, &mut sregs);
     }
-    vcpu.set_sregs(&sregs, &reset).inspect_err(|_| {
+    vcpu.set_sregs(&sregs, &after_reset).inspect_err(|_| {
         let (shown, rules) = (Registers(&regs, &sregs), BrokenRules(&regs, &sregs));
         output.message(format_args!("KVM refuses these registers:{shown}{rules}"), None);
     })?;
     vcpu.page_mut().set_cr8(sregs.cr8);
     vcpu.set_regs(&regs)?;
-    Ok((regs, sregs))
+    Ok(StartState { regs, sregs, after_reset })
 }
 
 /// Whether a VM can be made, and a vCPU in the state in which the payload starts.

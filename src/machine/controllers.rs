@@ -34,11 +34,18 @@ impl InterruptControllers for Controllers {
 }
 
 impl Controllers {
-    /// HLT, where it exits since the local APIC is not in the kernel: waits on behalf of the boot processor until there is an
-    /// interrupt that it takes.
-    pub fn wait_for_interrupt(&self, vcpu: &VcpuControl, is_on: bool) -> Result<(), Stopped> {
-        let activity = if is_on { Activity::WaitsForInterrupt } else { Activity::WaitsForever };
-        while !is_on || !self.pic.asks() {
+    /// Answers HLT, which exits where the local APIC is not in the kernel: blocks the vCPU's thread until the 8259s have an
+    /// interrupt. Where RFLAGS.IF is clear, `takes_interrupts` is false and none can come.
+    pub fn wait_for_interrupt(
+        &self,
+        vcpu: &VcpuControl,
+        takes_interrupts: bool,
+    ) -> Result<(), Stopped> {
+        let activity = match takes_interrupts {
+            true => Activity::WaitsForInterrupt,
+            false => Activity::WaitsForever,
+        };
+        while !takes_interrupts || !self.pic.asks() {
             vcpu.wait_until_woken_or_asked()?;
             if vcpu.is_asked() {
                 vcpu.answer(activity);
@@ -50,33 +57,17 @@ impl Controllers {
 
 /// The boot processor's interrupt pin. A processor acknowledges an interrupt when it takes it, and gets the vector then. So
 /// the vector is asked for as late as possible: when KVM says that the guest would take an interrupt.
-pub struct InterruptPin {
-    controllers: Arc<Controllers>,
-    /// A vector that KVM has not taken yet.
-    vector: Option<u8>,
-}
+pub struct InterruptPin(pub Arc<Controllers>);
 
 impl InterruptPin {
-    pub fn new(controllers: Arc<Controllers>) -> InterruptPin {
-        InterruptPin { controllers, vector: None }
-    }
-
     /// Before the guest is entered: gives it an interrupt if it would take one. If it would not, `KVM_RUN` returns when it would.
-    pub fn update(&mut self, vcpu: &mut Vcpu) -> Result<(), Error> {
-        let pic = &self.controllers.pic;
-        if pic.asks() && self.vector.is_none() && vcpu.page().is_ready_for_interrupt() {
-            self.vector = Some(pic.acknowledge());
+    /// (A vector that it has been given and has not taken yet keeps it from being ready.)
+    pub fn update(&self, vcpu: &mut Vcpu) -> Result<(), Error> {
+        let pic = &self.0.pic;
+        if pic.asks() && vcpu.page().is_ready_for_interrupt() {
+            vcpu.interrupt(pic.acknowledge())?;
         }
-        if let Some(vector) = self.vector {
-            match vcpu.interrupt(vector) {
-                Ok(()) => self.vector = None,
-                // The guest has yet to take the one before.
-                Err(Error::Ioctl { error, .. }) if error.is(libc::EEXIST) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        let is_wanted = pic.asks() || self.vector.is_some();
-        vcpu.page_mut().request_interrupt_window(is_wanted);
+        vcpu.page_mut().request_interrupt_window(pic.asks());
         Ok(())
     }
 }

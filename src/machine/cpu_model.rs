@@ -82,11 +82,17 @@ pub fn cpuid(kvm: &Kvm, model: &CpuModel, with_lapic: bool) -> Result<Cpuid, Err
     Ok(cpuid)
 }
 
-fn add(feature: Feature, cpuid: &mut Cpuid, most: &mut Cpuid) -> Result<(), Error> {
-    if !most.has(feature) {
-        return Err(Error::NoFeature(feature.name()));
+/// Adds a feature, and those that it needs.
+fn add(added: Feature, cpuid: &mut Cpuid, most: &mut Cpuid) -> Result<(), Error> {
+    if !most.has(added) {
+        return Err(Error::NoFeature(added.name()));
     }
-    cpuid.set(feature, true);
+    cpuid.set(added, true);
+    for (needed, others) in NEEDED {
+        if others.split(' ').any(|name| Feature::named(name) == added) {
+            add(Feature::named(needed), cpuid, most)?;
+        }
+    }
     Ok(())
 }
 
@@ -152,6 +158,11 @@ mod tests {
         {
             assert_eq!(cpuid.has(Feature::named(name)), stays, "{name}");
         }
+        // And with those that need it, it comes again.
+        assert_eq!(add(Feature::named("avx2"), &mut cpuid, &mut all()), Ok(()));
+        for (name, comes) in [("avx2", true), ("avx", true), ("xsave", true), ("fma", false)] {
+            assert_eq!(cpuid.has(Feature::named(name)), comes, "{name}");
+        }
         remove(Feature::named("apic"), &mut cpuid);
         assert!(!cpuid.has(Feature::named("tsc_deadline_timer")));
     }
@@ -164,7 +175,9 @@ mod tests {
             error.to_string().starts_with("--cpu: this host's KVM cannot offer sse2"),
             "{error}"
         );
-        most.set(Feature::named("sse2"), true);
+        for name in ["sse2", "sse"] {
+            most.set(Feature::named(name), true);
+        }
         assert_eq!(add(Feature::named("sse2"), &mut cpuid, &mut most), Ok(()));
     }
 

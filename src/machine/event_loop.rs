@@ -78,7 +78,8 @@ impl Machine<'_> {
             match stop {
                 Stop::ProcessorReset => {
                     let (runners, memory) = (&mut self.runners, &self.memory);
-                    match processor_reset::resume(self.config, runners, board, memory)? {
+                    let after_reset = &self.start_state.after_reset;
+                    match processor_reset::resume(after_reset, runners, board, memory)? {
                         true => self.run_vcpus(user)?,
                         false => self.lifecycle.end(End::Reset, vcpu),
                     }
@@ -195,11 +196,6 @@ impl<'a> EventLoop<'a> {
     fn run(&mut self) -> Result<(), CallError> {
         while !self.is_over()? {
             self.do_paused_work()?;
-            if self.machine.lifecycle.take_interrupt()
-                && let Some(boot_processor) = self.vcpus.first()
-            {
-                boot_processor.interrupt()?;
-            }
             let has_continued = signal::take_continued();
             if let Some(terminal) = &mut self.user.terminal {
                 terminal.reacquire(has_continued);
@@ -221,12 +217,16 @@ impl<'a> EventLoop<'a> {
                 device.timer().take();
                 device.expired();
             }
+            let mut is_active = stdin;
             if attention {
                 self.machine.attention.take();
+                match self.machine.lifecycle.take_interrupt() {
+                    // An interrupt alone is no activity of the guest's.
+                    true => self.vcpus.first().map_or(Ok(()), RunningVcpu::interrupt)?,
+                    false => is_active = true,
+                }
             }
-            if (attention || stdin)
-                && let Some(halts) = &mut self.halts
-            {
+            if is_active && let Some(halts) = &mut self.halts {
                 halts.was_active();
             }
             if stdin && let Some(key) = self.user.input.read() {

@@ -59,8 +59,7 @@ use vcpu_thread::VcpuRunner;
 /// A machine that is ready to run. RAM is dropped after the vCPUs.
 pub struct Machine<'a> {
     pub config: &'a Config,
-    /// The registers with which the guest starts.
-    pub start_state: (kvm_regs, kvm_sregs),
+    pub start_state: StartState,
     pub runners: Vec<VcpuRunner>,
     pub board: Option<Board>,
     pub lifecycle: Arc<Lifecycle>,
@@ -72,6 +71,15 @@ pub struct Machine<'a> {
     pub dirty_log: Option<Arc<DirtyLogView>>,
     pub replay: Option<Arc<Mutex<Replay>>>,
     pub memory: Arc<GuestMemory>,
+}
+
+/// Registers of the boot processor.
+pub struct StartState {
+    /// With which the guest starts.
+    pub regs: kvm_regs,
+    pub sregs: kvm_sregs,
+    /// Those of a fresh vCPU: a processor after a reset.
+    pub after_reset: kvm_sregs,
 }
 
 /// What outlives a machine that is reset, or that sleeps.

@@ -5,7 +5,6 @@
 //! 80286's time came back from protected mode in this way. Without such a code the machine starts from its beginning.
 
 use crate::boot::{self, firmware};
-use crate::config::Config;
 use crate::kvm::{self, Vcpu};
 use crate::layout::{FIRMWARE_RESUME, LOCAL_APIC};
 use crate::machine::Error;
@@ -13,8 +12,8 @@ use crate::machine::board::Board;
 use crate::machine::vcpu_thread::VcpuRunner;
 use crate::memory::GuestMemory;
 use crate::sys::irqchip::kvm_irq_routing_msi;
-use crate::sys::regs::kvm_regs;
-use crate::x86::{APIC_BASE_ENABLE, RFLAGS_1};
+use crate::sys::regs::{kvm_regs, kvm_sregs};
+use crate::x86::{APIC_BASE_ENABLE, CR0_CD, CR0_NW, RFLAGS_1};
 
 // Shutdown codes, as the IBM PC/AT's firmware defined them (Technical Reference, 1984).
 /// Tell the interrupt controllers that the interrupt is over, and jump.
@@ -25,26 +24,33 @@ const JUMP: u8 = 0x0a;
 /// In a message's data: INIT.
 const DELIVERY_INIT: u32 = 5 << 8;
 
-/// Resets the processors, whose threads do not run. Returns false where the guest has left no shutdown code, or where INIT can't be
+/// Resets the processors, whose threads do not run; `after_reset`: the registers of a fresh one. Returns false where the guest has left no shutdown code, or where INIT can't be
 /// delivered: then the machine is to be reset.
 pub fn resume(
-    config: &Config,
+    after_reset: &kvm_sregs,
     runners: &mut [VcpuRunner],
     board: &Board,
     memory: &GuestMemory,
 ) -> Result<bool, Error> {
     let code = board.rtc.take_shutdown_code();
-    if !matches!(code, END_OF_INTERRUPT_AND_JUMP | JUMP) || !config.has_lapic_in_kernel() {
+    if !matches!(code, END_OF_INTERRUPT_AND_JUMP | JUMP) {
         return Ok(false);
     }
+    let has_lapics = board.has_lapics();
     for runner in &mut *runners {
-        if !init(&mut runner.vcpu)? {
+        if !has_lapics {
+            init_by_hand(&mut runner.vcpu, after_reset)?;
+        } else if !init(&mut runner.vcpu)? {
             return Ok(false);
         }
+        // A vector that the program's 8259s have given KVM, and that the guest has not taken, KVM keeps over INIT.
+        runner.vcpu.page_mut().set_not_ready_for_interrupt();
         runner.restart();
     }
     let boot_processor = &mut runners[0].vcpu;
-    firmware::set_up_lapic(boot_processor)?;
+    if has_lapics {
+        firmware::set_up_lapic(boot_processor)?;
+    }
     if code == END_OF_INTERRUPT_AND_JUMP {
         match &board.controllers {
             Some(controllers) => controllers.pic.end_of_interrupt(),
@@ -64,6 +70,18 @@ pub fn resume(
         ..boot_processor.regs()?
     })?;
     Ok(true)
+}
+
+/// INIT where KVM has no local APIC that would take it: registers as after a reset, but caches as they were; the FPU and MSRs
+/// stay. SDM volume 3, table 9-1.
+fn init_by_hand(vcpu: &mut Vcpu, after_reset: &kvm_sregs) -> Result<(), kvm::Error> {
+    const CACHES: u64 = CR0_CD | CR0_NW;
+    vcpu.complete_exit()?;
+    let before = vcpu.sregs()?;
+    let cr0 = after_reset.cr0 & !CACHES | before.cr0 & CACHES;
+    let sregs = kvm_sregs { cr0, apic_base: before.apic_base, ..*after_reset };
+    vcpu.set_sregs(&sregs, &before)?;
+    vcpu.set_regs(&kvm_regs { rflags: RFLAGS_1, ..kvm_regs::default() })
 }
 
 /// INIT, as KVM does it: its local APIC takes a message, and KVM carries it out when the vCPU's state is asked for. Returns false where

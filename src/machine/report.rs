@@ -162,5 +162,6 @@ fn registers(
         return Ok((vcpu.regs()?, vcpu.sregs()?));
     }
     let stepper = machine.runners[vcpu.number() as usize].stepper.as_ref();
-    Ok(stepper.map_or(machine.start_state, |step| (step.before.regs, step.before.sregs)))
+    let start = &machine.start_state;
+    Ok(stepper.map_or((start.regs, start.sregs), |step| (step.before.regs, step.before.sregs)))
 }

@@ -40,6 +40,8 @@ pub struct VcpuRunner {
     pub memory: Arc<GuestMemory>,
     /// HLT waits in the kernel, since the local APIC is there. Not under single-step on a software backend.
     pub hlt_waits_in_kernel: bool,
+    /// The interval timer is KVM's.
+    pub has_kvm_s_timer: bool,
     /// The boot processor's, where the 8259s are not KVM's.
     pub interrupt_pin: Option<InterruptPin>,
 }
@@ -83,7 +85,7 @@ impl VcpuRunner {
 
     #[inline]
     fn enter_guest(&mut self) -> Result<(), kvm::Error> {
-        if let Some(pin) = &mut self.interrupt_pin {
+        if let Some(pin) = &self.interrupt_pin {
             pin.update(&mut self.vcpu)?;
         }
         self.vcpu.run()
@@ -109,13 +111,12 @@ impl VcpuRunner {
         })
     }
 
-    /// Whether an NMI or the like could come: from the timer at LINT0 or a performance counter, as a watchdog has it, or from
+    /// Whether an NMI or the like could come: from KVM's interval timer at LINT0 or a performance counter, as a watchdog has it, or from
     /// a line of the I/O APIC. LINT1 has the NMI as on a PC, but nothing here drives that pin.
     fn has_nmi_source(&self) -> Result<bool, kvm::Error> {
         let lapic = self.vcpu.lapic()?;
-        let is_local = [LVT_LINT0, LVT_COUNTERS]
-            .into_iter()
-            .any(|at| delivers_without_if(number(&lapic.regs[at..at + 4])));
+        let is_nmi = |at: usize| delivers_without_if(number(&lapic.regs[at..at + 4]));
+        let is_local = is_nmi(LVT_COUNTERS) || self.has_kvm_s_timer && is_nmi(LVT_LINT0);
         let entries = match self.handler.io_apic() {
             Some(io_apic) => io_apic.entries(),
             None => self.vcpu.vm().io_apic_entries()?,
@@ -210,7 +211,7 @@ impl RunningVcpu {
         self.control.wait_until_not_running();
     }
 
-    /// It is to look for an interrupt.
+    /// Kicks the vCPU, so that it asks the 8259s before it enters the guest again.
     pub fn interrupt(&self) -> Result<(), CallError> {
         self.control.wake();
         self.kick(Request::Run)

@@ -8,8 +8,8 @@ use crate::memory::backing::Ram;
 use core::ops::Range;
 
 impl Ram {
-    /// Of `len` bytes of RAM from `start` on, makes the whole huge pages that nobody has touched of a file's bytes from `offset`
-    /// on. Returns which of the bytes it has made so: perhaps none, where the host can't do it. The guest does not run yet.
+    /// Fills the whole, still untouched huge pages in `len` bytes of RAM from `start` on with a file's bytes from `offset` on. Returns
+    /// the part of the range that it filled; it is empty where the host can't do that. The guest does not run yet.
     pub(super) fn make_pages(&self, file: &Fd, offset: u64, start: u64, len: u64) -> Range<u64> {
         let none = 0..0;
         let Some(page) = self.page_size.filter(|&page| page >= HUGE_PAGE && self.is_fresh()) else {

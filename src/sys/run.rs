@@ -150,7 +150,7 @@ pub union kvm_run_exit {
 #[derive(Clone, Copy)]
 pub struct kvm_run {
     /// In: leave the guest as soon as it would take an interrupt, with `KVM_EXIT_IRQ_WINDOW_OPEN`. Only while the 8259s are not
-    /// in the kernel, as for the next two.
+    /// in the kernel.
     pub request_interrupt_window: u8,
     /// In: where not 0, `KVM_RUN` returns EINTR before it enters the guest. Since Linux 4.11,
     /// `KVM_CAP_IMMEDIATE_EXIT`.
@@ -159,7 +159,7 @@ pub struct kvm_run {
 
     /// Out: one of `KVM_EXIT_*` in [`super::exit`]; valid where `KVM_RUN` returned 0.
     pub exit_reason: u32,
-    /// Out: the guest would take an interrupt now.
+    /// Out: the guest would take an interrupt now. Always 1 while the 8259s are in the kernel.
     pub ready_for_interrupt_injection: u8,
     /// Out: RFLAGS.IF.
     pub if_flag: u8,

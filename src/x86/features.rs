@@ -200,7 +200,7 @@ pub fn made_of(name: &[u8]) -> Option<&'static str> {
 }
 
 /// Features without which others mean nothing: where the first is taken away, the others go too.
-pub const NEEDED: [(&str, &str); 6] = [
+pub const NEEDED: [(&str, &str); 8] = [
     (
         "xsave",
         "osxsave avx xsaveopt xsavec xgetbv1 xsaves xfd pku ospke shstk ibt mpx amx_tile amx_int8 amx_bf16 amx_fp16",
@@ -211,6 +211,8 @@ pub const NEEDED: [(&str, &str); 6] = [
         "avx512dq avx512ifma avx512pf avx512er avx512cd avx512bw avx512vl avx512vbmi avx512_vbmi2 avx512_vnni \
         avx512_bitalg avx512_vpopcntdq avx512_4vnniw avx512_4fmaps avx512_vp2intersect avx512_fp16 avx512_bf16",
     ),
+    ("tsc", "rdtscp tsc_deadline_timer constant_tsc"),
+    ("sse", "sse2"),
     ("sse2", "pni ssse3 sse4_1 sse4_2 pclmulqdq aes sha_ni gfni avx"),
     ("apic", "x2apic tsc_deadline_timer arat extapic"),
     (

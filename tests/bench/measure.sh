@@ -84,19 +84,20 @@ until_call() {
 		$0 ~ name && /sched_process_exec/ { first = $4 * 1e6 }
 		$0 ~ name && / sys_/ { printf "%d", $4 * 1e6 - first; exit }' $TRACE/trace
 }
-# ready NAME BACKING: a row: from exec to the first KVM_RUN, and what it takes to read the files.
+# ready NAME BACKING FILE: a row: from exec to the first KVM_RUN, and what it takes to read the files.
 ready() {
 	sum=0 floor=0
 	for round in 1 2 3 4 5; do
 		usleep $((round * 800))
-		sum=$((sum + $(until_call ioctl $P $KERNEL -b $2)))
-		floor=$((floor + $(until_call exit_group /bench/load $2 128 /boot/vmlinuz /boot/initrd)))
+		sum=$((sum + $(until_call ioctl $P --kernel $3 --initrd /boot/initrd --memory 128M -b $2)))
+		floor=$((floor + $(until_call exit_group /bench/load $2 128 $3 /boot/initrd)))
 	done
 	row "$1" $sum $floor 5 ms 1000
 	! over $sum $floor 1.15 || missed "$1 is more than 1.15 of the floor"
 }
-ready 'exec to the first KVM_RUN: Linux, 2 MiB' $RAM
-ready '  anonymous memory' anon
+ready 'exec to the first KVM_RUN: bzImage, 2 MiB' $RAM /boot/vmlinuz
+ready '  anonymous memory' anon /boot/vmlinuz
+ready '  vmlinux, 2 MiB' $RAM /bench/vmlinux
 strace -f -o /tmp/trace /bench/until KOB-2M: $P $KERNEL > /dev/null 2>&1
 figure '  system calls' "$(sed -n '/execve(.*BiscuitOS_app/,/KVM_RUN/p' /tmp/trace | sed '1d; $d' | wc -l)"
 
