@@ -355,6 +355,13 @@ impl Timed for Hpet {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(not(miri))]
+    use crate::{
+        devices::{acpi_pm::AcpiPm, pit::Pit, rtc::Kept, tests::vcpu},
+        host::event::Event,
+        kvm::interrupt_line::fake,
+        lifecycle::Lifecycle,
+    };
 
     const WHOLE: u64 = u64::MAX;
     const MS: u64 = 1_000_000;
@@ -494,6 +501,74 @@ mod tests {
         hpet.write(comparator(2, OF_CONFIGURATION), 18 << 9, WHOLE);
         assert_eq!([0, 1, 2].map(|number| hpet.line(number)), [Some(0), Some(8), Some(18)]);
         assert_eq!(running().line(0), None, "none was chosen");
+    }
+
+    /// One with the two devices whose lines it can take, and what reaches the interrupt controllers.
+    #[cfg(not(miri))]
+    fn devices() -> (Hpet, Arc<Pit>, Arc<Rtc>, Arc<fake::Controllers>) {
+        let (lines, controllers) = fake::lines();
+        let line = |gsi| InterruptLine::new(lines.clone(), gsi);
+        let lifecycle = Arc::new(Lifecycle::new(Arc::new(Event::new().unwrap())));
+        let pit = Arc::new(Pit::new(line(0)).unwrap());
+        let pm = Arc::new(AcpiPm::new(line(9), lifecycle, 0).unwrap());
+        let rtc = Arc::new(Rtc::new(Kept::new([1 << 20, 0]), line(8), pm).unwrap());
+        let hpet = Hpet::new(&lines, IntervalTimer::Ours(pit.clone()), rtc.clone()).unwrap();
+        (hpet, pit, rtc, controllers)
+    }
+
+    #[test]
+    #[cfg(not(miri))]
+    fn legacy_replacement_takes_the_lines_of_the_interval_timer_and_the_clock() {
+        let (hpet, pit, rtc, controllers) = devices();
+        let write = |register, value: u64| hpet.write(register, &value.to_le_bytes(), &vcpu());
+        let wait = || {
+            std::thread::sleep(std::time::Duration::from_millis(2));
+            pit.expired();
+            rtc.expired();
+            hpet.expired();
+        };
+        // Both interrupt: the timer after 84 us, the clock 1024 times a second.
+        for byte in [0x30, 100, 0] {
+            pit.write(if byte == 0x30 { 3 } else { 0 }, &[byte], &vcpu());
+        }
+        rtc.write(0, &[0x0b, 0x42], &vcpu());
+        wait();
+        assert_eq!(controllers.take(), [(0, true), (8, true)]);
+        write(CONFIGURATION, ENABLE | LEGACY);
+        assert_eq!(controllers.take(), [(0, false), (8, false)]);
+        wait();
+        assert_eq!(controllers.take(), []);
+        // The first two comparators have the lines now, for an edge each.
+        for number in 0..2 {
+            write(comparator(number, OF_CONFIGURATION), INTERRUPT);
+            let now = hpet.up_to_date().registers.counter;
+            write(comparator(number, OF_VALUE), now + 100_000);
+        }
+        wait();
+        assert_eq!(controllers.take(), [(0, true), (0, false), (8, true), (8, false)]);
+        // The clock still waits for its interrupt to be acknowledged.
+        write(CONFIGURATION, ENABLE);
+        assert_eq!(controllers.take(), [(8, true)]);
+    }
+
+    #[test]
+    #[cfg(not(miri))]
+    fn parts_of_registers_are_read_and_written() {
+        let (hpet, ..) = devices();
+        let read = |offset, size: usize| {
+            let mut data = [0; 8];
+            hpet.read(offset, &mut data[..size]);
+            u64::from_le_bytes(data)
+        };
+        hpet.write(COUNTER + 2, &[7], &vcpu());
+        assert_eq!(
+            (read(COUNTER, 8), read(COUNTER + 2, 1), read(COUNTER + 1, 2)),
+            (7 << 16, 7, 7 << 8)
+        );
+        // The upper half of one register and the lower half of the next one.
+        assert_eq!(read(4, 8), ID >> 32);
+        hpet.write(COUNTER + 4, &[1; 8], &vcpu());
+        assert_eq!(read(COUNTER, 8), 0x0101_0101_0007_0000, "a write ends with the register");
     }
 
     #[test]

@@ -58,3 +58,30 @@ impl Device for PageDrop {
         }
     }
 }
+
+#[cfg(all(test, not(miri)))]
+mod tests {
+    use super::*;
+    use crate::config::Backing;
+    use crate::devices::tests::{output, vcpu};
+    use crate::host::event::Event;
+    use crate::lifecycle::Request;
+
+    #[test]
+    fn where_there_is_no_ram_nothing_is_dropped_or_said() {
+        let memory = Arc::new(GuestMemory::map(Backing::Anonymous, &[(0, 2 << 20)]).unwrap());
+        let lifecycle = Arc::new(Lifecycle::new(Arc::new(Event::new().unwrap())));
+        let (output, _reader) = output();
+        let device = PageDrop::new(memory.clone(), lifecycle.clone(), output.clone());
+        device.write(0, &(2u32 << 20).to_le_bytes(), &vcpu());
+        device.write(0, &[0xff; 4], &vcpu());
+        assert!(lifecycle.take_paused_work().is_empty());
+        // A page of RAM wants all vCPUs paused. One that is to stop does not wait for that.
+        let stopped = vcpu();
+        stopped.request(Request::Stop);
+        device.write(0, &0x3000u32.to_le_bytes(), &stopped);
+        assert_eq!(lifecycle.take_paused_work().len(), 1);
+        assert!(!memory.has_moved());
+        assert!(output.pending().is_none());
+    }
+}
