@@ -58,7 +58,8 @@ pub struct Board {
     pub fw_cfg: Arc<FwCfg>,
     /// Where they are not KVM's.
     pub controllers: Option<Arc<Controllers>>,
-    has_lapics: bool,
+    /// KVM has local APICs for its processors.
+    pub has_lapics: bool,
     lines: Arc<InterruptLines>,
     pit: IntervalTimer,
     hpet: Option<Arc<Hpet>>,
@@ -119,11 +120,6 @@ impl Board {
             timed.push(pit.clone());
         }
         timed
-    }
-
-    /// Whether KVM has local APICs for its processors.
-    pub fn has_lapics(&self) -> bool {
-        self.has_lapics
     }
 
     /// Where the interval timer is.

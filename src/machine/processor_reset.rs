@@ -36,9 +36,8 @@ pub fn resume(
     if !matches!(code, END_OF_INTERRUPT_AND_JUMP | JUMP) {
         return Ok(false);
     }
-    let has_lapics = board.has_lapics();
     for runner in &mut *runners {
-        if !has_lapics {
+        if !board.has_lapics {
             init_by_hand(&mut runner.vcpu, after_reset)?;
         } else if !init(&mut runner.vcpu)? {
             return Ok(false);
@@ -48,7 +47,7 @@ pub fn resume(
         runner.restart();
     }
     let boot_processor = &mut runners[0].vcpu;
-    if has_lapics {
+    if board.has_lapics {
         firmware::set_up_lapic(boot_processor)?;
     }
     if code == END_OF_INTERRUPT_AND_JUMP {
