@@ -301,17 +301,18 @@ fn options_of_the_board_need_it() {
         assert_eq!(config.irqchip, Some(irqchip), "{words:?}");
         assert_eq!(config.apic, irqchip != Irqchip::Program);
     }
+    assert!(wrong(&[c"--irqchip="]).contains("--irqchip: needs a value"));
     assert_eq!(config(&[c"--irqchip", c"--no-pit"]).pit, Some(PitPlace::Absent));
     assert_eq!(config(&[c"--irqchip", c"split", c"--pit=program"]).pit, Some(PitPlace::Program));
     for place in [c"split", c"none"] {
         let words = [c"--irqchip", place, c"--pit", c"kernel"];
         assert!(wrong(&words).contains("KVM's interval timer needs KVM's 8259s"));
     }
-    assert!(wrong(&[c"--pit", c"kernel"]).contains("only with --kernel or --irqchip"));
+    assert!(wrong(&[c"--pit", c"kernel"]).contains("only with --kernel, --irqchip or more --cpus"));
     assert!(wrong(&[c"--replay", c"--reset=cold"]).contains("--replay: not with --reset"));
     assert!(!config(&[c"--irqchip", c"--no-hpet"]).hpet);
     for words in [&[c"--no-hpet"][..], &[c"--grace", c"1"], &[c"--fw-cfg", c"a=b"]] {
-        assert!(wrong(words).contains("only with --kernel or --irqchip"), "{words:?}");
+        assert!(wrong(words).contains("only with --kernel, --irqchip or more --cpus"), "{words:?}");
     }
     assert!(wrong(&[c"--irqchip", c"--no-acpi"]).contains("only with --kernel"));
     for text in [c"", c"a", c"=f", c"a=", c"opt/=f"] {

@@ -55,7 +55,8 @@ pub fn parse(words: impl Iterator<Item = &'static CStr>) -> Result<Command, Usag
             (Takes::Nothing, Some(_)) => return Err(UsageError::UnwantedValue(name)),
             (Takes::Nothing, None) => c"",
         };
-        if takes == Takes::Value && value.is_empty() && option != Opt::Append {
+        let wants_value = matches!(takes, Takes::Value | Takes::OneOf(_));
+        if wants_value && value.is_empty() && option != Opt::Append {
             return Err(UsageError::NoValue(name));
         }
         match option {

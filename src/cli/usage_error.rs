@@ -242,7 +242,7 @@ impl fmt::Display for UsageError {
                 write!(f, "--fw-cfg {}: this name was given before", Text(name))
             }
             UsageError::NoBoard(option) => {
-                write!(f, "{option}: only with --kernel or --irqchip")
+                write!(f, "{option}: only with --kernel, --irqchip or more --cpus")
             }
             UsageError::NoApic(option, cpus) => write!(
                 f,

@@ -130,6 +130,7 @@ pub fn host_features(kvm: &Kvm) -> Result<String, kvm::Error> {
 /// `--cpu help`.
 pub fn help(output: &Output) -> Result<(), Error> {
     let kvm = Kvm::open()?;
+    kvm.api_version()?;
     let mut most = max(&kvm, true)?;
     let features = lines(&mut most);
     let text = format_args!(
