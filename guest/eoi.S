@@ -15,30 +15,15 @@ _start:	gate	0x31, edge
 	interrupts
 	route	5, 0x31
 	route	10, 0x32, 0x8000	# bit 15: a level
-	mov	$0x2005, %edx		# the test device: line 5 up
-	mov	$1, %al
-	out	%al, %dx
+	line_up	5
 	spin_until edges, 1
 	say	"an edge: 1 interrupt\n"
-	mov	$0x200a, %edx		# line 10: until the handler takes it down, the second time
-	mov	$1, %al
-	out	%al, %dx
+	line_up	10			# until the handler takes it down, the second time
 	spin_until levels, 2
 	say	"a level: 2 interrupts\n"
 	ring	RING_END
 	counting edge, edges
-level:	push	%eax
-	push	%edx
-	incl	levels
-	cmpl	$2, levels
-	jb	1f
-	mov	$0x200a, %edx
-	xor	%eax, %eax
-	out	%al, %dx
-1:	movl	$0, APIC + 0xb0
-	pop	%edx
-	pop	%eax
-	iret
+	counting_until level, levels, 2, 10
 	printing
 	board_data
 	.bss

@@ -19,9 +19,7 @@ _start:	gate	0x30, tick
 	timer	1193
 	wait_for ticks, 10
 	say	"10 ticks of the PIT through the I/O APIC\n"
-	mov	$0x2005, %edx		# line 5 up, and it stays
-	mov	$1, %al
-	out	%al, %dx
+	line_up	5
 	spin_until edges, 1
 	mov	$10000, %ecx
 1:	pause
@@ -29,26 +27,13 @@ _start:	gate	0x30, tick
 	cmpl	$1, edges
 	jne	2f
 	say	"an edge: 1 interrupt\n"
-2:	mov	$0x200a, %edx		# line 10: until the handler takes it down, the third time
-	mov	$1, %al
-	out	%al, %dx
+2:	line_up	10			# until the handler takes it down, the third time
 	spin_until levels, 3
 	say	"a level: more than 1 interrupt, until it went\n"
 	ring	RING_END
 	counting tick, ticks
 	counting edge, edges
-level:	push	%eax
-	push	%edx
-	incl	levels
-	cmpl	$3, levels
-	jb	3f
-	mov	$0x200a, %edx
-	xor	%eax, %eax
-	out	%al, %dx
-3:	movl	$0, APIC + 0xb0
-	pop	%edx
-	pop	%eax
-	iret
+	counting_until level, levels, 3, 10
 	printing
 	board_data
 	.bss
