@@ -123,20 +123,12 @@ impl Said {
                 number => config.cpus = number as u32,
             },
             Opt::Reset => {
-                config.on_reset = match text {
-                    b"end" => OnReset::End,
-                    b"restart" => OnReset::Restart,
-                    b"cold" => OnReset::Cold,
-                    _ => return Err(bad(Reason::NotOneOf("end, restart, cold"))),
-                };
+                let these = Reason::NotOneOf("end, restart, cold");
+                config.on_reset = value::on_reset(text).ok_or(bad(these))?;
             }
             Opt::Irqchip => {
-                config.irqchip = Some(match text {
-                    b"full" => Irqchip::Full,
-                    b"split" => Irqchip::Split,
-                    b"none" => Irqchip::Program,
-                    _ => return Err(bad(Reason::NotOneOf("full, split, none"))),
-                });
+                let these = Reason::NotOneOf("full, split, none");
+                config.irqchip = Some(value::irqchip(text).ok_or(bad(these))?);
             }
             Opt::Cpu => config.cpu = value::cpu(value).map_err(bad)?,
             Opt::TscKhz => match not_zero(text)? {
@@ -144,12 +136,8 @@ impl Said {
                 khz => config.tsc_khz = Some(khz as u32),
             },
             Opt::Pit => {
-                config.pit = Some(match text {
-                    b"none" => PitPlace::Absent,
-                    b"kernel" => PitPlace::Kernel,
-                    b"program" => PitPlace::Program,
-                    _ => return Err(bad(Reason::NotOneOf("kernel, program, none"))),
-                });
+                let these = Reason::NotOneOf("kernel, program, none");
+                config.pit = Some(value::pit_place(text).ok_or(bad(these))?);
             }
             Opt::NoPit => config.pit = Some(PitPlace::Absent),
             Opt::NoApic => config.apic = false,

@@ -2,7 +2,8 @@
 
 use crate::cli::Reason;
 use crate::config::{
-    Backing, CpuBase, CpuModel, FW_CFG_PREFIX, Instruments, Mode, NamedItem, Protocol,
+    Backing, CpuBase, CpuModel, FW_CFG_PREFIX, Instruments, Irqchip, Mode, NamedItem, OnReset,
+    PitPlace, Protocol,
 };
 use crate::sys::fw_cfg::FW_CFG_MAX_FILE_PATH;
 use crate::x86::features::Feature;
@@ -73,6 +74,33 @@ fn set_identity(model: &mut CpuModel, part: &'static [u8]) -> Result<(), Reason>
         _ => return Err(wrong),
     }
     Ok(())
+}
+
+pub fn on_reset(value: &[u8]) -> Option<OnReset> {
+    match value {
+        b"end" => Some(OnReset::End),
+        b"restart" => Some(OnReset::Restart),
+        b"cold" => Some(OnReset::Cold),
+        _ => None,
+    }
+}
+
+pub fn irqchip(value: &[u8]) -> Option<Irqchip> {
+    match value {
+        b"full" => Some(Irqchip::Full),
+        b"split" => Some(Irqchip::Split),
+        b"none" => Some(Irqchip::Program),
+        _ => None,
+    }
+}
+
+pub fn pit_place(value: &[u8]) -> Option<PitPlace> {
+    match value {
+        b"kernel" => Some(PitPlace::Kernel),
+        b"program" => Some(PitPlace::Program),
+        b"none" => Some(PitPlace::Absent),
+        _ => None,
+    }
 }
 
 pub fn protocol(value: &[u8]) -> Option<Protocol> {
