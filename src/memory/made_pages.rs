@@ -21,13 +21,13 @@ impl Ram {
             return none;
         }
         let from = first - start;
+        let Ok(pages) = MissingPages::of(&self.mapping, first as usize, size as usize) else {
+            return none;
+        };
         // A mapping of a file begins at a whole page of it.
         let before = (offset + from) % PAGE_SIZE;
         let mapped = (offset + from - before) as usize;
         let Ok(source) = Mapping::to_read(file, mapped, (before + size) as usize) else {
-            return none;
-        };
-        let Ok(pages) = MissingPages::of(&self.mapping, first as usize, size as usize) else {
             return none;
         };
         let source = source.start().wrapping_add(before as usize);
