@@ -23,20 +23,28 @@ _start:	cmpl	$0x336ec578, (%ebx)	# EBX points to the start information
 	mov	24(%ebx), %esi		# command line
 	call	print
 	say	"\n"
-	cmpl	$1, 12(%ebx)		# one module
+	mov	12(%ebx), %ecx		# how many modules
+	test	%ecx, %ecx
+	jz	2f
+	cmp	$1, %ecx
 	check
 	mov	16(%ebx), %edi
 	mov	(%edi), %esi		# behind it RAM is zero
 	call	print
-	mov	40(%ebx), %esi		# the memory map: the first range begins at 0 and is RAM
+2:	mov	40(%ebx), %esi		# the memory map: the first range begins at 0 and is RAM
 	cmpl	$0, (%esi)
 	check
 	cmpl	$1, 16(%esi)
 	check
 	cmpl	$4, 48(%ebx)
 	check
-	mov	32(%ebx), %esi		# ACPI's root pointer
+	mov	32(%ebx), %esi		# ACPI's root pointer, if there is one
+	test	%esi, %esi
+	jz	3f
 	cmpl	$0x20445352, (%esi)
 	check
 	say	"the memory map and the tables are there\n"
+	jmp	4f
+3:	say	"the memory map is there, tables are not\n"
+4:
 	kernel_end

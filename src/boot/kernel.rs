@@ -76,6 +76,9 @@ impl Kernel {
     pub fn open(path: &'static CStr, config: &Config) -> Result<Kernel, Error> {
         let refused = |refusal: Refusal| Error::Refused { path, refusal };
         let (file, size) = open(path, "--kernel")?;
+        if size == 0 {
+            return Err(Error::Empty { path });
+        }
         let failed = Cell::new(None);
         let read = |offset, bytes: &mut [u8]| match file.read_at(offset, bytes) {
             Ok(count) => count == bytes.len(),

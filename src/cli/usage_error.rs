@@ -176,12 +176,12 @@ impl fmt::Display for UsageError {
                         "the APIC bit follows the local APIC\n  Switch that off with --no-apic",
                     ),
                     Reason::EmptyPart => {
-                        f.write_str("there is nothing before, behind or between its commas")
+                        f.write_str("something is missing between its commas, or behind + or -")
                     }
                     Reason::NotACpu(part) => write!(
                         f,
-                        "{} means nothing\n  First host, max or baseline; then +FEATURE, -FEATURE, vendor= (12 characters at most), \
-                         family= (up to 270), model= (255), stepping= (15), brand= (48 characters)",
+                        "{} means nothing\n  First host, max or baseline; then +FEATURE, -FEATURE, vendor= (1 to 12 characters of ASCII), \
+                         family= (up to 270), model= (255), stepping= (15), brand= (1 to 48)",
                         Text(part)
                     ),
                     Reason::TooFast => f.write_str("does not fit in 32 bits"),

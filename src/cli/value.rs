@@ -37,6 +37,7 @@ pub fn cpu(value: &'static CStr) -> Result<CpuModel, Reason> {
             b"host" if index == 0 => model.base = CpuBase::Host,
             b"max" if index == 0 => model.base = CpuBase::Max,
             b"baseline" if index == 0 => model.base = CpuBase::Baseline,
+            b"" | b"+" | b"-" => return Err(Reason::EmptyPart),
             [sign @ (b'+' | b'-'), name @ ..] => {
                 let feature = Feature::find(name).ok_or(Reason::NoSuchFeature(name))?;
                 // KVM shows this bit as the local APIC is, on or off.
@@ -45,7 +46,6 @@ pub fn cpu(value: &'static CStr) -> Result<CpuModel, Reason> {
                 }
                 model.changes.push((feature, *sign == b'+'));
             }
-            b"" => return Err(Reason::EmptyPart),
             _ => set_identity(&mut model, part)?,
         }
     }
@@ -61,8 +61,11 @@ fn set_identity(model: &mut CpuModel, part: &'static [u8]) -> Result<(), Reason>
         number if number <= most => Ok(Some(number as u32)),
         _ => Err(wrong),
     };
+    let is_text = |most| {
+        (1..=most).contains(&value.len()) && value.iter().all(|byte| (b' '..0x7f).contains(byte))
+    };
     match name {
-        b"vendor" if value.len() <= 12 => {
+        b"vendor" if is_text(12) => {
             let mut vendor = [0; 12];
             vendor[..value.len()].copy_from_slice(value);
             model.vendor = Some(vendor);
@@ -70,7 +73,7 @@ fn set_identity(model: &mut CpuModel, part: &'static [u8]) -> Result<(), Reason>
         b"family" => model.family = up_to(270)?,
         b"model" => model.model = up_to(255)?,
         b"stepping" => model.stepping = up_to(15)?,
-        b"brand" if value.len() <= 48 => model.brand = Some(value),
+        b"brand" if is_text(48) => model.brand = Some(value),
         _ => return Err(wrong),
     }
     Ok(())

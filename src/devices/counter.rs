@@ -140,3 +140,52 @@ impl Device for Counter {
         }
     }
 }
+
+#[cfg(all(test, not(miri)))]
+mod tests {
+    use super::*;
+    use crate::devices::tests::vcpu;
+
+    fn read(counter: &Counter, register: u64) -> u64 {
+        let mut data = [0; 8];
+        counter.read(register, &mut data);
+        u64::from_le_bytes(data)
+    }
+
+    #[test]
+    fn a_write_that_exits_counts_whatever_it_writes() {
+        let counter = Counter::new(Arc::new(Vm::without_kvm().unwrap()));
+        for (register, data) in [(COUNT, &[0][..]), (COUNT, &[1; 4]), (ACKNOWLEDGED, &[1])] {
+            counter.write(register, data, &vcpu());
+        }
+        assert_eq!([COUNT, ACKNOWLEDGED, 16].map(|at| read(&counter, at)), [2, 0, u64::MAX]);
+        assert_eq!(counter.counted_by_event(), 0);
+    }
+
+    #[test]
+    fn what_the_kernel_has_counted_is_added() {
+        let counter = Counter::new(Arc::new(Vm::without_kvm().unwrap()));
+        counter.write(COUNT, &[1], &vcpu());
+        {
+            // KVM does this at an ioeventfd, and at an end of interrupt.
+            let mut state = counter.state.lock();
+            let events = events(&mut state).unwrap();
+            (0..3).for_each(|_| events.written.signal());
+            events.acknowledged.signal();
+        }
+        assert_eq!([COUNT, ACKNOWLEDGED].map(|at| read(&counter, at)), [4, 1]);
+        assert_eq!((read(&counter, COUNT), counter.counted_by_event()), (4, 3), "counted once");
+    }
+
+    #[test]
+    fn what_kvm_refuses_leaves_no_interrupt_behind() {
+        let counter = Counter::new(Arc::new(Vm::without_kvm().unwrap()));
+        assert!(counter.count_by_event(false).is_err() && counter.count_by_event(true).is_err());
+        for message in [None, Some(Default::default())] {
+            assert!(counter.raise(EVENT_LINE, false, message).is_err());
+            assert_eq!(counter.state.lock().raises, None);
+        }
+        counter.write(COUNT, &[1], &vcpu());
+        assert_eq!(read(&counter, COUNT), 1);
+    }
+}

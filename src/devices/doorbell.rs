@@ -101,3 +101,108 @@ impl Device for Doorbell {
         }
     }
 }
+
+#[cfg(all(test, not(miri)))]
+mod tests {
+    use super::*;
+    use crate::config::Backing;
+    use crate::devices::nobody::{Nobody, Space};
+    use crate::devices::tests::{output, vcpu};
+    use crate::host::event::Event;
+    use crate::memory::GuestMemory;
+    use std::io::Read;
+
+    /// A doorbell whose VM refuses everything. What it says comes out of the pipe.
+    fn doorbell(show_dirty_log: Option<Show>) -> (Doorbell, impl Read) {
+        let (output, said) = output();
+        let memory = Arc::new(GuestMemory::map(Backing::Anonymous, &[(0, 0x1000)]).unwrap());
+        let vm = Arc::new(Vm::without_kvm().unwrap().with_memory(memory.clone()));
+        let nobody = Arc::new(Nobody::new(Space::Addresses, output.clone(), true));
+        let window = Window::new(vm.clone(), memory, nobody, output.clone(), true, false);
+        let doorbell = Doorbell {
+            window: Arc::new(window),
+            counter: Arc::new(Counter::new(vm.clone())),
+            log: Arc::new(Log::new(vm.clone())),
+            scratch: Arc::default(),
+            lifecycle: Arc::new(Lifecycle::new(Arc::new(Event::new().unwrap()))),
+            output,
+            show_dirty_log,
+            vm,
+        };
+        (doorbell, said)
+    }
+
+    /// What is said when these values are written.
+    fn said(doorbell: &Doorbell, mut from: impl Read, values: &[u32]) -> String {
+        for value in values {
+            doorbell.write(PORT, &value.to_le_bytes(), &vcpu());
+        }
+        // So that there is something to read.
+        doorbell.output.message(format_args!("end"), None);
+        let mut bytes = [0; 4096];
+        let len = from.read(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes[..len]).into_owned()
+    }
+
+    #[test]
+    fn a_read_of_the_port_gives_the_time_and_other_registers_ones() {
+        let (doorbell, from) = doorbell(None);
+        let time = || {
+            let mut data = [0; 8];
+            doorbell.read(PORT, &mut data);
+            u64::from_le_bytes(data)
+        };
+        assert!(time() <= time() && time() != u64::MAX);
+        let mut data = [0; 8];
+        doorbell.read(ADDRESS, &mut data);
+        assert_eq!(data, [0xff; 8]);
+        doorbell.write(16, &[99], &vcpu());
+        assert_eq!(said(&doorbell, from, &[]), "kob: end\n", "there is no such register");
+    }
+
+    #[test]
+    fn the_guest_s_end_is_the_run_s() {
+        let (doorbell, from) = doorbell(None);
+        doorbell.write(ADDRESS, &RING_END.to_le_bytes(), &vcpu());
+        assert_eq!(doorbell.lifecycle.how(), Some((End::Done, Some(0))));
+        assert_eq!(said(&doorbell, from, &[]), "kob: end\n");
+    }
+
+    #[test]
+    fn a_value_without_a_meaning_and_what_kvm_refuses_are_messages_and_the_guest_goes_on() {
+        let (doorbell, from) = doorbell(None);
+        let said = said(&doorbell, from, &[99, RING_OPEN, RING_MSI, RING_DIRTY, RING_EVENT]);
+        let lines: Vec<&str> = said.lines().collect();
+        assert_eq!(lines.len(), 6, "{said}");
+        assert_eq!(lines[0], "kob: doorbell: 99 means nothing");
+        assert!(lines[1].starts_with("kob: doorbell 1 (RING_OPEN): KVM_SET_USER_MEMORY_REGION"));
+        assert!(lines[2].starts_with("kob: doorbell 12 (RING_MSI): KVM_SIGNAL_MSI"));
+        assert_eq!(lines[3], "kob: doorbell: there is no dirty log without --dirty-log");
+        assert!(lines[4].starts_with("kob: doorbell 5 (RING_EVENT): KVM_IOEVENTFD"), "{said}");
+        assert_eq!(doorbell.lifecycle.how(), None);
+    }
+
+    #[test]
+    fn a_message_s_address_and_data_are_in_the_scratch_register() {
+        let (doorbell, _) = doorbell(None);
+        doorbell.scratch.write(0, &0x0000_4055_fee0_1000u64.to_le_bytes(), &vcpu());
+        let message = doorbell.message();
+        assert_eq!(
+            (message.address_lo, message.address_hi, message.data),
+            (0xfee0_1000, 0, 0x4055)
+        );
+    }
+
+    #[test]
+    fn the_dirty_log_is_shown_where_there_is_one() {
+        let shown = Arc::new(core::sync::atomic::AtomicU32::new(0));
+        let seen = shown.clone();
+        let show: Show = Box::new(move |vcpu| {
+            seen.store(vcpu.number() + 1, core::sync::atomic::Ordering::Relaxed);
+            Ok(())
+        });
+        let (doorbell, from) = doorbell(Some(show));
+        assert_eq!(said(&doorbell, from, &[RING_DIRTY]), "kob: end\n");
+        assert_eq!(shown.load(core::sync::atomic::Ordering::Relaxed), 1);
+    }
+}

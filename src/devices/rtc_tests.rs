@@ -281,3 +281,68 @@ fn dates_are_those_of_the_calendar() {
     assert_eq!(days(2023, 2, 29), days(2023, 3, 1), "a day too many counts on");
     assert_eq!(days(2023, 13, 1), days(2024, 1, 1));
 }
+
+/// A clock at its ports, with the changes of its line.
+#[cfg(not(miri))]
+fn at_its_ports() -> (Rtc, Arc<crate::kvm::interrupt_line::fake::Controllers>) {
+    use crate::host::event::Event;
+    use crate::kvm::interrupt_line::fake;
+    use crate::lifecycle::Lifecycle;
+    let (lines, controllers) = fake::lines();
+    let lifecycle = Arc::new(Lifecycle::new(Arc::new(Event::new().unwrap())));
+    let pm = AcpiPm::new(InterruptLine::new(lines.clone(), 9), lifecycle, 0).unwrap();
+    let kept = Kept::new([16 * MIB, 0]);
+    (Rtc::new(kept, InterruptLine::new(lines, 8), Arc::new(pm)).unwrap(), controllers)
+}
+
+#[test]
+#[cfg(not(miri))]
+fn the_index_can_only_be_written_and_a_word_writes_both_ports() {
+    use crate::devices::tests::vcpu;
+    let (clock, _) = at_its_ports();
+    let read = |port, size| {
+        let mut data = vec![0; size];
+        clock.read(port, &mut data);
+        data
+    };
+    clock.write(INDEX, &[0x80 | 0x20, 0x5a], &vcpu());
+    assert_eq!(read(DATA, 1), [0x5a], "bit 7 masks NMIs");
+    assert_eq!(read(INDEX, 1), [0xff]);
+    assert_eq!(read(INDEX, 2), [0xff, 0x5a]);
+    assert_eq!(read(DATA, 4), [0x5a, 0xff, 0xff, 0xff]);
+    clock.write(DATA, &[1, 2, 3, 4], &vcpu());
+    assert_eq!(read(DATA, 1), [1], "behind the ports is nothing");
+    clock.write(INDEX, &[CMOS_SHUTDOWN as u8, 0x0a], &vcpu());
+    assert_eq!([clock.take_shutdown_code(), clock.take_shutdown_code()], [0x0a, 0]);
+}
+
+#[test]
+#[cfg(not(miri))]
+fn the_line_follows_an_interrupt_unless_the_hpet_has_taken_it() {
+    use crate::devices::tests::vcpu;
+    let (clock, controllers) = at_its_ports();
+    let write = |register: usize, byte| clock.write(INDEX, &[register as u8, byte], &vcpu());
+    let read_c = || {
+        clock.write(INDEX, &[C as u8], &vcpu());
+        clock.read(DATA, &mut [0]);
+    };
+    // The fastest rate: 122 us.
+    write(A, A_OF_FIRMWARE & !A_RATE | 3);
+    write(B, B_24_HOURS | PERIODIC);
+    let start = std::time::Instant::now();
+    while controllers.take().is_empty() {
+        assert!(start.elapsed().as_secs() < 10, "there is no interrupt");
+        clock.expired();
+    }
+    read_c();
+    clock.connect(false);
+    let start = std::time::Instant::now();
+    while start.elapsed() < std::time::Duration::from_millis(2) {
+        clock.expired();
+    }
+    assert!(!controllers.take().contains(&(8, true)));
+    clock.connect(true);
+    assert_eq!(controllers.take(), [(8, true)]);
+    write(B, B_24_HOURS);
+    assert_eq!(controllers.take(), [(8, false)]);
+}

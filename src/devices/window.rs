@@ -139,3 +139,63 @@ impl Device for Window {
         }
     }
 }
+
+#[cfg(all(test, not(miri)))]
+mod tests {
+    use super::*;
+    use crate::config::Backing;
+    use crate::devices::nobody::Space;
+    use crate::devices::tests::{output, vcpu};
+    use std::io::Read;
+
+    /// A window of a VM that refuses everything, and what it says.
+    fn window() -> (Window, impl Read) {
+        let (output, said) = output();
+        let memory = Arc::new(GuestMemory::map(Backing::Anonymous, &[(0, 0x8000)]).unwrap());
+        let vm = Arc::new(Vm::without_kvm().unwrap().with_memory(memory.clone()));
+        let nobody = Arc::new(Nobody::new(Space::Addresses, output.clone(), false));
+        (Window::new(vm, memory, nobody, output, false, false), said)
+    }
+
+    fn said(mut from: impl Read) -> String {
+        let mut bytes = [0; 1024];
+        let len = from.read(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes[..len]).into_owned()
+    }
+
+    #[test]
+    fn while_it_is_closed_nobody_answers() {
+        let (window, output) = window();
+        assert_eq!(Window::size(&window.memory), 0x8000, "no more than there is RAM");
+        window.close().expect("closed already: no call is made");
+        let mut data = [0; 4];
+        window.read(8, &mut data);
+        window.write(8, &[1], &vcpu());
+        assert_eq!(data, [0xff; 4]);
+        assert!(said(output).contains("no RAM or device at address 0xc0000008"));
+    }
+
+    #[test]
+    fn what_kvm_refuses_leaves_it_closed() {
+        let (window, _) = window();
+        assert!(window.open().is_err() && window.open_readonly().is_err());
+        assert!(window.state.lock().shows == Shows::Nothing);
+        assert!(window.take_dirty_log().unwrap().is_none());
+        // What is open stays so where KVM does not let it go.
+        window.state.lock().shows = Shows::Ram;
+        assert!(window.close().is_err() && window.open_readonly().is_err());
+        assert!(window.state.lock().shows == Shows::Ram);
+    }
+
+    #[test]
+    fn the_first_write_to_read_only_memory_is_reported() {
+        let (window, output) = window();
+        window.state.lock().shows = Shows::RamReadOnly;
+        for offset in [0x10, 0x20] {
+            window.write(offset, &[1, 2], &vcpu());
+        }
+        let said = said(output);
+        assert!(said.contains("address 0xc0000010 is read-only memory"), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+}

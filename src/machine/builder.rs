@@ -96,6 +96,9 @@ pub fn build<'a>(
     let vcpus: Result<Vec<Vcpu>, Error> =
         (0..config.cpus).map(|number| vcpus.create(config, &vm, number)).collect();
     let mut vcpus = vcpus?;
+    if replay.is_none() {
+        warn_of_unscaled_tsc(config, &kvm, output)?;
+    }
     if needs_user_space_exits(config) {
         let say = |name: &str| {
             let text =
@@ -342,6 +345,21 @@ fn check_vcpu_count(config: &Config, kvm: &Kvm) -> Result<(), kvm::Error> {
         true => Err(kvm::Error::TooManyVcpus { wanted: config.cpus, most }),
         false => Ok(()),
     }
+}
+
+/// Without help of the processor, KVM can only move a guest's TSC forward at an exit, and while the host's clock is the TSC, not
+/// even that (Linux 6.1 and 6.12: `kvm_guest_time_update` works with a time that stands still).
+fn warn_of_unscaled_tsc(config: &Config, kvm: &Kvm, output: &Output) -> Result<(), kvm::Error> {
+    if let Some(khz) = config.tsc_khz
+        && kvm.check_extension(KVM_CAP_TSC_CONTROL)? == 0
+    {
+        let text = format_args!(
+            "warning: --tsc-khz {khz}: this processor can't scale a guest's TSC (no KVM_CAP_TSC_CONTROL): CPUID tells the guest this \
+             frequency, but its TSC may go on with the host's"
+        );
+        output.message(text, None);
+    }
+    Ok(())
 }
 
 /// What all vCPUs are made with.

@@ -2,14 +2,14 @@
 
 use crate::boot::image::Image;
 use crate::boot::{Payload, kernel};
-use crate::config::{Backing, Config, Guest};
+use crate::config::{Backing, Config, CpuModel, Guest};
 use crate::host::fd;
 use crate::host::process;
 use crate::host::procfs;
 use crate::host::terminal;
 use crate::inspect::findings::{Findings, Json, Table, Verdict};
+use crate::kvm::Kvm;
 use crate::kvm::backend::Backend;
-use crate::kvm::{self, Kvm};
 use crate::layout::HUGE_PAGE;
 use crate::machine::{Error, builder, cpu_model, trace_file};
 use crate::memory::pool::Pool;
@@ -41,20 +41,9 @@ pub fn check(config: &Config, output: &Output) -> Result<bool, Error> {
 
 fn examine(findings: &mut Findings, config: &Config, output: &Output) {
     let payload = Payload::open(config);
-    match (host(findings), &payload) {
-        (Ok(kvm), Ok(payload)) => findings.result(
-            format_args!("VM and vCPU"),
-            format_args!("can be created with these registers"),
-            builder::try_vcpu(config, &kvm, payload, output),
-        ),
-        (Ok(_), Err(_)) => findings.add(
-            Verdict::Unknown,
-            format_args!("VM and vCPU"),
-            format_args!("not tried, since there is nothing to run"),
-        ),
-        (Err(error), _) => {
-            findings.add(Verdict::Missing, format_args!("KVM"), format_args!("{error}"));
-        }
+    match host(findings) {
+        Ok(kvm) => vcpu(findings, config, &kvm, payload.as_ref().ok(), output),
+        Err(error) => findings.add(Verdict::Missing, format_args!("KVM"), format_args!("{error}")),
     }
     let probed = backing::probe(config.backing, config.memory);
     let name = format_args!("RAM, {}", Bytes(config.memory));
@@ -104,8 +93,42 @@ fn examine(findings: &mut Findings, config: &Config, output: &Output) {
     cgroup_limits(findings, config);
 }
 
+/// A vCPU with the processor that the user wants, and the registers that the payload starts with.
+fn vcpu(
+    findings: &mut Findings,
+    config: &Config,
+    kvm: &Kvm,
+    payload: Option<&Payload>,
+    output: &Output,
+) {
+    let name = format_args!("VM and vCPU");
+    let not_tried = |findings: &mut Findings, why: &str| {
+        findings.add(Verdict::Unknown, name, format_args!("not tried, since {why}"));
+    };
+    if config.cpu != CpuModel::default() {
+        let features = cpu_model::features(kvm, &config.cpu, config.has_lapic());
+        let shown = features.as_deref().unwrap_or_default();
+        findings.result(
+            format_args!("--cpu"),
+            format_args!("its features:{shown}"),
+            features.as_ref().map(drop),
+        );
+        if features.is_err() {
+            return not_tried(findings, "there is no such processor");
+        }
+    }
+    match payload {
+        Some(payload) => findings.result(
+            name,
+            format_args!("can be created with these registers"),
+            builder::try_vcpu(config, kvm, payload, output),
+        ),
+        None => not_tried(findings, "there is nothing to run"),
+    }
+}
+
 /// The processor, KVM, and what it can do.
-fn host(findings: &mut Findings) -> Result<Kvm, kvm::Error> {
+fn host(findings: &mut Findings) -> Result<Kvm, Error> {
     let kvm = Kvm::open()?;
     let version = kvm.api_version()?;
     let detail = format_args!("may be read and written, API version {version}");
@@ -135,7 +158,7 @@ fn host(findings: &mut Findings) -> Result<Kvm, kvm::Error> {
         findings.add(verdict, format_args!("{name}"), format_args!("{value}"));
     }
     // Names after each other would be one long line.
-    let features = cpu_model::host_features(&kvm)?;
+    let features = cpu_model::features(&kvm, &CpuModel::default(), true)?;
     findings.add(
         Verdict::Ok,
         format_args!("processor"),

@@ -122,9 +122,9 @@ fn lines(cpuid: &mut Cpuid) -> String {
     text
 }
 
-/// What KVM offers on this host.
-pub fn host_features(kvm: &Kvm) -> Result<String, kvm::Error> {
-    Ok(lines(&mut host(kvm, true)?))
+/// The features of a processor, a line for each word of CPUID that has some. Errors: those of [`cpuid`].
+pub fn features(kvm: &Kvm, model: &CpuModel, with_lapic: bool) -> Result<String, Error> {
+    Ok(lines(&mut cpuid(kvm, model, with_lapic)?))
 }
 
 /// `--cpu help`.

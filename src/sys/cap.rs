@@ -35,6 +35,10 @@ named_table! {
     KVM_CAP_IOEVENTFD = 36;
     /// `KVM_SET_IDENTITY_MAP_ADDR`.
     KVM_CAP_SET_IDENTITY_MAP_ADDR = 37;
+    /// The processor scales a guest's TSC: `KVM_SET_TSC_KHZ` takes smaller frequencies too.
+    KVM_CAP_TSC_CONTROL = 60;
+    /// `KVM_GET_TSC_KHZ`.
+    KVM_CAP_GET_TSC_KHZ = 61;
     /// vCPUs that a VM can have.
     KVM_CAP_MAX_VCPUS = 66;
     /// The local APIC's timer can follow the TSC.
@@ -47,6 +51,8 @@ named_table! {
     KVM_CAP_READONLY_MEM = 81;
     /// `KVM_IRQFD_FLAG_RESAMPLE`.
     KVM_CAP_IRQFD_RESAMPLE = 82;
+    /// `KVM_GET_EMULATED_CPUID`: api.rst 4.88. Linux 3.13.
+    KVM_CAP_EXT_EMUL_CPUID = 95;
     /// 7.5: of the interrupt controllers, only the local APICs are in the kernel. Linux 4.5.
     KVM_CAP_SPLIT_IRQCHIP = 121;
     /// vCPU numbers end below this.
