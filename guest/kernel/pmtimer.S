@@ -17,6 +17,8 @@
 	check
 	cmpl	$PM_TIMER, 212(%esi)	# the extended address field
 	check
+	cmpl	$0x03002001, 208(%esi)	# which is a port (1), 32 bits wide, from bit 0, read 4 bytes at a time (3)
+	check
 	testl	$1 << 8, 112(%esi)	# 32 bits
 	jz	bad
 

@@ -17,8 +17,10 @@ pub const KEYBOARD_COMMAND: u64 = 2;
 const RESET: u8 = 1 << 2;
 const FAST_INIT: u8 = 1 << 0;
 const A20: u8 = 1 << 1;
-/// The keyboard controller's command that pulses the reset line.
-const PULSE_RESET: u8 = 0xfe;
+/// The keyboard controller's commands 0xf0 to 0xff pulse its lowest four outputs for 6 us: those whose bit is clear. Output 0 is the
+/// processors' reset line.
+const PULSE: u8 = 0xf0;
+const NOT_THE_RESET_LINE: u8 = 1 << 0;
 
 /// Three ports.
 pub struct Reset {
@@ -66,7 +68,9 @@ impl Device for Reset {
                     lifecycle.stop(Stop::ProcessorReset, vcpu);
                 }
             }
-            _ if value == PULSE_RESET => lifecycle.stop(Stop::ProcessorReset, vcpu),
+            _ if value & (PULSE | NOT_THE_RESET_LINE) == PULSE => {
+                lifecycle.stop(Stop::ProcessorReset, vcpu);
+            }
             _ => {}
         }
     }
@@ -91,6 +95,9 @@ mod tests {
             (SYSTEM_CONTROL, 1, processors, 0),
             (KEYBOARD_COMMAND, 0xd1, NOTHING, 0),
             (KEYBOARD_COMMAND, 0xfe, processors, 0),
+            (KEYBOARD_COMMAND, 0xf0, processors, 0),
+            (KEYBOARD_COMMAND, 0xff, NOTHING, 0),
+            (KEYBOARD_COMMAND, 0xee, NOTHING, 0),
         ] {
             let lifecycle = Arc::new(Lifecycle::new(Arc::new(Event::new().unwrap())));
             let reset = Reset::new(lifecycle.clone());

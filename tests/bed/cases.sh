@@ -1775,7 +1775,7 @@ linux_sees_the_board_s_devices() {
 		lspci -n; lspci -vn -s 1 | grep -E 'Memory|I/O'
 		cat /proc/interrupts | grep -E ' (0|4|8|9):'; ls /sys/bus/acpi/devices | tr '\n' ' '
 		insmod /lib/modules/qemu_fw_cfg.ko; cat /sys/firmware/qemu_fw_cfg/by_name/opt/greeting/raw; echo
-		dmesg | grep -E 'ACPI (BIOS )?(Error|Warning|Exception)|(Firmware|BIOS|FW) (Bug|Warn)'; echo "end of complaints"; sleep 1
+		dmesg | grep -E 'ACPI (BIOS )?(Error|Warning|Exception)|(Firmware|BIOS|FW) (Bug|Warn)'; echo "end of complaints $?"; sleep 1
 		exit
 	EOF
 	boot 0 --kernel /boot/vmlinuz -b anon --initrd lspci.cpio --fw-cfg greeting=greeting --append 'console=ttyS0 quiet'
@@ -1783,6 +1783,7 @@ linux_sees_the_board_s_devices() {
 	seen '^00:01.0 ff00: 1b36:0005'
 	seen 'Memory at f0000000'
 	seen 'I/O ports at c000'
+	seen '^end of complaints 1'
 	seen 'ttyS0'
 	seen 'rtc0'
 	seen 'PNP0A08:00'
@@ -1884,11 +1885,19 @@ linux_hears_the_power_button() {
 	ended 143
 }
 linux_resets_in_each_way() {
-	for way in acpi kbd pci bios efi; do
-		boot 0 --kernel /boot/vmlinuz -b anon --append "console=ttyS0 quiet reboot=$way do=reboot"
+	# Linux tries one way after the other: the last exit tells which one it was. Without EFI, efi comes to bios.
+	while read -r way last; do
+		boot 0 --kernel /boot/vmlinuz -b anon --trace=exits --trace-file trace --append "console=ttyS0 quiet reboot=$way do=reboot"
 		seen 'reboot: Restarting system'
 		only 'the guest reset the machine' || { echo "reboot=$way"; return 1; }
-	done
+		tail -n 1 trace | grep -q "$last" || { tail -n 1 trace; return 1; }
+	done <<-'EOF'
+		acpi rip 0xf.*OUT port 0xcf9.* 0x06
+		kbd OUT port 0x64.* 0xfe
+		pci OUT port 0xcf9.* 0x0e
+		bios rip 0xfff5: OUT port 0xcf9
+		efi rip 0xfff5: OUT port 0xcf9
+	EOF
 	# And starts again.
 	for how in 'restart acpi' 'cold acpi' 'restart kbd' 'restart triple'; do
 		set -- $how
