@@ -122,12 +122,12 @@ in-qemu: pack
 in-qemu: override export CMD := $(value CMD)
 
 test: all
-	@$(CLEAN_ENV) sh biscuitos/need cc headers qemu strace lz4 zstd iasl lspci
+	@$(CLEAN_ENV) sh biscuitos/need cc headers qemu strace lz4 zstd iasl lspci gdb
 	@$(CLEAN_ENV) cargo test --locked
 
 # On the oldest of Debian's kernels that there is, and on the newest.
 test-kernels: all
-	@$(CLEAN_ENV) sh biscuitos/need cc headers qemu strace lz4 zstd lspci
+	@$(CLEAN_ENV) sh biscuitos/need cc headers qemu strace lz4 zstd lspci gdb
 	@KERNELS="5.10 newest" $(CLEAN_ENV) cargo test --locked --test bed
 
 bench: pack

@@ -1,10 +1,12 @@
 //! What the machine shall be: plain data that `cli` fills in and everything below reads.
 
 use crate::layout::*;
+use crate::show::Text;
 use crate::x86::features::Feature;
 use crate::x86::registers::Setting;
 use alloc::vec::Vec;
 use core::ffi::CStr;
+use core::fmt;
 
 /// Where BiscuitOS' users look at guest memory while the guest runs.
 pub const DEFAULT_BACKING: &CStr = c"/mnt/HugePagefs/BiscuitOS_HugePage";
@@ -64,7 +66,30 @@ pub struct Config {
     /// How long a guest may take to switch off after SIGTERM has pressed the power button, in nanoseconds; 0: SIGTERM ends
     /// the run at once.
     pub grace: u64,
+    /// Where a debugger connects.
+    pub gdb: Option<GdbAddress>,
+    /// The guest waits for it before its first instruction.
+    pub gdb_wait: bool,
     pub instruments: Instruments,
+}
+
+/// Where a debugger connects.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum GdbAddress {
+    /// A Unix socket.
+    Path(&'static CStr),
+    /// A TCP port of the loopback interface.
+    Port(u16),
+}
+
+/// As gdb's `target remote` takes it.
+impl fmt::Display for GdbAddress {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            GdbAddress::Path(path) => write!(f, "{}", Text::from(*path)),
+            GdbAddress::Port(port) => write!(f, ":{port}"),
+        }
+    }
 }
 
 /// Where the interrupt controllers are.
@@ -265,6 +290,8 @@ impl Default for Config {
             cpus: 1,
             cpu: CpuModel::default(),
             tsc_khz: None,
+            gdb: None,
+            gdb_wait: false,
             pit: None,
             apic: true,
             irqchip: None,

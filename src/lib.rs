@@ -20,6 +20,7 @@
 //! - [`boot`]: an image or a kernel into RAM, and the state in which it starts
 //! - [`inspect`]: instruments and reports
 //! - [`machine`]: the machine, put together and run
+//! - [`control`]: what drives a running machine from outside: a debugger
 //! - [`cli`]: the command line
 //!
 //! `unsafe` stands in [`host`], [`memory`] and [`kvm`], where the kernel or the guest is met, and where bytes of a file or of RAM
@@ -36,6 +37,7 @@ pub mod boot;
 pub mod bus;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod devices;
 pub mod host;
 pub mod inspect;

@@ -7,14 +7,17 @@
 
 extern crate alloc;
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ffi::{CStr, c_char, c_int};
 use kob_2m::cli::{self, Command, Help};
 use kob_2m::config::Config;
+use kob_2m::control::gdb::Gdb;
 use kob_2m::host::heap::Malloc;
 use kob_2m::host::{emergency, fd, signal, thread};
 use kob_2m::inspect::trace;
+use kob_2m::machine::debugger::Debugger;
 use kob_2m::machine::{self, Error, check, trace_file};
 use kob_2m::output::Output;
 
@@ -92,11 +95,13 @@ fn run_machine(config: &Config, mut output: Output) -> c_int {
     if config.instruments.trace_calls {
         trace::trace_calls(output.clone());
     }
-    let status = match signal::install().map_err(Error::Host) {
-        Ok(()) => match machine::run(config, &output) {
-            Ok(end) => machine::status(end),
-            Err(error) => machine::fail(&output, error),
-        },
+    let run = || {
+        signal::install()?;
+        let debugger = Gdb::listen(config, &output)?;
+        machine::run(config, &output, debugger.map(|gdb| Box::new(gdb) as Box<dyn Debugger>))
+    };
+    let status = match run() {
+        Ok(end) => machine::status(end),
         Err(error) => machine::fail(&output, error),
     };
     match output.trace_failure() {

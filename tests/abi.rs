@@ -157,6 +157,11 @@ fn facts() -> Facts {
         KVM_HC_MAP_GPA_RANGE => "KVM_HC_MAP_GPA_RANGE",
         KVM_GUESTDBG_ENABLE => "KVM_GUESTDBG_ENABLE",
         KVM_GUESTDBG_SINGLESTEP => "KVM_GUESTDBG_SINGLESTEP",
+        KVM_GUESTDBG_USE_SW_BP => "KVM_GUESTDBG_USE_SW_BP",
+        KVM_GUESTDBG_USE_HW_BP => "KVM_GUESTDBG_USE_HW_BP",
+        KVM_GUESTDBG_INJECT_DB => "KVM_GUESTDBG_INJECT_DB",
+        KVM_GUESTDBG_INJECT_BP => "KVM_GUESTDBG_INJECT_BP",
+        KVM_GUESTDBG_BLOCKIRQ => "KVM_GUESTDBG_BLOCKIRQ",
         KVM_MEM_LOG_DIRTY_PAGES => "KVM_MEM_LOG_DIRTY_PAGES",
         KVM_MEM_READONLY => "KVM_MEM_READONLY",
         KVM_STATS_TYPE_MASK => "KVM_STATS_TYPE_MASK",
@@ -300,6 +305,10 @@ fn facts() -> Facts {
     same!(facts, kvm_guest_debug { control, pad, arch });
     same!(facts, kvm_guest_debug_arch { debugreg });
     same!(facts, kvm_debug_exit_arch { exception, pad, pc, dr6, dr7 });
+    same!(
+        facts,
+        kvm_fpu { fpr, fcw, fsw, ftwx, pad1, last_opcode, last_ip, last_dp, xmm, mxcsr, pad2 }
+    );
     same!(facts, kvm_enable_cap { cap, flags, args, pad });
     same!(facts, kvm_cpuid_entry2 { function, index, flags, eax, ebx, ecx, edx, padding });
     same!(

@@ -58,7 +58,7 @@ fn run(kernel: &str, only: &str) -> Tally {
     let mut bed = Command::new("sh");
     bed.args(["biscuitos/run", kernel])
         .env("OVERLAY", &overlay)
-        .env("TOOLS", "strace lspci")
+        .env("TOOLS", "strace lspci gdb")
         .env(
             "CMD",
             format!("ONLY={only} FAULTS={} sh /root/cases.sh", if all { "all" } else { "" }),

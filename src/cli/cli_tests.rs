@@ -220,6 +220,10 @@ fn what_is_wrong_is_named() {
         (&[c"--cpu", c"vendor=thirteen_char"], "vendor=thirteen_char means nothing"),
         (&[c"--cpu", c"brand=\xc3\xa9"], "means nothing"),
         (&[c"--cpu", c"family=271"], "family= (up to 270)"),
+        (&[c"--gdb", c"10.0.0.1:1"], "--gdb 10.0.0.1:1: not a path"),
+        (&[c"--gdb", c":65536"], "--gdb :65536: not a path"),
+        (&[c"--gdb-wait"], "--gdb-wait: only with --gdb"),
+        (&[c"--gdb", c":1", c"--replay"], "--gdb: not with --replay"),
         (&[c"--cpus", c"0"], "--cpus 0: must not be 0"),
         (&[c"--cpus", c"256"], "--cpus 256: at most 255"),
         (&[c"--base=x"], "--base x: not a number"),
@@ -297,6 +301,14 @@ fn options_of_the_board_need_it() {
     assert_eq!(kernel.on_reset, OnReset::Cold);
     let items = [NamedItem { name: b"a/b", file: c"f=g" }, NamedItem { name: b"c", file: c"h" }];
     assert_eq!(kernel.fw_cfg, items);
+    for (text, address) in [
+        (c":1234", GdbAddress::Port(1234)),
+        (c"localhost:65535", GdbAddress::Port(65535)),
+        (c"127.0.0.1:1", GdbAddress::Port(1)),
+        (c"./gdb", GdbAddress::Path(c"./gdb")),
+    ] {
+        assert_eq!(config(&[c"--gdb", text]).gdb, Some(address));
+    }
     for (words, irqchip) in [
         (&[c"--irqchip"][..], Irqchip::Full),
         (&[c"--irqchip", c"image"], Irqchip::Full),

@@ -86,6 +86,9 @@ Instruments, on standard error:
       --step             each instruction
       --stats            exits, KVM's statistics, and which pages KVM maps, at the
                          end and when SIGUSR1 comes
+      --gdb ADDRESS      a debugger can connect: gdb's target remote ADDRESS; a path
+                         for a Unix socket, or :PORT on this host
+      --gdb-wait         the guest waits for it before its first instruction
       --dirty-log        which pages the guest has written
       --replay           if the guest dies, run it again and show its last
                          instructions

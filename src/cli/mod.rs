@@ -145,6 +145,8 @@ impl Said {
             Opt::NoHpet => config.hpet = false,
             Opt::FwCfg => config.fw_cfg.push(value::fw_cfg(value).map_err(bad)?),
             Opt::Grace => config.grace = value::seconds(text).map_err(bad)?,
+            Opt::Gdb => config.gdb = Some(value::gdb(value).map_err(bad)?),
+            Opt::GdbWait => config.gdb_wait = true,
             Opt::Trace => value::trace(&mut config.instruments, value).map_err(bad)?,
             Opt::TraceFile => config.instruments.trace_file = Some(value),
             Opt::Step => config.instruments.step = true,
@@ -250,6 +252,13 @@ fn check(config: &Config, has_load: bool) -> Result<(), UsageError> {
     }
     if config.instruments.replay && config.on_reset != OnReset::End {
         return Err(UsageError::ReplayOrReset);
+    }
+    let instruments = &config.instruments;
+    let steps = [("--step", instruments.step), ("--replay", instruments.replay)];
+    match first_given(steps) {
+        Some(option) if config.gdb.is_some() => return Err(UsageError::DebuggerOr(option)),
+        _ if config.gdb_wait && config.gdb.is_none() => return Err(UsageError::NoDebugger),
+        _ => {}
     }
     if config.pit == Some(PitPlace::Kernel) && config.irqchip() != Irqchip::Full {
         return Err(UsageError::PitWithoutPic);

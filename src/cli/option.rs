@@ -30,6 +30,8 @@ pub enum Opt {
     NoHpet,
     FwCfg,
     Grace,
+    Gdb,
+    GdbWait,
     Trace,
     TraceFile,
     Step,
@@ -55,7 +57,7 @@ pub enum Takes {
 /// An option, its long name, its short one, and what it takes.
 type Row = (Opt, &'static str, Option<u8>, Takes);
 
-const OPTIONS: [Row; 35] = [
+const OPTIONS: [Row; 37] = [
     (Opt::Memory, "--memory", Some(b'm'), Takes::Value),
     (Opt::Backing, "--backing", Some(b'b'), Takes::Value),
     (Opt::Base, "--base", None, Takes::Value),
@@ -82,6 +84,8 @@ const OPTIONS: [Row; 35] = [
     (Opt::NoHpet, "--no-hpet", None, Takes::Nothing),
     (Opt::FwCfg, "--fw-cfg", None, Takes::Value),
     (Opt::Grace, "--grace", None, Takes::Value),
+    (Opt::Gdb, "--gdb", None, Takes::Value),
+    (Opt::GdbWait, "--gdb-wait", None, Takes::Nothing),
     (Opt::Trace, "--trace", None, Takes::ValueOr(c"calls,exits")),
     (Opt::TraceFile, "--trace-file", None, Takes::Value),
     (Opt::Step, "--step", None, Takes::Nothing),

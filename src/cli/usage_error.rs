@@ -77,6 +77,10 @@ pub enum UsageError {
     PitWithoutPic,
     /// A death that restarts the machine can't be replayed.
     ReplayOrReset,
+    /// The debugger and this option both use single-step.
+    DebuggerOr(&'static str),
+    /// `--gdb-wait` without `--gdb`.
+    NoDebugger,
     /// `--json` without anything that it could show.
     NothingAsJson,
 }
@@ -105,6 +109,8 @@ pub enum Reason {
     NotACpu(&'static [u8]),
     /// More kHz than fit into 32 bits.
     TooFast,
+    /// Neither a path nor a port of the loopback interface.
+    NotALocalAddress,
     /// Not NAME=FILE.
     NotAnItem,
     /// The name of an item is longer than fw_cfg allows.
@@ -185,6 +191,9 @@ impl fmt::Display for UsageError {
                         Text(part)
                     ),
                     Reason::TooFast => f.write_str("does not fit in 32 bits"),
+                    Reason::NotALocalAddress => f.write_str(
+                        "not a path such as /tmp/gdb, or a port of this host such as :1234",
+                    ),
                     Reason::NotAnItem => {
                         f.write_str("not NAME=FILE; an example: org.example/seed=seed.bin")
                     }
@@ -254,6 +263,10 @@ impl fmt::Display for UsageError {
             UsageError::ReplayOrReset => f.write_str(
                 "--replay: not with --reset=restart or cold: a guest that dies starts again there",
             ),
+            UsageError::DebuggerOr(option) => {
+                write!(f, "--gdb: not with {option}: a debugger steps by itself")
+            }
+            UsageError::NoDebugger => f.write_str("--gdb-wait: only with --gdb"),
             UsageError::NothingAsJson => f.write_str("--json: only with --stats or --check"),
         }
     }

@@ -2,8 +2,8 @@
 
 use crate::cli::Reason;
 use crate::config::{
-    Backing, CpuBase, CpuModel, FW_CFG_PREFIX, Instruments, Irqchip, Mode, NamedItem, OnReset,
-    PitPlace, Protocol,
+    Backing, CpuBase, CpuModel, FW_CFG_PREFIX, GdbAddress, Instruments, Irqchip, Mode, NamedItem,
+    OnReset, PitPlace, Protocol,
 };
 use crate::sys::fw_cfg::FW_CFG_MAX_FILE_PATH;
 use crate::x86::features::Feature;
@@ -131,6 +131,20 @@ pub fn fw_cfg(value: &'static CStr) -> Result<NamedItem, Reason> {
     match FW_CFG_PREFIX.len() + name.len() < FW_CFG_MAX_FILE_PATH {
         true => Ok(NamedItem { name, file }),
         false => Err(Reason::LongName),
+    }
+}
+
+/// A path, or a port of this host.
+pub fn gdb(value: &'static CStr) -> Result<GdbAddress, Reason> {
+    let text = value.to_bytes();
+    if text.contains(&b'/') {
+        return Ok(GdbAddress::Path(value));
+    }
+    let port =
+        [&b"127.0.0.1:"[..], b"localhost:", b":"].iter().find_map(|host| text.strip_prefix(*host));
+    match port.map(|port| whole(port, 10)) {
+        Some(Ok(port @ 1..=0xffff)) => Ok(GdbAddress::Port(port as u16)),
+        _ => Err(Reason::NotALocalAddress),
     }
 }
 

@@ -184,12 +184,26 @@ impl fmt::Display for BrokenRules<'_> {
 
 impl State<'_> {
     fn walk(&self, f: &mut fmt::Formatter, what: &str, linear: u64) -> fmt::Result {
-        if Paging::of(self.sregs) == Paging::Off {
+        let &State { memory, sregs, .. } = self;
+        if Paging::of(sregs) == Paging::Off {
             return Ok(());
         }
-        write!(f, "\n  page tables for {what}:")?;
+        write!(f, "\n  page tables for {what}:{}", Walk { memory, sregs, linear })
+    }
+}
+
+/// The way of a linear address through the page tables: a line for each entry, with a newline before it, and where it ends.
+pub struct Walk<'a> {
+    pub memory: &'a GuestMemory,
+    pub sregs: &'a kvm_sregs,
+    pub linear: u64,
+}
+
+impl fmt::Display for Walk<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let &Walk { memory, sregs, linear } = self;
         let mut result = Ok(());
-        let end = walk(self.memory, self.sregs, linear, &mut |entry| {
+        let end = walk(memory, sregs, linear, &mut |entry| {
             let name = ["PTE", "PDE", "PDPTE", "PML4E", "PML5E"][entry.level as usize - 1];
             let names = if entry.level == 1 { PTE } else { PDE };
             let shown = match entry.value {
@@ -207,7 +221,7 @@ impl State<'_> {
         result?;
         match end {
             None => f.write_str("\n    it maps nothing"),
-            Some(gpa) if self.memory.contains(gpa) => write!(f, "\n    GPA {gpa:#x}"),
+            Some(gpa) if memory.contains(gpa) => write!(f, "\n    GPA {gpa:#x}"),
             Some(gpa) => write!(f, "\n    GPA {gpa:#x}, where no RAM is"),
         }
     }

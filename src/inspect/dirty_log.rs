@@ -9,6 +9,7 @@ use crate::memory::GuestMemory;
 use crate::output::Output;
 use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::fmt::Write;
 
 /// Shows the dirty log.
@@ -22,7 +23,20 @@ pub struct DirtyLogView {
 impl DirtyLogView {
     /// Shows what was written since the last call.
     pub fn show(&self, vcpu: Option<&Arc<VcpuControl>>) -> Result<(), kvm::Error> {
-        let show = |title: &str, gpa: u64, log: DirtyLog| {
+        for text in self.texts()? {
+            self.output.message(format_args!("{text}"), vcpu);
+        }
+        Ok(())
+    }
+
+    /// Likewise, as lines of text.
+    pub fn text(&self) -> Result<String, kvm::Error> {
+        Ok(self.texts()?.into_iter().map(|text| text + "\n").collect())
+    }
+
+    fn texts(&self) -> Result<Vec<String>, kvm::Error> {
+        let mut texts = Vec::new();
+        let mut add = |title: &str, gpa: u64, log: DirtyLog| {
             let mut text = String::from(title);
             for (first, end) in log.ranges() {
                 let (from, last) = (gpa + first * PAGE_SIZE, gpa + end * PAGE_SIZE - 1);
@@ -32,15 +46,15 @@ impl DirtyLogView {
             if log.ranges().next().is_none() {
                 text.push_str(" none");
             }
-            self.output.message(format_args!("{text}"), vcpu);
+            texts.push(text);
         };
         for (slot, region) in self.memory.slots() {
-            show("pages written:", region.gpa, self.vm.dirty_log(slot)?);
+            add("pages written:", region.gpa, self.vm.dirty_log(slot)?);
         }
         // The same pages have an address in the window too, and a log of their own.
         if let Some(log) = self.window.take_dirty_log()? {
-            show("pages written through the window:", WINDOW, log);
+            add("pages written through the window:", WINDOW, log);
         }
-        Ok(())
+        Ok(texts)
     }
 }

@@ -1,6 +1,7 @@
 //! From a `kvm_run` page to a value: why `KVM_RUN` came back. Nothing here makes a system call.
 
 use crate::kvm::run_page::RunPage;
+use crate::sys::debug::kvm_debug_exit_arch;
 use crate::sys::exit::*;
 use crate::sys::run::{KVM_EXIT_IO_OUT, KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES};
 use crate::sys::run::{kvm_run_emulation_failure, kvm_run_hypercall, kvm_run_msr};
@@ -21,8 +22,8 @@ pub enum Exit<'a> {
     Msr { write: bool, msr: &'a mut kvm_run_msr },
     /// A vCPU has ended a level-triggered interrupt with this vector, and the I/O APIC is not in the kernel.
     EndOfInterrupt { vector: u8 },
-    /// An instruction was executed, under single-step.
-    Step,
+    /// An instruction was executed, under single-step; or a breakpoint was met.
+    Debug(kvm_debug_exit_arch),
     /// The guest waits for an interrupt; `takes_interrupts`: it has RFLAGS.IF set. It exits where the local APIC is not in the
     /// kernel.
     Halt { takes_interrupts: bool },
@@ -40,7 +41,7 @@ impl Exit<'_> {
             Exit::Port { write, .. } | Exit::Mmio { write, .. } | Exit::Msr { write, .. } => !write,
             Exit::Hypercall(_) => true,
             Exit::EndOfInterrupt { .. }
-            | Exit::Step
+            | Exit::Debug(_)
             | Exit::Halt { .. }
             | Exit::GoOn
             | Exit::Died(_) => false,
@@ -92,7 +93,7 @@ pub fn decode(page: &mut RunPage) -> Exit<'_> {
         KVM_EXIT_HYPERCALL => return Exit::Hypercall(page.hypercall_mut()),
         KVM_EXIT_X86_RDMSR => return Exit::Msr { write: false, msr: page.msr_mut() },
         KVM_EXIT_X86_WRMSR => return Exit::Msr { write: true, msr: page.msr_mut() },
-        KVM_EXIT_DEBUG => return Exit::Step,
+        KVM_EXIT_DEBUG => return Exit::Debug(page.debug().arch),
         KVM_EXIT_HLT => return Exit::Halt { takes_interrupts: page.has_interrupts_on() },
         KVM_EXIT_IOAPIC_EOI => return Exit::EndOfInterrupt { vector: page.eoi().vector },
         KVM_EXIT_IRQ_WINDOW_OPEN | KVM_EXIT_INTR | KVM_EXIT_SET_TPR => return Exit::GoOn,
@@ -218,7 +219,7 @@ mod tests {
             (KVM_EXIT_IRQ_WINDOW_OPEN, Exit::GoOn),
             (KVM_EXIT_INTR, Exit::GoOn),
             (KVM_EXIT_SET_TPR, Exit::GoOn),
-            (KVM_EXIT_DEBUG, Exit::Step),
+            (KVM_EXIT_DEBUG, Exit::Debug(Default::default())),
         ] {
             assert_eq!(decode(&mut page(reason, nothing())), exit);
         }

@@ -184,6 +184,7 @@ macro_rules! arms {
 arms! {
     hw: kvm_run_hw,
     fail_entry: kvm_run_fail_entry,
+    debug: kvm_run_debug,
     io: kvm_run_io,
     mmio: kvm_run_mmio,
     internal: kvm_run_internal,

@@ -11,7 +11,7 @@ use crate::show::Bits;
 use crate::sys::debug::*;
 use crate::sys::ioctl;
 use crate::sys::irqchip::*;
-use crate::sys::regs::{kvm_msr_entry, kvm_msrs, kvm_regs, kvm_sregs};
+use crate::sys::regs::{kvm_fpu, kvm_msr_entry, kvm_msrs, kvm_regs, kvm_sregs};
 use crate::x86::registers::Changes;
 use alloc::sync::Arc;
 use core::ffi::c_int;
@@ -29,6 +29,9 @@ impl<const N: usize> Msrs<N> {
         Msrs { header: kvm_msrs { nmsrs: N as u32, ..Default::default() }, entries }
     }
 }
+
+/// The bits of `KVM_SET_GUEST_DEBUG`, as a trace shows them.
+const GUESTDBG: &str = "ENABLE SINGLESTEP - - - - - - - - - - - - - - USE_SW_BP USE_HW_BP INJECT_DB INJECT_BP BLOCKIRQ";
 
 /// More parts than one instruction's access has in KVM: a page of bytes.
 const MOST_PARTS: u32 = 4096;
@@ -221,12 +224,35 @@ impl Vcpu {
         self.set(ioctl::KVM_INTERRUPT, &interrupt, format_args!("vector {vector:#x}")).map(drop)
     }
 
+    /// `KVM_GET_FPU`: x87 and SSE.
+    pub fn fpu(&self) -> Result<kvm_fpu, Error> {
+        self.get(ioctl::KVM_GET_FPU)
+    }
+
+    /// `KVM_SET_FPU`.
+    pub fn set_fpu(&self, fpu: &kvm_fpu) -> Result<(), Error> {
+        self.set(ioctl::KVM_SET_FPU, fpu, format_args!("")).map(drop)
+    }
+
     /// `KVM_SET_GUEST_DEBUG`: from now on `KVM_EXIT_DEBUG` follows each instruction.
     pub fn single_step(&self) -> Result<(), Error> {
-        let control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP;
-        let debug = kvm_guest_debug { control, ..Default::default() };
-        let names = Bits(control.into(), "ENABLE SINGLESTEP");
+        self.set_guest_debug(KVM_GUESTDBG_SINGLESTEP, [0; 8])
+    }
+
+    /// `KVM_SET_GUEST_DEBUG`: what leads to `KVM_EXIT_DEBUG` from now on, `KVM_GUESTDBG_*` without ENABLE. `registers` are DR0 to DR7
+    /// for hardware breakpoints.
+    pub fn set_guest_debug(&self, what: u32, registers: [u64; 8]) -> Result<(), Error> {
+        let control = KVM_GUESTDBG_ENABLE | what;
+        let arch = kvm_guest_debug_arch { debugreg: registers };
+        let debug = kvm_guest_debug { control, pad: 0, arch };
+        let names = Bits(control.into(), GUESTDBG);
         self.set(ioctl::KVM_SET_GUEST_DEBUG, &debug, format_args!("{names}")).map(drop)
+    }
+
+    /// `KVM_SET_GUEST_DEBUG`: nothing does any more.
+    pub fn stop_guest_debug(&self) -> Result<(), Error> {
+        let debug = kvm_guest_debug::default();
+        self.set(ioctl::KVM_SET_GUEST_DEBUG, &debug, format_args!("off")).map(drop)
     }
 
     /// `KVM_TRANSLATE`: the guest-physical address of a linear one, by the guest's own page tables; `None` where they map it

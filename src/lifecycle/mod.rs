@@ -9,6 +9,7 @@ use crate::host::event::Event;
 use crate::host::mutex::Mutex;
 use crate::kvm;
 use crate::kvm::exit::Death;
+use crate::sys::debug::kvm_debug_exit_arch;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -56,6 +57,14 @@ pub enum Stop {
     WakeUp,
 }
 
+/// Why a debugger gets the machine: see [`Lifecycle::stop_for_debugger`].
+#[derive(Clone, Copy, Debug)]
+pub struct DebugStop {
+    pub vcpu: u32,
+    /// What `KVM_EXIT_DEBUG` says.
+    pub event: kvm_debug_exit_arch,
+}
+
 /// See [`Lifecycle::while_paused`].
 pub type Work = Box<dyn FnOnce() + Send>;
 
@@ -65,6 +74,8 @@ pub struct Lifecycle {
     is_stopping: AtomicBool,
     stop: Mutex<Option<(Stop, Option<u32>)>>,
     end: Mutex<Option<(End, Option<u32>)>>,
+    /// A debugger wants the vCPUs to stop; and what they have met.
+    debugger: Mutex<Option<Vec<DebugStop>>>,
     /// What waits for all vCPUs to be paused.
     paused_work: Mutex<Vec<Work>>,
     /// See [`Lifecycle::interrupt_boot_processor`].
@@ -80,6 +91,7 @@ impl Lifecycle {
             is_stopping: AtomicBool::new(false),
             stop: Mutex::default(),
             end: Mutex::default(),
+            debugger: Mutex::default(),
             paused_work: Mutex::default(),
             has_interrupt: AtomicBool::new(false),
             attention,
@@ -143,12 +155,33 @@ impl Lifecycle {
     /// Why the vCPUs have stopped, and which one wanted it. From now on they may run again, unless the run has ended.
     pub fn take_stop(&self) -> Option<(Stop, Option<u32>)> {
         let stop = self.stop.lock().take();
+        self.stop_no_longer();
+        stop
+    }
+
+    /// Stops the vCPUs for a debugger. `stop`: what one of them has met; `None`: the debugger wants it. Several can meet something
+    /// at once.
+    pub fn stop_for_debugger(&self, stop: Option<DebugStop>) {
+        self.debugger.lock().get_or_insert_default().extend(stop);
+        self.is_stopping.store(true, SeqCst);
+        self.attention.signal();
+    }
+
+    /// Whether a debugger has stopped the vCPUs, and what they have met, in order. From now on they may run again, unless something
+    /// else stops them.
+    pub fn take_debug_stops(&self) -> Option<Vec<DebugStop>> {
+        let stops = self.debugger.lock().take();
+        self.stop_no_longer();
+        stops
+    }
+
+    /// An end or a stop that has come meanwhile is not lost.
+    fn stop_no_longer(&self) {
         self.is_stopping.store(false, SeqCst);
-        // An end or a stop that has come meanwhile is not lost.
-        if self.how().is_some() || self.stop.lock().is_some() {
+        let has_stop = self.stop.lock().is_some() || self.debugger.lock().is_some();
+        if has_stop || self.how().is_some() {
             self.is_stopping.store(true, SeqCst);
         }
-        stop
     }
 
     /// Whether the vCPUs must not run, since the run has ended or they stop. Asked after each exit.
@@ -205,6 +238,23 @@ mod tests {
         lifecycle.end(End::UserQuit, None);
         assert_eq!(lifecycle.take_stop(), Some((Stop::ProcessorReset, Some(0))));
         assert_eq!((lifecycle.is_stopping(), lifecycle.how()), (true, Some((End::UserQuit, None))));
+    }
+
+    #[test]
+    fn a_debugger_s_stop_takes_no_other_stop_with_it() {
+        let lifecycle = Lifecycle::new(Arc::new(Event::new().unwrap()));
+        let met = |vcpu| DebugStop { vcpu, event: Default::default() };
+        lifecycle.stop_for_debugger(Some(met(1)));
+        lifecycle.stop_for_debugger(None);
+        lifecycle.stop(Stop::ProcessorReset, Some(0));
+        lifecycle.stop_for_debugger(Some(met(0)));
+        let stops = lifecycle.take_debug_stops().unwrap();
+        assert_eq!(stops.iter().map(|stop| stop.vcpu).collect::<Vec<_>>(), [1, 0], "in order");
+        assert!(lifecycle.is_stopping() && lifecycle.take_debug_stops().is_none());
+        assert_eq!(lifecycle.take_stop(), Some((Stop::ProcessorReset, Some(0))));
+        assert!(!lifecycle.is_stopping());
+        lifecycle.stop_for_debugger(None);
+        assert!(lifecycle.take_debug_stops().unwrap().is_empty(), "the debugger's own wish");
     }
 
     #[test]

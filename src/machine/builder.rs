@@ -181,6 +181,7 @@ fn equip<'a>(
         log: devices.log.clone(),
         lifecycle: lifecycle.clone(),
         controllers: board.as_ref().and_then(|board| board.controllers.clone()),
+        has_debugger: config.gdb.is_some() && !is_replay,
     });
 
     // 8. The instruments, and everything that a vCPU's thread takes with it.

@@ -11,7 +11,7 @@ use crate::inspect::findings::{Findings, Json, Table, Verdict};
 use crate::kvm::Kvm;
 use crate::kvm::backend::Backend;
 use crate::layout::HUGE_PAGE;
-use crate::machine::{Error, builder, cpu_model, trace_file};
+use crate::machine::{Error, builder, cpu_model, debugger, trace_file};
 use crate::memory::pool::Pool;
 use crate::memory::{self, BackingName, backing};
 use crate::output::Output;
@@ -89,6 +89,10 @@ fn examine(findings: &mut Findings, config: &Config, output: &Output) {
             format_args!("{}", Text::from(path)),
             trace_file::probe(config, path),
         );
+    }
+    if let Some(address) = config.gdb {
+        let text = format_args!("{address}: a debugger can connect");
+        findings.result(format_args!("--gdb"), text, debugger::listen(address).map(drop));
     }
     cgroup_limits(findings, config);
 }

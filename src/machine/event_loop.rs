@@ -9,10 +9,12 @@ use crate::host::syscall::CallError;
 use crate::host::terminal::Terminal;
 use crate::lifecycle::{End, Request, Stop};
 use crate::machine::board::Board;
+use crate::machine::debugger::{Debugger, Resume, Why};
 use crate::machine::halt_watch::HaltWatch;
 use crate::machine::keys::{self, Input, Key};
-use crate::machine::vcpu_thread::RunningVcpu;
+use crate::machine::vcpu_thread::{RunningVcpu, VcpuRunner};
 use crate::machine::{Error, Kept, Machine, processor_reset, report, without_output};
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ffi::c_int;
@@ -31,20 +33,22 @@ pub struct User {
     terminal: Option<Terminal>,
     /// When the guest must have switched off after SIGTERM.
     off_by: Option<u64>,
+    /// Who drives the machine from outside.
+    pub debugger: Option<Box<dyn Debugger>>,
 }
 
 impl User {
     /// The user of a machine: who types, if it has a serial port.
-    pub fn new(config: &Config) -> User {
+    pub fn new(config: &Config, debugger: Option<Box<dyn Debugger>>) -> User {
         if config.grace > 0 {
             signal::let_terminate_press_button();
         }
-        User { input: Input::new(config.has_board()), terminal: None, off_by: None }
+        User { input: Input::new(config.has_board()), terminal: None, off_by: None, debugger }
     }
 
     /// Of a replay: what there was to read has been read.
     pub fn without_input() -> User {
-        User { input: Input::new(false), terminal: None, off_by: None }
+        User { input: Input::new(false), terminal: None, off_by: None, debugger: None }
     }
 }
 
@@ -62,25 +66,51 @@ impl Machine<'_> {
         if !self.lifecycle.how().is_some_and(|(end, _)| self.goes_on(end)) {
             user.terminal = None;
         }
-        result?;
+        let may_go_on = result?;
         let end = report::end(&self)?;
-        let then = self.next(end)?;
+        let then = if may_go_on { self.next(end)? } else { None };
         Ok((end, then))
     }
 
-    /// Runs the guest until the machine has to be built anew, or is not needed any more.
-    fn run_to_end(&mut self, user: &mut User) -> Result<(), Error> {
-        self.run_vcpus(user)?;
-        while self.lifecycle.how().is_none()
-            && let Some((stop, vcpu)) = self.lifecycle.take_stop()
-            && let Some(board) = &self.board
-        {
+    /// Runs the guest until the machine has to be built anew, or is not needed any more. Returns false where the debugger wants no
+    /// other machine.
+    fn run_to_end(&mut self, user: &mut User) -> Result<bool, Error> {
+        let stops = match &mut user.debugger {
+            Some(debugger) => debugger.starts(self)?,
+            None => false,
+        };
+        let resume = if stops { self.hold(user, Why::Start)? } else { Resume::All };
+        self.run_vcpus(user, resume)?;
+        self.run_on(user)?;
+        let Some((end, vcpu)) = self.lifecycle.how() else { return Ok(true) };
+        // After a reset the debugger has the next machine, if there is one.
+        let is_followed = end == End::Reset && self.goes_on(end);
+        let is_wanted = user.debugger.as_ref().is_some_and(|debugger| debugger.wants_end(end));
+        if is_followed || !is_wanted {
+            return Ok(true);
+        }
+        let vcpu = vcpu.unwrap_or(0);
+        let report = report::death(self, end, vcpu).unwrap_or("the guest reset the machine".into());
+        Ok(self.hold(user, Why::Ended(vcpu, &report))? != Resume::End)
+    }
+
+    /// Goes on after each stop of the vCPUs, until the run has ended.
+    fn run_on(&mut self, user: &mut User) -> Result<(), Error> {
+        while self.lifecycle.how().is_none() {
+            // The debugger comes first. What else has stopped the vCPUs waits until it lets them go on.
+            if let Some(stops) = self.lifecycle.take_debug_stops() {
+                let resume = self.hold(user, Why::Stopped(&stops))?;
+                self.run_vcpus(user, resume)?;
+                continue;
+            }
+            let Some((stop, vcpu)) = self.lifecycle.take_stop() else { return Ok(()) };
+            let Some(board) = &self.board else { return Ok(()) };
             match stop {
                 Stop::ProcessorReset => {
                     let (runners, memory) = (&mut self.runners, &self.memory);
                     let after_reset = &self.start_state.after_reset;
                     match processor_reset::resume(after_reset, runners, board, memory)? {
-                        true => self.run_vcpus(user)?,
+                        true => self.run_vcpus(user, Resume::All)?,
                         false => self.lifecycle.end(End::Reset, vcpu),
                     }
                 }
@@ -105,11 +135,21 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// Runs all vCPUs, each in a thread, until the run has ended.
-    fn run_vcpus(&mut self, user: &mut User) -> Result<(), Error> {
+    /// Runs the vCPUs, each in a thread, until they stop or the run has ended.
+    fn run_vcpus(&mut self, user: &mut User, which: Resume) -> Result<(), Error> {
+        if which == Resume::End {
+            self.lifecycle.end(End::UserQuit, None);
+        }
+        if self.lifecycle.is_stopping() {
+            return Ok(());
+        }
         let mut running = Vec::new();
+        let (runners, held) =
+            self.runners.drain(..).partition(|runner| which.includes(runner.vcpu.number()));
+        self.runners = held;
+        let runners: Vec<VcpuRunner> = runners;
         let mut started = Ok(());
-        for runner in self.runners.drain(..) {
+        for runner in runners {
             match RunningVcpu::start(runner) {
                 Ok(vcpu) => {
                     // From now on the contents of RAM are the guest's.
@@ -129,12 +169,18 @@ impl Machine<'_> {
             // A thread that can't be interrupted can't be waited for.
             emergency::exit_with_error(format_args!("{}", Error::Host(error)));
         }
-        self.runners = running.into_iter().map(RunningVcpu::join).collect();
+        self.runners.extend(running.into_iter().map(RunningVcpu::join));
+        self.runners.sort_by_key(|runner| runner.vcpu.number());
         started
     }
 
+    /// Lets the debugger have the machine until it knows how the vCPUs, which stand, go on.
+    pub(super) fn serve_debugger(&mut self, user: &mut User) -> Result<Resume, Error> {
+        Ok(EventLoop::new(self, user, &[]).serve_debugger()?)
+    }
+
     /// Handles a key of the program's own.
-    fn handle_key(&self, key: Key) {
+    fn handle_key(&self, key: &Key) {
         match key {
             Key::Leave => {
                 self.output.message(format_args!("Ctrl-A X: the machine is switched off"), None);
@@ -170,6 +216,8 @@ struct EventLoop<'a> {
     halts: Option<HaltWatch>,
     /// Until when output of the serial port gathers.
     gathers_until: Option<u64>,
+    /// The user does not want to go on.
+    has_left: bool,
 }
 
 /// What it waits for. A descriptor that is not wanted is -1, which poll(2) ignores.
@@ -187,56 +235,91 @@ impl<'a> EventLoop<'a> {
         vcpus: &'a [RunningVcpu],
     ) -> EventLoop<'a> {
         let timed = machine.board.as_ref().map_or(Vec::new(), Board::timed);
-        // Without vCPUs it sleeps.
-        let halts = (machine.board.is_some() && !vcpus.is_empty()).then(HaltWatch::start);
-        EventLoop { machine, vcpus, user, timed, halts, gathers_until: None }
+        // Without vCPUs it sleeps, or the debugger has them. One that is held could wake one that runs.
+        let has_all = vcpus.len() == machine.config.cpus as usize;
+        let halts = (machine.board.is_some() && has_all).then(HaltWatch::start);
+        EventLoop { machine, vcpus, user, timed, halts, gathers_until: None, has_left: false }
     }
 
     /// Until the run has ended.
     fn run(&mut self) -> Result<(), CallError> {
         while !self.is_over()? {
-            self.do_paused_work()?;
-            let has_continued = signal::take_continued();
-            if let Some(terminal) = &mut self.user.terminal {
-                terminal.reacquire(has_continued);
-            }
-            let Awaited { stdin, output, at_most } = self.awaited();
-            let poll = |fd, events| libc::pollfd { fd, events, revents: 0 };
-            let attention = self.machine.attention.raw();
-            let mut fds = Vec::from([
-                poll(attention, libc::POLLIN),
-                poll(stdin, libc::POLLIN),
-                poll(output, libc::POLLOUT),
-            ]);
-            fds.extend(self.timed.iter().map(|device| poll(device.timer().raw(), libc::POLLIN)));
-            signal::wait(&mut fds, at_most);
-            let mut ready = fds.into_iter().map(|fd| fd.revents != 0);
-            let [attention, stdin, output] = [(); 3].map(|()| ready.next() == Some(true));
-            for (device, _) in self.timed.iter().zip(ready).filter(|(_, has_expired)| *has_expired)
+            if self.wait_and_act()?
+                && self.user.debugger.as_mut().is_some_and(|debugger| debugger.wants_stop())
             {
-                device.timer().take();
-                device.expired();
-            }
-            let mut is_active = stdin;
-            if attention {
-                self.machine.attention.take();
-                match self.machine.lifecycle.take_interrupt() {
-                    // An interrupt alone is no activity of the guest's.
-                    true => self.vcpus.first().map_or(Ok(()), RunningVcpu::interrupt)?,
-                    false => is_active = true,
-                }
-            }
-            if is_active && let Some(halts) = &mut self.halts {
-                halts.was_active();
-            }
-            if stdin && let Some(key) = self.user.input.read() {
-                self.machine.handle_key(key);
-            }
-            if output {
-                self.machine.output.write_some();
+                self.machine.lifecycle.stop_for_debugger(None);
             }
         }
         Ok(())
+    }
+
+    /// Until the debugger, which has the machine, knows how the vCPUs go on.
+    fn serve_debugger(&mut self) -> Result<Resume, CallError> {
+        let had_ended = self.machine.lifecycle.how().is_some();
+        loop {
+            self.is_over()?;
+            if self.has_left || signal::stopping().is_some() {
+                return Ok(Resume::End);
+            }
+            if !had_ended && self.machine.lifecycle.how().is_some() {
+                return Ok(Resume::End);
+            }
+            if self.wait_and_act()?
+                && let Some(debugger) = &mut self.user.debugger
+                && let Some(resume) = debugger.serve(self.machine)
+            {
+                return Ok(resume);
+            }
+        }
+    }
+
+    /// Waits until there is something to do, and does it. Returns whether one of the debugger's descriptors is ready.
+    fn wait_and_act(&mut self) -> Result<bool, CallError> {
+        self.do_paused_work()?;
+        let has_continued = signal::take_continued();
+        if let Some(terminal) = &mut self.user.terminal {
+            terminal.reacquire(has_continued);
+        }
+        let Awaited { stdin, output, at_most } = self.awaited();
+        let poll = |fd, events| libc::pollfd { fd, events, revents: 0 };
+        let attention = self.machine.attention.raw();
+        let mut fds = Vec::from([
+            poll(attention, libc::POLLIN),
+            poll(stdin, libc::POLLIN),
+            poll(output, libc::POLLOUT),
+        ]);
+        let debugger =
+            self.user.debugger.as_ref().map_or([-1; 2], |debugger| debugger.descriptors());
+        fds.extend(debugger.map(|fd| poll(fd, libc::POLLIN)));
+        fds.extend(self.timed.iter().map(|device| poll(device.timer().raw(), libc::POLLIN)));
+        signal::wait(&mut fds, at_most);
+        let mut ready = fds.into_iter().map(|fd| fd.revents != 0);
+        let [attention, stdin, output, listener, client] =
+            [(); 5].map(|()| ready.next() == Some(true));
+        for (device, _) in self.timed.iter().zip(ready).filter(|(_, has_expired)| *has_expired) {
+            device.timer().take();
+            device.expired();
+        }
+        let mut is_active = stdin;
+        if attention {
+            self.machine.attention.take();
+            match self.machine.lifecycle.take_interrupt() {
+                // An interrupt alone is no activity of the guest's.
+                true => self.vcpus.first().map_or(Ok(()), RunningVcpu::interrupt)?,
+                false => is_active = true,
+            }
+        }
+        if is_active && let Some(halts) = &mut self.halts {
+            halts.was_active();
+        }
+        if stdin && let Some(key) = self.user.input.read() {
+            self.has_left |= matches!(key, Key::Leave);
+            self.machine.handle_key(&key);
+        }
+        if output {
+            self.machine.output.write_some();
+        }
+        Ok(listener || client)
     }
 
     /// Handles signals, and finds out whether the run has ended, by itself or because it can't go on.

@@ -6,7 +6,7 @@ use crate::devices::lesson_msr::LessonMsr;
 use crate::devices::log::Log;
 use crate::kvm::exit::Exit;
 use crate::layout::LESSON_MSR;
-use crate::lifecycle::{End, Lifecycle, VcpuControl};
+use crate::lifecycle::{DebugStop, End, Lifecycle, VcpuControl};
 use crate::machine::controllers::Controllers;
 use alloc::sync::Arc;
 
@@ -20,6 +20,8 @@ pub struct ExitHandler {
     pub lifecycle: Arc<Lifecycle>,
     /// Where they are not KVM's.
     pub controllers: Option<Arc<Controllers>>,
+    /// It gets what `KVM_EXIT_DEBUG` tells.
+    pub has_debugger: bool,
 }
 
 impl ExitHandler {
@@ -47,7 +49,10 @@ impl ExitHandler {
             // Only KVM_HC_MAP_GPA_RANGE comes here, and 0 is its success: there is no private memory.
             Exit::Hypercall(call) => call.ret = 0,
             Exit::Msr { write, msr } => self.msr.access(write, msr),
-            Exit::Step | Exit::GoOn => {}
+            Exit::Debug(event) if self.has_debugger => {
+                self.lifecycle.stop_for_debugger(Some(DebugStop { vcpu: vcpu.number(), event }));
+            }
+            Exit::Debug(_) | Exit::GoOn => {}
             Exit::EndOfInterrupt { vector } => {
                 if let Some(io_apic) = self.io_apic() {
                     io_apic.end_of_interrupt(vector);
@@ -77,7 +82,7 @@ impl ExitHandler {
             Exit::Msr { msr, .. } if msr.index == LESSON_MSR => "the lessons' MSR",
             Exit::Msr { .. } => "#GP in the guest",
             Exit::EndOfInterrupt { .. } => "I/O APIC",
-            Exit::Step | Exit::GoOn => "",
+            Exit::Debug(_) | Exit::GoOn => "",
             Exit::Halt { .. } if self.controllers.is_some() => "waits",
             Exit::Halt { .. } | Exit::Died(_) => "the run ends",
         }
@@ -129,7 +134,15 @@ mod tests {
         let addresses = Bus::new(nobody(Space::Addresses));
         let log = Arc::new(Log::without_vm());
         let msr = LessonMsr::default();
-        ExitHandler { ports, addresses, msr, log, lifecycle, controllers: None }
+        ExitHandler {
+            ports,
+            addresses,
+            msr,
+            log,
+            lifecycle,
+            controllers: None,
+            has_debugger: false,
+        }
     }
 
     #[test]
@@ -176,7 +189,7 @@ mod tests {
             (Exit::Halt { takes_interrupts: true }, Some(End::Halted)),
             (Exit::Died(Death::Shutdown), Some(End::Died(Death::Shutdown))),
             (Exit::GoOn, None),
-            (Exit::Step, None),
+            (Exit::Debug(Default::default()), None),
         ] {
             let handler = handler(|_, _| ());
             handler.handle(exit, &vcpu());

@@ -16,6 +16,7 @@ pub mod builder;
 pub mod check;
 pub mod controllers;
 pub mod cpu_model;
+pub mod debugger;
 pub mod device_map;
 pub mod event_loop;
 pub mod exit_handler;
@@ -29,7 +30,7 @@ pub mod vcpu_thread;
 use crate::boot;
 use crate::boot::acpi::{self, WakingVector};
 use crate::boot::image::Image;
-use crate::config::{Config, OnReset, PitPlace};
+use crate::config::{Config, GdbAddress, OnReset, PitPlace};
 use crate::devices::fw_cfg::FwCfg;
 use crate::devices::rtc;
 use crate::host::errno::{Errno, TOO_MANY_FILES};
@@ -48,11 +49,13 @@ use crate::memory::{self, GuestMemory};
 use crate::output::Output;
 use crate::show::Text;
 use crate::sys::regs::{kvm_regs, kvm_sregs};
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use board::Board;
 use core::ffi::CStr;
 use core::fmt;
+use debugger::Debugger;
 use event_loop::User;
 use vcpu_thread::VcpuRunner;
 
@@ -168,6 +171,11 @@ pub enum Error {
     Kvm(kvm::Error),
     /// The program can't have what it needs to run a machine: a thread, an event.
     Host(CallError),
+    /// Nobody can connect a debugger there.
+    Debugger {
+        address: GdbAddress,
+        error: CallError,
+    },
     /// This host's KVM can't offer a feature of the processor.
     NoFeature(&'static str),
     /// Standard output can't be written.
@@ -228,6 +236,20 @@ impl fmt::Display for Error {
                     _ => "",
                 })
             }
+            Error::Debugger { address, error } => {
+                write!(f, "--gdb {address}: {}: {}", error.call, error.errno)?;
+                f.write_str(match error.errno.0 {
+                    libc::EADDRINUSE => {
+                        ": another program or a file is there\n  Name another --gdb"
+                    }
+                    libc::EACCES | libc::EPERM => ": permission denied\n  Name another --gdb",
+                    libc::ENOENT => ": no such directory\n  Check the path of --gdb",
+                    libc::ENAMETOOLONG => {
+                        ": a socket's path has at most 107 bytes\n  Name a shorter one"
+                    }
+                    _ => "",
+                })
+            }
             Error::NoFeature(name) => write!(
                 f,
                 "--cpu: this host's KVM cannot offer {name}\n  --cpu help lists what it can offer"
@@ -259,8 +281,21 @@ impl fmt::Display for Error {
 
 /// Runs the machine to its end. After a reset, if the user wants that, and after sleep, it is built and run again. Where the
 /// guest dies and `--replay` asks for it, the guest runs once more, single-stepped.
-pub fn run(config: &Config, output: &Arc<Output>) -> Result<End, Error> {
-    let mut user = User::new(config);
+pub fn run(
+    config: &Config,
+    output: &Arc<Output>,
+    debugger: Option<Box<dyn Debugger>>,
+) -> Result<End, Error> {
+    let mut user = User::new(config, debugger);
+    let result = run_machines(config, output, &mut user);
+    if let Some(debugger) = &mut user.debugger {
+        debugger.ended(result.map_or(FAILED, status));
+    }
+    result
+}
+
+/// Runs one machine after the other.
+fn run_machines(config: &Config, output: &Arc<Output>, user: &mut User) -> Result<End, Error> {
     let mut kept = Kept::default();
     let mut is_first = true;
     loop {
@@ -268,7 +303,7 @@ pub fn run(config: &Config, output: &Arc<Output>) -> Result<End, Error> {
         if core::mem::take(&mut is_first) && Backend::of_this_host() == Backend::Software {
             output.message(format_args!("{SOFTWARE_BACKEND}"), None);
         }
-        let (end, then) = machine.run(&mut user)?;
+        let (end, then) = machine.run(user)?;
         kept = match (then, end) {
             (Some(kept), _) => kept,
             (None, End::Died(_)) if config.instruments.replay => {

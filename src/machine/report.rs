@@ -14,6 +14,7 @@ use crate::sys::ioctl::KVM_RUN;
 use crate::sys::regs::{kvm_regs, kvm_sregs};
 use crate::x86::RFLAGS_IF;
 use alloc::format;
+use alloc::string::String;
 
 /// Writes out what the guest said last, and reports how the run has ended.
 pub fn end(machine: &Machine) -> Result<End, Error> {
@@ -49,8 +50,7 @@ pub fn end(machine: &Machine) -> Result<End, Error> {
         }
         End::Woken => machine.output.message(format_args!("the guest wakes up"), None),
         End::Died(death) => {
-            let cause = format!("{}", Cause(death, vcpu.page()));
-            report_error(machine, died(machine, vcpu, &cause, death == Death::FailEntry));
+            show_death(machine, end, vcpu.number());
             if death == Death::Shutdown && machine.config.on_reset != OnReset::End {
                 let then = what_follows(machine, end);
                 machine
@@ -58,13 +58,7 @@ pub fn end(machine: &Machine) -> Result<End, Error> {
                     .message(format_args!("a triple fault resets the machine{then}"), None);
             }
         }
-        End::NeverWakes => {
-            let cause = "every vCPU that was started has executed HLT with interrupts off: nothing can wake the guest";
-            report_error(machine, died(machine, vcpu, cause, false));
-        }
-        End::Failed(kvm::Error::Ioctl { error, .. }) if error.call == Name::Request(KVM_RUN) => {
-            report_error(machine, died(machine, vcpu, "KVM_RUN failed", false));
-        }
+        End::NeverWakes | End::Failed(_) => show_death(machine, end, vcpu.number()),
         End::Status(status) => {
             let text =
                 format_args!("the guest ended with status {status} through port {TEST_EXIT:#x}");
@@ -137,8 +131,40 @@ fn halted(machine: &Machine, vcpu: &Vcpu) -> Result<(), kvm::Error> {
     Ok(())
 }
 
+fn show_death(machine: &Machine, end: End, vcpu: u32) {
+    if let Some(text) = death(machine, end, vcpu) {
+        machine.output.message(format_args!("{text}"), None);
+    }
+}
+
+/// If a guest that ended like this died: why it can't go on, and its state.
+pub fn death(machine: &Machine, end: End, vcpu: u32) -> Option<String> {
+    let vcpu = &machine.runners[vcpu as usize].vcpu;
+    let (cause, was_refused) = match end {
+        End::Died(death) => (format!("{}", Cause(death, vcpu.page())), death == Death::FailEntry),
+        End::NeverWakes => (NEVER_WAKES.into(), false),
+        End::Failed(kvm::Error::Ioctl { error, .. }) if error.call == Name::Request(KVM_RUN) => {
+            ("KVM_RUN failed".into(), false)
+        }
+        _ => return None,
+    };
+    // What fails while a death is reported does not replace it.
+    Some(
+        died(machine, vcpu, &cause, was_refused)
+            .unwrap_or_else(|error| format!("{cause}\n{error}")),
+    )
+}
+
+const NEVER_WAKES: &str =
+    "every vCPU that was started has executed HLT with interrupts off: nothing can wake the guest";
+
 /// The guest can't go on: why, and its state. `was_refused`: the hardware did not enter it.
-fn died(machine: &Machine, vcpu: &Vcpu, cause: &str, was_refused: bool) -> Result<(), kvm::Error> {
+fn died(
+    machine: &Machine,
+    vcpu: &Vcpu,
+    cause: &str,
+    was_refused: bool,
+) -> Result<String, kvm::Error> {
     let which = match machine.config.cpus {
         1 => "".into(),
         _ => format!("\n  on vCPU {}", vcpu.number()),
@@ -147,8 +173,7 @@ fn died(machine: &Machine, vcpu: &Vcpu, cause: &str, was_refused: bool) -> Resul
     let memory = &*machine.memory;
     let view = Some(GuestView { vcpu, memory });
     let state = State { regs: &regs, sregs: &sregs, memory, view };
-    machine.output.message(format_args!("{cause}{which}{state}"), None);
-    Ok(())
+    Ok(format!("{cause}{which}{state}"))
 }
 
 /// The registers with which the guest died. After a failed entry these are the ones that were set: what KVM returns now may be neither the guest's nor

@@ -91,6 +91,26 @@ impl VcpuRunner {
         self.vcpu.run()
     }
 
+    /// Lets KVM finish what the last exit has begun, without entering the guest: api.rst 5, `immediate_exit`. A long access can exit
+    /// again for its next part.
+    pub fn complete_exit(&mut self) -> Result<(), kvm::Error> {
+        let immediate_exit = self.vcpu.page().immediate_exit();
+        immediate_exit.set(1);
+        let result = loop {
+            match self.enter_guest() {
+                Ok(()) => self.handle_exit(),
+                Err(kvm::Error::Ioctl { error, .. })
+                    if error.is(libc::EINTR) || error.is(libc::EAGAIN) =>
+                {
+                    break Ok(());
+                }
+                Err(error) => break Err(error),
+            }
+        };
+        immediate_exit.set(0);
+        result
+    }
+
     /// Makes it ready for a thread again, after it was stopped.
     pub fn restart(&mut self) {
         let immediate_exit = self.vcpu.page().immediate_exit();
@@ -140,7 +160,7 @@ impl VcpuRunner {
         let time = trace::time();
         let has_halted = self.has_stepped_over_hlt();
         let exit = exit::decode(self.vcpu.page_mut());
-        let is_step = matches!(exit, Exit::Step);
+        let is_step = matches!(exit, Exit::Debug(_));
         let (needs_reply, answered_by) = (exit.needs_reply(), self.handler.name(&exit));
         if needs_reply {
             self.handler.handle(exit, &self.control);

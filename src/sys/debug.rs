@@ -10,7 +10,7 @@ pub struct kvm_guest_debug {
     pub arch: kvm_guest_debug_arch,
 }
 
-/// Hardware breakpoints, which this program doesn't set.
+/// Hardware breakpoints, which replace the guest's own.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct kvm_guest_debug_arch {
@@ -22,10 +22,20 @@ pub struct kvm_guest_debug_arch {
 pub const KVM_GUESTDBG_ENABLE: u32 = 1;
 /// Leave after each instruction, with `KVM_EXIT_DEBUG`.
 pub const KVM_GUESTDBG_SINGLESTEP: u32 = 2;
+/// Leave at INT3, instead of the guest's handler.
+pub const KVM_GUESTDBG_USE_SW_BP: u32 = 0x0001_0000;
+/// Leave at `arch.debugreg`'s breakpoints, and at every other #DB of the guest.
+pub const KVM_GUESTDBG_USE_HW_BP: u32 = 0x0002_0000;
+/// Give the guest a #DB. EBUSY: another exception waits.
+pub const KVM_GUESTDBG_INJECT_DB: u32 = 0x0004_0000;
+/// Give the guest a #BP: its own INT3.
+pub const KVM_GUESTDBG_INJECT_BP: u32 = 0x0008_0000;
+/// No interrupts meanwhile: Linux 5.16. Older kernels overlook it.
+pub const KVM_GUESTDBG_BLOCKIRQ: u32 = 0x0010_0000;
 
 /// `KVM_EXIT_DEBUG`.
 #[repr(C)]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct kvm_debug_exit_arch {
     /// The vector: 1 for a step, 3 for a breakpoint.
     pub exception: u32,

@@ -10,7 +10,7 @@ use super::cpuid::kvm_cpuid2;
 use super::debug::{kvm_guest_debug, kvm_translation};
 use super::irqchip::*;
 use super::memory::{kvm_dirty_log, kvm_userspace_memory_region};
-use super::regs::{kvm_msrs, kvm_regs, kvm_sregs};
+use super::regs::{kvm_fpu, kvm_msrs, kvm_regs, kvm_sregs};
 
 /// KVM's letter among all drivers' ioctls: `Documentation/userspace-api/ioctl/ioctl-number.rst`.
 pub const KVMIO: u32 = 0xae;
@@ -210,9 +210,9 @@ named_table! {
     /// 4.21. `kvm_signal_mask`: the signals blocked while in `KVM_RUN`.
     KVM_SET_SIGNAL_MASK = _IOW(0x8b, 4);
     /// 4.22. `kvm_fpu`.
-    KVM_GET_FPU = _IOR(0x8c, 416);
+    KVM_GET_FPU = _IOR(0x8c, size_of::<kvm_fpu>());
     /// 4.23.
-    KVM_SET_FPU = _IOW(0x8d, 416);
+    KVM_SET_FPU = _IOW(0x8d, size_of::<kvm_fpu>());
     /// 4.57, IRQCHIP. `kvm_lapic_state`: the local APIC's registers.
     KVM_GET_LAPIC = _IOR(0x8e, size_of::<kvm_lapic_state>());
     /// 4.58, IRQCHIP.

@@ -60,6 +60,11 @@ pub const APIC_BASE_ENABLE: u64 = 1 << 11;
 
 /// The time stamp counter: SDM volume 4, table 2-2.
 pub const MSR_IA32_TSC: u32 = 0x10;
+/// Where SYSENTER goes.
+pub const MSR_IA32_SYSENTER_EIP: u32 = 0x176;
+/// Where SYSCALL goes, from 64-bit code and from compatibility mode.
+pub const MSR_LSTAR: u32 = 0xc000_0082;
+pub const MSR_CSTAR: u32 = 0xc000_0083;
 
 // RFLAGS: SDM volume 1, 3.4.3.
 
@@ -67,6 +72,8 @@ pub const MSR_IA32_TSC: u32 = 0x10;
 pub const RFLAGS_1: u64 = 1 << 1;
 /// Interrupts are taken.
 pub const RFLAGS_IF: u64 = 1 << 9;
+/// Single step.
+pub const RFLAGS_TF: u64 = 1 << 8;
 /// IOPL, two bits: the highest ring that may do port I/O. 3 allows all rings.
 pub const RFLAGS_IOPL_3: u64 = 3 << 12;
 /// Virtual-8086 mode.

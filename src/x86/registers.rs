@@ -77,7 +77,7 @@ fn set_field(segment: &mut kvm_segment, name: &str, value: u64) -> Option<()> {
 
 /// Sets a register by its name: a general or control register, or `cs.base`: a segment register, a dot, and a field of it.
 /// `None` where there is no such register, or the value does not fit into it.
-fn set(regs: &mut kvm_regs, sregs: &mut kvm_sregs, name: &str, value: u64) -> Option<()> {
+pub fn set(regs: &mut kvm_regs, sregs: &mut kvm_sregs, name: &str, value: u64) -> Option<()> {
     if let Some((segment, field)) = name.split_once('.') {
         return set_field(find_segment(sregs, segment)?, field, value);
     }
@@ -87,6 +87,20 @@ fn set(regs: &mut kvm_regs, sregs: &mut kvm_sregs, name: &str, value: u64) -> Op
     }
     *find_general(regs, name).or_else(|| find_control(sregs, name))? = value;
     Some(())
+}
+
+/// The value of a register by the name that [`set`] takes.
+pub fn get(regs: &kvm_regs, sregs: &kvm_sregs, name: &str) -> Option<u64> {
+    let find = |(other, value): &(&str, &u64)| (*other == name).then_some(**value);
+    if let Some((segment, field)) = name.split_once('.') {
+        let (_, segment) = segments(sregs).into_iter().find(|(other, _)| *other == segment)?;
+        return fields(segment)
+            .into_iter()
+            .find(|(other, _)| *other == field)
+            .map(|(_, value)| value);
+    }
+    let of_sregs = || control(sregs).iter().find_map(find);
+    general(regs).iter().find_map(find).or_else(of_sregs)
 }
 
 /// A register and the value that it shall have: `--set`.

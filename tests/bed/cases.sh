@@ -2027,6 +2027,184 @@ linux_boots_wherever_the_interrupt_controllers_are() {
 		esac
 	done
 }
+# A standard input that never ends: gdb quits where it does. In descriptor 4.
+quiet() {
+	[ -p quiet ] || mkfifo quiet
+	exec 4<> quiet
+}
+# gdb COMMAND...: real gdb, connected to the socket, executes them. What it says is in `said`.
+gdb() {
+	quiet
+	printf '%s\n' 'set pagination off' 'set confirm off' 'target remote ./socket' "$@" > commands
+	timeout 40 /usr/bin/gdb -q -nx -batch -x commands <&4 > said 2>&1 || :
+}
+tells() { grep -q -- "$1" said || { echo "no '$1' in: $(cat said)"; false; }; }
+# debugged ARGUMENT...: a guest in the background that waits for the debugger.
+debugged() {
+	$P --gdb ./socket --gdb-wait -b anon "$@" > out 2> err < /dev/null &
+	pid=$!
+	soon grep -q 'the guest waits for a debugger: target remote ./socket' err
+}
+a_debugger_steps_a_lesson_and_sees_registers_and_memory() {
+	debugged --pause 0 $F/_BiscuitOS-VM.iso
+	gdb 'info threads' 'info registers eip cs eflags cr0 cs_base' 'x/3i $pc' 'stepi' 'stepi' 'info registers eip ax' \
+		'set $bx = 0x1041' 'set var *(char*)0x1042 = 0x21' 'x/3c 0x1040' 'stepi' 'print $eip' 'info registers bx' \
+		'set $xmm1.v4_int32[2] = 0x1234' 'print/x $xmm1.v4_int32[2]' 'print/x $fctrl' \
+		'set $ds = 0x123' 'print/x $ds_base' 'monitor phys 0x1040 4' 'monitor regs' 'monitor help' \
+		'monitor nonsense' 'monitor walk 0x1000' 'monitor dirty' 'x/1b 0x80000000'
+	ended 0
+	tells '^\* 1 *Thread 1 (vCPU 0: runs)'
+	tells '^eip  *0x1000 '
+	tells '^=> 0x1000:.mov  *$0x1040,%bx'
+	tells '^   0x1005:.out  *%ax,$0x10'
+	tells '^eip  *0x1005 '
+	tells '^ax  *0x6548 '
+	tells "^0x1040:.72 'H'.101 'e'.33 '!'"
+	tells '^bx  *0x1041 '
+	tells '= 0x1234$'
+	tells '= 0x37f$'
+	tells '= 0x1230$'
+	tells 'Cannot access memory at address 0x80000000'
+	tells '^0x1040: 48 65 21 6c'
+	tells '^  mode: real mode, no paging, ring 0'
+	tells '^walk ADDRESS '
+	tells '^nonsense: no such command'
+	tells '^there is no dirty log without --dirty-log'
+	prints 'H'
+	[ ! -e socket ]
+}
+a_debugger_stops_linux_on_two_vcpus_and_leaves_no_trace() {
+	typing -b anon --cpus 2 --gdb ./socket
+	soon grep -q BusyBox out
+	# It comes while the guest runs, and holds all of it.
+	gdb 'info threads' 'thread 2' 'info registers rip cr3' 'thread 1' 'stepi' 'stepi' 'stepi' 'monitor walk $rip' 'monitor walk 0xffffffff81000000' \
+		'print $efer' 'detach'
+	tells 'Thread 1 (vCPU 0: '
+	tells 'Thread 2 (vCPU 1: '
+	tells '^cr3 '
+	tells 'not a number such as'
+	tells 'PML4E at 0x'
+	says 'gdb: it has left, and the guest goes on'
+	# Ctrl-C, while it runs.
+	timeout 30 /usr/bin/gdb -q -nx -batch -ex 'target remote ./socket' -ex 'continue' -ex 'echo stopped\\n' -ex 'x/i $pc' -ex 'detach' <&4 > said 2>&1 &
+	other=$!
+	soon sh -c '[ "$(grep -c "gdb: connected" err)" = 2 ]'
+	sleep 1
+	kill -INT $other
+	wait $other
+	tells 'received signal SIGINT'
+	tells 'stopped'
+	tells '=> 0x'
+	echo 'echo still $((40 + 2)); nproc' >&3
+	soon grep -q '^still 42' out
+	echo 'poweroff -f' >&3
+	soon sh -c '! kill -0 $0 2> /dev/null' $pid || kill $pid
+	status=0
+	wait $pid || status=$?
+	is $status 0
+	is "$(grep -ciE 'warn|bug|stall|unexpected' out)" 0
+}
+a_debugger_steps_linux_from_its_first_instruction() {
+	debugged --cpus 2 --kernel /boot/vmlinux --initrd /boot/initrd --append 'console=ttyS0 quiet nokaslr do=off'
+	gdb 'print $pc' 'x/2i $pc' 'stepi 200' 'info threads' 'thread 2' 'print $pc' 'thread 1' 'continue'
+	ended 0
+	tells '= (void (\*)()) 0x1000'
+	tells '(vCPU 0: runs)'
+	tells '(vCPU 1: not started)'
+	tells '= (void (\*)()) 0xfff0'
+	tells 'exited normally'
+}
+a_guest_that_dies_stops_in_the_debugger() {
+	debugged --mode protected $F/broken/triple.bin
+	gdb 'continue' 'print $_siginfo' 'monitor regs' 'x/2b 0x1000' 'continue'
+	ended 3
+	tells 'KVM_EXIT_SHUTDOWN: triple fault'
+	tells 'Program received signal SIGABRT'
+	tells 'exited with code 03'
+	says 'KVM_EXIT_SHUTDOWN: triple fault'
+	# Likewise where nothing can wake it: cli; hlt; jmp to the hlt.
+	printf '\372\364\353\375' > guest
+	debugged --irqchip guest
+	gdb 'continue' 'continue'
+	ended 3
+	tells 'nothing can wake the guest'
+}
+one_debugger_at_a_time_and_one_after_the_other() {
+	printf '\353\376' > guest
+	debugged guest
+	quiet
+	timeout 60 /usr/bin/gdb -q -nx -ex 'target remote ./socket' -ex 'shell sleep 60' <&4 > first 2>&1 &
+	first=$!
+	soon grep -q 'gdb: connected' err
+	gdb 'print $eip'
+	tells 'closed'
+	says 'gdb: another debugger is refused'
+	kill -9 $first
+	wait $first 2> /dev/null || :
+	soon grep -q 'the connection is lost; the guest waits for the next one at ./socket' err
+	# What is no gdb does no harm.
+	echo 'GET / HTTP/1.0' > request
+	for count in 1 2 3; do gdb 'print $eip' 'disconnect'; tells '= (void (\*)()) 0x1000'; done
+	kill $pid
+	ended 143
+	[ ! -e socket ]
+	# A socket that a killed program has left is no obstacle; a file is, and stays.
+	debugged guest
+	kill -9 $pid
+	wait $pid 2> /dev/null || :
+	[ -S socket ]
+	debugged guest
+	p 1 --gdb ./socket -b anon guest
+	says '--gdb ./socket: bind: EADDRINUSE (98): another program or a file is there'
+	kill $pid
+	ended 143
+	echo text > socket
+	p 1 --gdb ./socket -b anon guest
+	says 'EADDRINUSE (98)'
+	is "$(cat socket)" text
+	rm socket
+	p 1 --gdb ./none/socket -b anon guest
+	says '--gdb ./none/socket: bind: ENOENT (2): no such directory'
+	p 1 --check --gdb ./none/socket -b anon guest
+	finds 'MISSING --gdb --gdb ./none/socket'
+	for address in 10.0.0.1:1234 :0 :65536 gdb 1234; do
+		p 2 --gdb $address guest
+		says "--gdb $address: not a path such as /tmp/gdb, or a port of this host such as :1234"
+	done
+	p 2 --gdb-wait guest
+	says '--gdb-wait: only with --gdb'
+	p 2 --gdb :1234 --step guest
+	says '--gdb: not with --step'
+}
+a_reset_stops_in_the_debugger_where_that_is_wanted() {
+	# mov $0xfe, %al; out %al, $0x64; hlt: a reset.
+	printf '\260\376\346\144\364' > guest
+	debugged --irqchip --reset=restart guest
+	gdb 'monitor stop-at-reset on' 'continue' 'print $eip' 'monitor stop-at-reset off' 'kill'
+	ended 0
+	tells '= (void (\*)()) 0x1000'
+	says 'the guest reset the machine, which starts again'
+	printf '\353\376' > guest
+	debugged --irqchip --reset=restart guest
+	gdb 'monitor stop-at-reset on' 'monitor reset' 'print $eip' 'kill'
+	ended 0
+	says 'the guest reset the machine, which starts again'
+}
+a_debugger_meets_breakpoints_and_watches_memory() {
+	# mov $0x2000, %bx; 1: incw (%bx); nop; jmp 1b
+	printf '\273\000\040\377\007\220\353\373' > guest
+	debugged guest
+	! grep -q 'this KVM has no breakpoints' err || {
+		kill $pid
+		ended 143
+		skip 'QEMU emulates neither INT3 nor DR7 for KVM'
+	}
+	gdb 'break *0x1005' 'continue' 'x/1xb 0x1005' 'continue' 'print *(short*)0x2000' 'delete' 'hbreak *0x1003' 'continue' 'print $eip' 'delete' \
+		'watch *(short*)0x2000' 'continue' 'continue' 'kill'
+	ended 0
+	tells '^0x1005:.0x90'
+	tells 'Hardware watchpoint'
+}
 the_tsc_runs_as_fast_as_it_is_told() {
 	p 1 --tsc-khz 1000 --kernel /boot/vmlinuz -b anon
 	says "KVM_SET_TSC_KHZ on a vCPU: EINVAL (22): this processor can't slow down a guest's TSC"
@@ -2122,7 +2300,7 @@ transcript() {
 
 for case in $(sed -n 's/^\([a-z0-9_]*\)() .*/\1/p' "$0" | sed -n '/^the_line_comes/,/^prepare$/p'); do
 	case $case in
-	prepare | pages | stops | a_vm_is_there | shows | only | tells_status | asleep | told | first | check | finds | fails_in_turn | b | k | huge | under_limit | boot | seen | cpu | typing | listening_linux) continue ;;
+	prepare | pages | stops | a_vm_is_there | shows | only | tells_status | asleep | told | first | check | finds | fails_in_turn | b | k | huge | under_limit | boot | seen | cpu | typing | listening_linux | quiet | gdb | tells | debugged) continue ;;
 	esac
 	attempt $case $case
 done

@@ -1,0 +1,120 @@
+//! `monitor`: commands of our own, in gdb's words `qRcmd`.
+
+use crate::control::gdb::{Answer, Gdb, ok};
+use crate::inspect::death::{BrokenRules, Known, Walk};
+use crate::inspect::registers::Registers;
+use crate::lifecycle::End;
+use crate::machine::Machine;
+use crate::machine::debugger::Resume;
+use alloc::format;
+use alloc::string::String;
+
+const HELP: &str = "\
+exits, stats            what the guest has exited with, and KVM's figures (counted with --stats)
+regs                    all registers of this thread, with the rules that they break
+walk ADDRESS            a linear address' way through this thread's page tables
+dirty                   the pages that were written since the last time (with --dirty-log)
+phys ADDRESS [BYTES]    what is at a guest-physical address
+phys on|off             gdb's own commands take guest-physical addresses, or linear ones
+reset                   reset the machine, as the guest could
+stop-at-reset on|off    stop when the guest has reset itself
+help                    this
+";
+
+/// How much `phys` shows at most.
+const MOST: u64 = 4096;
+
+impl Gdb {
+    pub(super) fn monitor(&mut self, machine: &Machine, line: &[u8]) -> Answer {
+        let line = String::from_utf8_lossy(line).into_owned();
+        let words: alloc::vec::Vec<&str> = line.split_whitespace().collect();
+        let text = match words[..] {
+            ["exits" | "stats"] => machine.statistics.show() + "\n",
+            ["regs"] => self.all_registers(machine),
+            ["walk", address] => match value(address) {
+                Some(linear) => self.walk(machine, linear),
+                None => not_a_number(address),
+            },
+            ["dirty"] => match &machine.dirty_log {
+                Some(dirty_log) => match dirty_log.text() {
+                    Ok(text) => text,
+                    Err(error) => format!("{error}\n"),
+                },
+                None => "there is no dirty log without --dirty-log\n".into(),
+            },
+            ["phys", "on"] => {
+                self.is_physical = true;
+                "addresses are guest-physical now\n".into()
+            }
+            ["phys", "off"] => {
+                self.is_physical = false;
+                "addresses are linear now\n".into()
+            }
+            ["phys", address] => self.dump(machine, address, "64"),
+            ["phys", address, count] => self.dump(machine, address, count),
+            ["reset"] => {
+                machine.lifecycle.end(End::Reset, None);
+                self.is_awaited = true;
+                return Answer::Resume(Resume::All);
+            }
+            ["stop-at-reset", how @ ("on" | "off")] => {
+                self.stops_at_reset = how == "on";
+                "".into()
+            }
+            ["help"] | [] => HELP.into(),
+            [first, ..] => format!("{first}: no such command\n{HELP}"),
+        };
+        self.print(&text);
+        ok()
+    }
+
+    fn all_registers(&self, machine: &Machine) -> String {
+        let vcpu = self.vcpu(machine);
+        match vcpu.regs().and_then(|regs| Ok((regs, vcpu.sregs()?))) {
+            Ok((regs, sregs)) => {
+                let number = vcpu.number();
+                format!("vCPU {number}{}{}\n", Registers(&regs, &sregs), BrokenRules(&regs, &sregs))
+            }
+            Err(error) => format!("{error}\n"),
+        }
+    }
+
+    fn walk(&self, machine: &Machine, linear: u64) -> String {
+        match self.vcpu(machine).sregs() {
+            Ok(sregs) => {
+                let memory = &*machine.memory;
+                format!("{linear:#x}:{}\n", Walk { memory, sregs: &sregs, linear })
+            }
+            Err(error) => format!("{error}\n"),
+        }
+    }
+
+    fn dump(&self, machine: &Machine, address: &str, count: &str) -> String {
+        let Some(mut gpa) = value(address) else { return not_a_number(address) };
+        let Some(count) = value(count) else { return not_a_number(count) };
+        let mut text = String::new();
+        let mut bytes = alloc::vec![0; count.min(MOST) as usize];
+        for line in bytes.chunks_mut(16) {
+            let len = match machine.memory.read(gpa, line) {
+                Ok(()) => line.len(),
+                Err(_) => 0,
+            };
+            self.breakpoints.hide(gpa, line);
+            text += &format!("{gpa:#x}:{}\n", Known(line, len));
+            gpa = gpa.wrapping_add(line.len() as u64);
+        }
+        text
+    }
+}
+
+/// Decimal, or hexadecimal behind `0x`.
+fn value(text: &str) -> Option<u64> {
+    match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16).ok(),
+        None => text.parse().ok(),
+    }
+}
+
+fn not_a_number(text: &str) -> String {
+    format!("{text}: not a number such as 4096 or 0x1000\n")
+}

@@ -1,0 +1,65 @@
+//! Which breakpoints this host's KVM has. QEMU's emulated SVM has none: it takes INT3 for a software interrupt, which KVM does not
+//! intercept, and VMRUN does not switch on what DR7 says.
+
+use crate::boot;
+use crate::config::Backing;
+use crate::control::gdb::breakpoints::{Breakpoints, INT3};
+use crate::kvm::{self, Kvm, Vcpu};
+use crate::machine::Error;
+use crate::memory::GuestMemory;
+use crate::sys::debug::{KVM_GUESTDBG_USE_HW_BP, KVM_GUESTDBG_USE_SW_BP};
+use crate::sys::exit::KVM_EXIT_DEBUG;
+use crate::sys::regs::kvm_regs;
+use crate::x86::HLT;
+use alloc::sync::Arc;
+
+// A page: the interrupt vectors, an INT3, and a handler for it that halts.
+const SIZE: u64 = 4096;
+const VECTOR: u64 = 3 * 4;
+const CODE: u64 = 0x400;
+const HANDLER: u64 = 0x500;
+const STACK: u64 = 0x800;
+
+/// What there is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Kinds {
+    /// `KVM_GUESTDBG_USE_SW_BP`: KVM leaves the guest at INT3.
+    pub software: bool,
+    /// `KVM_GUESTDBG_USE_HW_BP`: it leaves at what DR7 says.
+    pub hardware: bool,
+}
+
+impl Kinds {
+    /// Before it is known.
+    pub const BOTH: Kinds = Kinds { software: true, hardware: true };
+}
+
+/// Tries both in a VM of its own.
+pub fn kinds() -> Result<Kinds, Error> {
+    let memory = Arc::new(GuestMemory::map(Backing::Anonymous, &[(0, SIZE)])?);
+    let handler = (HANDLER as u32).to_le_bytes();
+    for (at, bytes) in [(VECTOR, &handler[..]), (CODE, &[INT3]), (HANDLER, &[HLT])] {
+        memory.write(at, bytes).map_err(boot::Error::from)?;
+    }
+    let kvm = Kvm::open()?;
+    let vm = Arc::new(kvm.create_vm()?.with_memory(memory.clone()));
+    let region = &memory.regions()[0];
+    vm.set_user_memory_region(0, 0, 0, region, region.size)?;
+    let mut vcpu = Vcpu::create(vm, 0, kvm.vcpu_mmap_size()?)?;
+    let before = vcpu.sregs()?;
+    let mut sregs = before;
+    (sregs.cs.base, sregs.cs.selector) = (0, 0);
+    vcpu.set_sregs(&sregs, &before)?;
+    let mut leaves_at = |rip, what, registers| -> Result<bool, kvm::Error> {
+        let regs = vcpu.regs()?;
+        vcpu.set_regs(&kvm_regs { rip, rsp: STACK, ..regs })?;
+        vcpu.set_guest_debug(what, registers)?;
+        vcpu.run()?;
+        Ok(vcpu.page().exit_reason() == KVM_EXIT_DEBUG)
+    };
+    let registers = Breakpoints::default().debug_registers(Some(HANDLER)).unwrap_or_default();
+    Ok(Kinds {
+        software: leaves_at(CODE, KVM_GUESTDBG_USE_SW_BP, [0; 8])?,
+        hardware: leaves_at(HANDLER, KVM_GUESTDBG_USE_HW_BP, registers)?,
+    })
+}

@@ -1,0 +1,3 @@
+//! What drives a running machine from outside.
+
+pub mod gdb;

@@ -1,0 +1,95 @@
+//! What a debugger needs of the machine, and how the machine stands still for it.
+//!
+//! While the guest runs, the event loop waits for the debugger's descriptors too. When the vCPUs stop for it, their threads end: the
+//! main thread has all vCPUs then, and the debugger may ask and change them. How they go on is the debugger's choice.
+
+use crate::config::GdbAddress;
+use crate::host::socket::Listener;
+use crate::lifecycle::{DebugStop, End};
+use crate::machine::event_loop::User;
+use crate::machine::{Error, Machine};
+use core::ffi::c_int;
+
+/// Drives the machine from outside.
+pub trait Debugger {
+    /// The descriptors that it reads; -1 stands for none.
+    fn descriptors(&self) -> [c_int; 2];
+
+    /// A machine is about to run, for the first time or after a reset. Returns whether it shall stop before its first instruction.
+    fn starts(&mut self, machine: &Machine) -> Result<bool, Error>;
+
+    /// One of its descriptors is ready while the guest runs. Returns whether the vCPUs shall stop.
+    fn wants_stop(&mut self) -> bool;
+
+    /// Whether it wants to see the machine after such an end.
+    fn wants_end(&self, end: End) -> bool;
+
+    /// The vCPUs stand. Returns how they go on, if that is known at once.
+    fn stopped(&mut self, machine: &Machine, why: Why) -> Result<Option<Resume>, Error>;
+
+    /// One of its descriptors is ready while they stand. Returns how they go on, as soon as that is known.
+    fn serve(&mut self, machine: &Machine) -> Option<Resume>;
+
+    /// The program ends with this status.
+    fn ended(&mut self, status: i32);
+}
+
+/// Why the vCPUs stand.
+#[derive(Clone, Copy)]
+pub enum Why<'a> {
+    /// The guest has not begun.
+    Start,
+    /// The debugger wanted it; or some have met a breakpoint, or have made a step.
+    Stopped(&'a [DebugStop]),
+    /// The run has ended, on this vCPU, for this reason.
+    Ended(u32, &'a str),
+}
+
+/// How the vCPUs go on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Resume {
+    All,
+    /// This one. The others are held.
+    One(u32),
+    /// The run ends.
+    End,
+    /// They do not.
+    Nothing,
+}
+
+impl Resume {
+    /// Whether this vCPU runs then.
+    pub fn includes(self, vcpu: u32) -> bool {
+        match self {
+            Resume::All => true,
+            Resume::One(number) => number == vcpu,
+            Resume::End | Resume::Nothing => false,
+        }
+    }
+}
+
+/// Listens for a debugger.
+pub fn listen(address: GdbAddress) -> Result<Listener, Error> {
+    match address {
+        GdbAddress::Path(path) => Listener::on_path(path),
+        GdbAddress::Port(port) => Listener::on_port(port),
+    }
+    .map_err(|error| Error::Debugger { address, error })
+}
+
+impl Machine<'_> {
+    /// Lets the debugger have the machine, whose vCPUs stand, until it knows how they go on.
+    pub(super) fn hold(&mut self, user: &mut User, why: Why) -> Result<Resume, Error> {
+        // Their registers are those behind the last instruction only when KVM has finished it.
+        if !matches!(why, Why::Ended(..)) {
+            self.runners.iter_mut().try_for_each(|runner| runner.complete_exit())?;
+        }
+        let Some(debugger) = &mut user.debugger else { return Ok(Resume::All) };
+        let resume = match debugger.stopped(self, why)? {
+            Some(resume) => resume,
+            None => self.serve_debugger(user)?,
+        };
+        self.runners.iter_mut().for_each(|runner| runner.restart());
+        Ok(resume)
+    }
+}
