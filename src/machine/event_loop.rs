@@ -169,8 +169,12 @@ impl Machine<'_> {
             // A thread that can't be interrupted can't be waited for.
             emergency::exit_with_error(format_args!("{}", Error::Host(error)));
         }
-        self.runners.extend(running.into_iter().map(RunningVcpu::join));
-        self.runners.sort_by_key(|runner| runner.vcpu.number());
+        // Each goes back to its place among those that were held.
+        for runner in running.into_iter().map(RunningVcpu::join) {
+            let number = runner.vcpu.number();
+            let at = self.runners.partition_point(|held| held.vcpu.number() < number);
+            self.runners.insert(at, runner);
+        }
         started
     }
 
