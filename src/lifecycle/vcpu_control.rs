@@ -56,6 +56,8 @@ struct Inner {
     /// What [`VcpuControl::wait_until_woken`] waits for.
     woken: bool,
     question: Question,
+    /// See [`VcpuControl::leave_hlt`].
+    has_left_hlt: bool,
 }
 
 /// What the guest of a vCPU does.
@@ -81,7 +83,8 @@ impl VcpuControl {
     pub fn new(number: u32, immediate_exit: Option<ImmediateExit>) -> VcpuControl {
         let state = VcpuState::Running;
         let question = Question::NotAsked;
-        let inner = Inner { request: Request::Run, state, woken: false, question };
+        let inner =
+            Inner { request: Request::Run, state, woken: false, question, has_left_hlt: false };
         let (inner, changed) = (Mutex::new(inner), Condvar::new());
         VcpuControl { number, immediate_exit, inner, changed }
     }
@@ -192,6 +195,16 @@ impl VcpuControl {
         }
         inner.woken = false;
         Ok(())
+    }
+
+    /// The thread was stopped while the guest waited at HLT. If it goes on, that is where.
+    pub fn leave_hlt(&self) {
+        self.inner.lock().has_left_hlt = true;
+    }
+
+    /// Whether it was.
+    pub fn has_left_hlt(&self) -> bool {
+        self.inner.lock().has_left_hlt
     }
 
     /// The thread will not enter the guest any more.

@@ -278,6 +278,7 @@ fn build_runner(parts: &RunnerParts, mut vcpu: Vcpu) -> Result<VcpuRunner, kvm::
         hlt_waits_in_kernel: config.has_lapic_in_kernel() && !steps_over_hlt,
         has_kvm_s_timer,
         interrupt_pin,
+        waits_at_hlt: false,
     })
 }
 

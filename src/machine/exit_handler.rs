@@ -59,8 +59,11 @@ impl ExitHandler {
                 }
             }
             Exit::Halt { takes_interrupts } => match &self.controllers {
-                // If the vCPU is stopped meanwhile, it does not enter the guest again.
-                Some(controllers) => drop(controllers.wait_for_interrupt(vcpu, takes_interrupts)),
+                Some(controllers) => {
+                    if controllers.wait_for_interrupt(vcpu, takes_interrupts).is_err() {
+                        vcpu.leave_hlt();
+                    }
+                }
                 None => self.lifecycle.end(End::Halted, Some(vcpu.number())),
             },
             Exit::Died(death) => self.lifecycle.end(End::Died(death), Some(vcpu.number())),

@@ -44,12 +44,17 @@ pub struct VcpuRunner {
     pub has_kvm_s_timer: bool,
     /// The boot processor's, where the 8259s are not KVM's.
     pub interrupt_pin: Option<InterruptPin>,
+    /// A debugger has cut its wait at HLT short, which it goes on with.
+    pub waits_at_hlt: bool,
 }
 
 impl VcpuRunner {
     /// Runs the guest until the run has ended, or the vCPU is asked to stop.
     fn run(&mut self) {
-        loop {
+        if core::mem::take(&mut self.waits_at_hlt) {
+            self.handler.handle(exit::decode(self.vcpu.page_mut()), &self.control);
+        }
+        while !self.handler.lifecycle.is_stopping() {
             match self.enter_guest() {
                 Ok(()) => self.handle_exit(),
                 // A kick; or EAGAIN: the vCPU waits for another one to start it, and was woken for something else.
@@ -76,9 +81,6 @@ impl VcpuRunner {
                     self.handler.lifecycle.end(End::Failed(error), number);
                 }
             }
-            if self.handler.lifecycle.is_stopping() {
-                break;
-            }
         }
         self.control.stopped();
     }
@@ -94,6 +96,11 @@ impl VcpuRunner {
     /// Lets KVM finish what the last exit has begun, without entering the guest: api.rst 5, `immediate_exit`. A long access can exit
     /// again for its next part.
     pub fn complete_exit(&mut self) -> Result<(), kvm::Error> {
+        // There is nothing to finish, and the guest is still to wait.
+        if self.control.has_left_hlt() {
+            self.waits_at_hlt = true;
+            return Ok(());
+        }
         let immediate_exit = self.vcpu.page().immediate_exit();
         immediate_exit.set(1);
         let result = loop {

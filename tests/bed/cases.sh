@@ -2176,6 +2176,23 @@ one_debugger_at_a_time_and_one_after_the_other() {
 	p 2 --gdb :1234 --step guest
 	says '--gdb: not with --step'
 }
+a_guest_that_halts_goes_on_halting_behind_the_debugger_s_back() {
+	# Unmask line 4 at the first 8259, sti; 1: hlt; mov $'x', %al; out %al, $0x10; jmp 1b.
+	printf '\260\357\346\041\373\364\260\170\346\020\353\371' > guest
+	for where in full split none; do
+		start --gdb ./socket -b anon --irqchip $where guest < /dev/null
+		soon [ -S socket ]
+		sleep 1
+		for count in 1 2; do
+			gdb 'print $eip' 'detach'
+			tells '= (void (\*)()) 0x1006'
+		done
+		sleep 1
+		prints ''
+		kill $pid
+		ended 143
+	done
+}
 a_reset_stops_in_the_debugger_where_that_is_wanted() {
 	# mov $0xfe, %al; out %al, $0x64; hlt: a reset.
 	printf '\260\376\346\144\364' > guest
