@@ -305,10 +305,7 @@ fn facts() -> Facts {
     same!(facts, kvm_guest_debug { control, pad, arch });
     same!(facts, kvm_guest_debug_arch { debugreg });
     same!(facts, kvm_debug_exit_arch { exception, pad, pc, dr6, dr7 });
-    same!(
-        facts,
-        kvm_fpu { fpr, fcw, fsw, ftwx, pad1, last_opcode, last_ip, last_dp, xmm, mxcsr, pad2 }
-    );
+    same!(facts, kvm_xsave { region });
     same!(facts, kvm_enable_cap { cap, flags, args, pad });
     same!(facts, kvm_cpuid_entry2 { function, index, flags, eax, ebx, ecx, edx, padding });
     same!(

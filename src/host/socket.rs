@@ -10,8 +10,8 @@ use core::mem::{offset_of, size_of, zeroed};
 /// A socket that clients connect to.
 pub struct Listener {
     fd: Fd,
-    /// The file that stands for it, which goes with it.
-    path: Option<&'static CStr>,
+    /// The file that stands for it, which goes with it: its path, device and inode.
+    path: Option<(&'static CStr, (libc::dev_t, libc::ino_t))>,
 }
 
 impl Listener {
@@ -39,7 +39,8 @@ impl Listener {
             bound => bound,
         };
         bound?;
-        let listener = Listener { fd, path: Some(path) };
+        let identity = identity(path)?;
+        let listener = Listener { fd, path: Some((path, identity)) };
         listener.listen()?;
         Ok(listener)
     }
@@ -93,7 +94,10 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if let Some(path) = self.path {
+        // Another program may have put something else there.
+        if let Some((path, own)) = self.path
+            && identity(path).is_ok_and(|now| now == own)
+        {
             fd::remove(path);
         }
     }
@@ -166,6 +170,11 @@ fn has_no_owner(path: &CStr, address: &libc::sockaddr_un, size: usize) -> bool {
     result < 0 && Errno::last() == Errno(libc::ECONNREFUSED) && fd::stat(path).is_ok_and(is_socket)
 }
 
+/// Device and inode of a file.
+fn identity(path: &CStr) -> Result<(libc::dev_t, libc::ino_t), CallError> {
+    fd::stat(path).map(|stat| (stat.st_dev, stat.st_ino))
+}
+
 /// Switches an option of a socket on.
 fn set_option(fd: &Fd, level: c_int, option: c_int) -> Result<(), CallError> {
     let on: c_int = 1;
@@ -217,6 +226,13 @@ mod tests {
         talk(&listener, UnixStream::connect(name).unwrap());
         drop(listener);
         assert!(!std::path::Path::new(name).exists());
+        let listener = Listener::on_path(path).unwrap();
+        std::fs::rename(name, format!("{name}.old")).unwrap();
+        std::fs::write(name, "another's").unwrap();
+        drop(listener);
+        assert_eq!(std::fs::read(name).unwrap(), b"another's");
+        std::fs::remove_file(name).unwrap();
+        std::fs::remove_file(format!("{name}.old")).unwrap();
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::show::Bits;
 use crate::sys::debug::*;
 use crate::sys::ioctl;
 use crate::sys::irqchip::*;
-use crate::sys::regs::{kvm_fpu, kvm_msr_entry, kvm_msrs, kvm_regs, kvm_sregs};
+use crate::sys::regs::{kvm_msr_entry, kvm_msrs, kvm_regs, kvm_sregs, kvm_xsave};
 use crate::x86::registers::Changes;
 use alloc::sync::Arc;
 use core::ffi::c_int;
@@ -224,14 +224,20 @@ impl Vcpu {
         self.set(ioctl::KVM_INTERRUPT, &interrupt, format_args!("vector {vector:#x}")).map(drop)
     }
 
-    /// `KVM_GET_FPU`: x87 and SSE.
-    pub fn fpu(&self) -> Result<kvm_fpu, Error> {
-        self.get(ioctl::KVM_GET_FPU)
+    /// `KVM_GET_XSAVE`: x87, SSE and what came later.
+    pub fn xsave(&self) -> Result<kvm_xsave, Error> {
+        self.get(ioctl::KVM_GET_XSAVE)
     }
 
-    /// `KVM_SET_FPU`.
-    pub fn set_fpu(&self, fpu: &kvm_fpu) -> Result<(), Error> {
-        self.set(ioctl::KVM_SET_FPU, fpu, format_args!("")).map(drop)
+    /// `KVM_SET_XSAVE`. EINVAL: a reserved bit is set.
+    pub fn set_xsave(&self, xsave: &kvm_xsave) -> Result<(), Error> {
+        self.set(ioctl::KVM_SET_XSAVE, xsave, format_args!("")).map(drop)
+    }
+
+    /// `KVM_KVMCLOCK_CTRL`: tells the guest's kvmclock that it was stopped, so that its watchdogs do not bark. EINVAL: it has none.
+    pub fn note_pause(&self) -> Result<(), Error> {
+        // SAFETY: takes no argument.
+        unsafe { self.descriptor.ioctl(ioctl::KVM_KVMCLOCK_CTRL, 0, format_args!("")) }.map(drop)
     }
 
     /// `KVM_SET_GUEST_DEBUG`: from now on `KVM_EXIT_DEBUG` follows each instruction.

@@ -1,4 +1,4 @@
-//! What a debugger needs of the machine, and how the machine stands still for it.
+//! What a debugger needs of the machine, and how the machine stops for it.
 //!
 //! While the guest runs, the event loop waits for the debugger's descriptors too. When the vCPUs stop for it, their threads end: the
 //! main thread has all vCPUs then, and the debugger may ask and change them. How they go on is the debugger's choice.
@@ -8,6 +8,7 @@ use crate::host::socket::Listener;
 use crate::lifecycle::{DebugStop, End};
 use crate::machine::event_loop::User;
 use crate::machine::{Error, Machine};
+use alloc::vec::Vec;
 use core::ffi::c_int;
 
 /// Drives the machine from outside.
@@ -15,7 +16,7 @@ pub trait Debugger {
     /// The descriptors that it reads; -1 stands for none.
     fn descriptors(&self) -> [c_int; 2];
 
-    /// A machine is about to run, for the first time or after a reset. Returns whether it shall stop before its first instruction.
+    /// A machine is about to run: the first one, or one after a reset or sleep. Returns whether it shall stop before its first instruction.
     fn starts(&mut self, machine: &Machine) -> Result<bool, Error>;
 
     /// One of its descriptors is ready while the guest runs. Returns whether the vCPUs shall stop.
@@ -24,17 +25,20 @@ pub trait Debugger {
     /// Whether it wants to see the machine after such an end.
     fn wants_end(&self, end: End) -> bool;
 
-    /// The vCPUs stand. Returns how they go on, if that is known at once.
+    /// The vCPUs have stopped. Returns how they go on, if that is known at once.
     fn stopped(&mut self, machine: &Machine, why: Why) -> Result<Option<Resume>, Error>;
 
-    /// One of its descriptors is ready while they stand. Returns how they go on, as soon as that is known.
+    /// One of its descriptors is ready while they are stopped. Returns how they go on, as soon as that is known.
     fn serve(&mut self, machine: &Machine) -> Option<Resume>;
+
+    /// Another machine follows this one, after a reset or sleep.
+    fn is_followed(&mut self, machine: &Machine, end: End);
 
     /// The program ends with this status.
     fn ended(&mut self, status: i32);
 }
 
-/// Why the vCPUs stand.
+/// Why the vCPUs have stopped.
 #[derive(Clone, Copy)]
 pub enum Why<'a> {
     /// The guest has not begun.
@@ -78,18 +82,29 @@ pub fn listen(address: GdbAddress) -> Result<Listener, Error> {
 }
 
 impl Machine<'_> {
-    /// Lets the debugger have the machine, whose vCPUs stand, until it knows how they go on.
+    /// Lets the debugger have the machine, whose vCPUs have stopped, until it knows how they go on.
     pub(super) fn hold(&mut self, user: &mut User, why: Why) -> Result<Resume, Error> {
-        // Their registers are those behind the last instruction only when KVM has finished it.
-        if !matches!(why, Why::Ended(..)) {
-            self.runners.iter_mut().try_for_each(|runner| runner.complete_exit())?;
-        }
         let Some(debugger) = &mut user.debugger else { return Ok(Resume::All) };
         let resume = match debugger.stopped(self, why)? {
             Some(resume) => resume,
-            None => self.serve_debugger(user)?,
+            None => {
+                let resume = self.serve_debugger(user)?;
+                for runner in &self.runners {
+                    // EINVAL: the guest has no kvmclock.
+                    let _ = runner.vcpu.note_pause();
+                }
+                resume
+            }
         };
         self.runners.iter_mut().for_each(|runner| runner.restart());
         Ok(resume)
+    }
+
+    /// Lets KVM finish what the last exits have begun: the registers are those behind the last instruction only then. This can be the
+    /// end of a step, which comes behind `stops`.
+    pub(super) fn complete_exits(&mut self, stops: &mut Vec<DebugStop>) -> Result<(), Error> {
+        self.runners.iter_mut().try_for_each(|runner| runner.complete_exit())?;
+        stops.extend(self.lifecycle.take_debug_stops().unwrap_or_default());
+        Ok(())
     }
 }

@@ -83,24 +83,34 @@ impl Machine<'_> {
         self.run_vcpus(user, resume)?;
         self.run_on(user)?;
         let Some((end, vcpu)) = self.lifecycle.how() else { return Ok(true) };
-        // After a reset the debugger has the next machine, if there is one.
-        let is_followed = end == End::Reset && self.goes_on(end);
-        let is_wanted = user.debugger.as_ref().is_some_and(|debugger| debugger.wants_end(end));
-        if is_followed || !is_wanted {
-            return Ok(true);
+        let Some(debugger) = &mut user.debugger else { return Ok(true) };
+        // After a reset it has the next machine, if there is one.
+        let is_followed = self.goes_on(end);
+        if debugger.wants_end(end) && !(is_followed && end == End::Reset) {
+            let vcpu = vcpu.unwrap_or(0);
+            let report =
+                report::death(self, end, vcpu).unwrap_or("the guest reset the machine".into());
+            if self.hold(user, Why::Ended(vcpu, &report))? == Resume::End {
+                return Ok(false);
+            }
         }
-        let vcpu = vcpu.unwrap_or(0);
-        let report = report::death(self, end, vcpu).unwrap_or("the guest reset the machine".into());
-        Ok(self.hold(user, Why::Ended(vcpu, &report))? != Resume::End)
+        if is_followed && let Some(debugger) = &mut user.debugger {
+            debugger.is_followed(self, end);
+        }
+        Ok(true)
     }
 
     /// Goes on after each stop of the vCPUs, until the run has ended.
     fn run_on(&mut self, user: &mut User) -> Result<(), Error> {
+        let mut sleeps = false;
         while self.lifecycle.how().is_none() {
             // The debugger comes first. What else has stopped the vCPUs waits until it lets them go on.
-            if let Some(stops) = self.lifecycle.take_debug_stops() {
-                let resume = self.hold(user, Why::Stopped(&stops))?;
-                self.run_vcpus(user, resume)?;
+            if let Some(mut stops) = self.lifecycle.take_debug_stops() {
+                self.complete_exits(&mut stops)?;
+                match self.hold(user, Why::Stopped(&stops))? {
+                    Resume::All | Resume::One(_) if sleeps => self.sleep(user)?,
+                    resume => self.run_vcpus(user, resume)?,
+                }
                 continue;
             }
             let Some((stop, vcpu)) = self.lifecycle.take_stop() else { return Ok(()) };
@@ -121,7 +131,8 @@ impl Machine<'_> {
                 Stop::Sleep => {
                     self.output.message(format_args!("{ASLEEP}"), None);
                     board.pm.wake_if_due();
-                    EventLoop::new(self, user, &[]).run()?;
+                    sleeps = true;
+                    self.sleep(user)?;
                 }
                 Stop::WakeUp if self.waking_vector()?.is_some() => {
                     self.lifecycle.end(End::Woken, vcpu);
@@ -133,6 +144,11 @@ impl Machine<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Waits, without vCPUs, until something wakes the machine, or a debugger stops it.
+    fn sleep(&mut self, user: &mut User) -> Result<(), Error> {
+        Ok(EventLoop::new(self, user, &[]).run()?)
     }
 
     /// Runs the vCPUs, each in a thread, until they stop or the run has ended.
@@ -338,7 +354,8 @@ impl<'a> EventLoop<'a> {
         if let Some(signal) = signal::stopping() {
             lifecycle.end(End::Signal(signal), None);
         }
-        if self.user.off_by.is_some_and(|by| clock::monotonic() >= by) {
+        if self.user.off_by.take_if(|by| clock::monotonic() >= *by).is_some() {
+            self.has_left = true;
             let text = format_args!("the guest has not switched off in the time of --grace");
             output.message(text, None);
             lifecycle.end(SIGTERM, None);

@@ -104,7 +104,7 @@ impl VcpuRunner {
         let immediate_exit = self.vcpu.page().immediate_exit();
         immediate_exit.set(1);
         let result = loop {
-            match self.enter_guest() {
+            match self.vcpu.run() {
                 Ok(()) => self.handle_exit(),
                 Err(kvm::Error::Ioctl { error, .. })
                     if error.is(libc::EINTR) || error.is(libc::EAGAIN) =>

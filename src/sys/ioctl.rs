@@ -10,7 +10,7 @@ use super::cpuid::kvm_cpuid2;
 use super::debug::{kvm_guest_debug, kvm_translation};
 use super::irqchip::*;
 use super::memory::{kvm_dirty_log, kvm_userspace_memory_region};
-use super::regs::{kvm_fpu, kvm_msrs, kvm_regs, kvm_sregs};
+use super::regs::{kvm_msrs, kvm_regs, kvm_sregs, kvm_xsave};
 
 /// KVM's letter among all drivers' ioctls: `Documentation/userspace-api/ioctl/ioctl-number.rst`.
 pub const KVMIO: u32 = 0xae;
@@ -210,9 +210,9 @@ named_table! {
     /// 4.21. `kvm_signal_mask`: the signals blocked while in `KVM_RUN`.
     KVM_SET_SIGNAL_MASK = _IOW(0x8b, 4);
     /// 4.22. `kvm_fpu`.
-    KVM_GET_FPU = _IOR(0x8c, size_of::<kvm_fpu>());
+    KVM_GET_FPU = _IOR(0x8c, 416);
     /// 4.23.
-    KVM_SET_FPU = _IOW(0x8d, size_of::<kvm_fpu>());
+    KVM_SET_FPU = _IOW(0x8d, 416);
     /// 4.57, IRQCHIP. `kvm_lapic_state`: the local APIC's registers.
     KVM_GET_LAPIC = _IOR(0x8e, size_of::<kvm_lapic_state>());
     /// 4.58, IRQCHIP.
@@ -252,9 +252,9 @@ named_table! {
     /// 4.37, ENABLE_CAP, ENABLE_CAP_VM; a VM takes it too. `kvm_enable_cap`.
     KVM_ENABLE_CAP = _IOW(0xa3, size_of::<kvm_enable_cap>());
     /// 4.42, XSAVE. `kvm_xsave`: the extended state, 4 KiB of it.
-    KVM_GET_XSAVE = _IOR(0xa4, 4096);
+    KVM_GET_XSAVE = _IOR(0xa4, size_of::<kvm_xsave>());
     /// 4.43, XSAVE.
-    KVM_SET_XSAVE = _IOW(0xa5, 4096);
+    KVM_SET_XSAVE = _IOW(0xa5, size_of::<kvm_xsave>());
     /// 4.44, XCRS. `kvm_xcrs`.
     KVM_GET_XCRS = _IOR(0xa6, 392);
     /// 4.45, XCRS.

@@ -81,26 +81,17 @@ pub struct kvm_sregs {
     pub interrupt_bitmap: [u64; KVM_NR_INTERRUPTS.div_ceil(64)],
 }
 
-/// `KVM_GET_FPU`, `KVM_SET_FPU`: api.rst 4.22. x87 and SSE; the layout is KVM's own.
+/// `KVM_GET_XSAVE`, `KVM_SET_XSAVE`: api.rst 4.42. What XSAVE stores, in its standard form: SDM volume 1, 13.4.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
-pub struct kvm_fpu {
-    /// ST(0) to ST(7): ten bytes each, the rest is room.
-    pub fpr: [[u8; 16]; 8],
-    /// Control word.
-    pub fcw: u16,
-    /// Status word.
-    pub fsw: u16,
-    /// Tags in FXSAVE's short form: a bit for each register that is not empty.
-    pub ftwx: u8,
-    pub pad1: u8,
-    pub last_opcode: u16,
-    pub last_ip: u64,
-    pub last_dp: u64,
-    /// XMM0 to XMM15.
-    pub xmm: [[u8; 16]; 16],
-    pub mxcsr: u32,
-    pub pad2: u32,
+#[derive(Clone, Copy, Debug)]
+pub struct kvm_xsave {
+    pub region: [u32; 1024],
+}
+
+impl Default for kvm_xsave {
+    fn default() -> kvm_xsave {
+        kvm_xsave { region: [0; 1024] }
+    }
 }
 
 /// The vectors that an x86 processor has.

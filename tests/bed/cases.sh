@@ -2049,10 +2049,11 @@ a_debugger_steps_a_lesson_and_sees_registers_and_memory() {
 	debugged --pause 0 $F/_BiscuitOS-VM.iso
 	gdb 'info threads' 'info registers eip cs eflags cr0 cs_base' 'x/3i $pc' 'stepi' 'stepi' 'info registers eip ax' \
 		'set $bx = 0x1041' 'set var *(char*)0x1042 = 0x21' 'x/3c 0x1040' 'stepi' 'print $eip' 'info registers bx' \
-		'set $xmm1.v4_int32[2] = 0x1234' 'print/x $xmm1.v4_int32[2]' 'print/x $fctrl' \
+		'set $xmm1.v4_int32[2] = 0x1234' 'print/x $xmm1.v4_int32[2]' 'print/x $fctrl' 'print/x $mxcsr' \
 		'set $ds = 0x123' 'print/x $ds_base' 'monitor phys 0x1040 4' 'monitor regs' 'monitor help' \
 		'monitor nonsense' 'monitor walk 0x1000' 'monitor dirty' 'x/1b 0x80000000'
-	ended 0
+	kill $pid
+	ended 143
 	tells '^\* 1 *Thread 1 (vCPU 0: runs)'
 	tells '^eip  *0x1000 '
 	tells '^=> 0x1000:.mov  *$0x1040,%bx'
@@ -2063,28 +2064,29 @@ a_debugger_steps_a_lesson_and_sees_registers_and_memory() {
 	tells '^bx  *0x1041 '
 	tells '= 0x1234$'
 	tells '= 0x37f$'
+	tells '= 0x1f80$'
 	tells '= 0x1230$'
 	tells 'Cannot access memory at address 0x80000000'
 	tells '^0x1040: 48 65 21 6c'
 	tells '^  mode: real mode, no paging, ring 0'
 	tells '^walk ADDRESS '
-	tells '^nonsense: no such command'
+	tells '^nonsense: no such command, or'
 	tells '^there is no dirty log without --dirty-log'
-	prints 'H'
+	is "$(head -c 1 out)" H
 	[ ! -e socket ]
 }
 a_debugger_stops_linux_on_two_vcpus_and_leaves_no_trace() {
 	typing -b anon --cpus 2 --gdb ./socket
 	soon grep -q BusyBox out
 	# It comes while the guest runs, and holds all of it.
-	gdb 'info threads' 'thread 2' 'info registers rip cr3' 'thread 1' 'stepi' 'stepi' 'stepi' 'monitor walk $rip' 'monitor walk 0xffffffff81000000' \
+	gdb 'info threads' 'thread 2' 'info registers rip cr3' 'thread 1' 'stepi' 'stepi' 'stepi' 'monitor walk $pc' 'monitor walk 0xffffffff81000000' \
 		'print $efer' 'detach'
 	tells 'Thread 1 (vCPU 0: '
 	tells 'Thread 2 (vCPU 1: '
 	tells '^cr3 '
-	tells 'not a number such as'
 	tells 'PML4E at 0x'
-	says 'gdb: it has left, and the guest goes on'
+	tells 'GPA 0x'
+	says 'gdb: it has left'
 	# Ctrl-C, while it runs.
 	timeout 30 /usr/bin/gdb -q -nx -batch -ex 'target remote ./socket' -ex 'continue' -ex 'echo stopped\\n' -ex 'x/i $pc' -ex 'detach' <&4 > said 2>&1 &
 	other=$!
@@ -2192,6 +2194,32 @@ a_guest_that_halts_goes_on_halting_behind_the_debugger_s_back() {
 		kill $pid
 		ended 143
 	done
+}
+what_the_debugger_sets_the_guest_finds() {
+	# Protected mode: movaps %xmm1, 0x2000; stmxcsr 0x2010; fnstcw 0x2014; jmp to itself.
+	printf '\017\051\015\000\040\000\000\017\256\035\020\040\000\000\331\075\024\040\000\000\353\376' > guest
+	debugged --mode protected guest
+	gdb 'set $xmm1.v4_int32[2] = 0x1234' 'set $mxcsr = 0x1fa0' 'set $fctrl = 0x27f' 'set $cr4 = $cr4 | 0x200' 'set $ecx = 0x55' 'stepi' 'stepi' 'stepi' \
+		'print/x *(int*)0x2008' 'print/x *(int*)0x2010' 'print/x *(short*)0x2014' 'print/x $ecx' 'kill'
+	ended 0
+	tells '^\$1 = 0x1234'
+	tells '^\$2 = 0x1fa0'
+	tells '^\$3 = 0x27f'
+	tells '^\$4 = 0x55'
+}
+a_step_across_an_instruction_that_exits_can_be_interrupted() {
+	# mov $10, %al; out %al, $0x10, which pauses; nop; jmp to itself.
+	printf '\260\012\346\020\220\353\376' > guest
+	debugged --pause 3 guest
+	quiet
+	timeout 30 /usr/bin/gdb -q -nx -batch -ex 'target remote ./socket' -ex 'stepi' -ex 'stepi' -ex 'print $eip' -ex 'stepi' -ex 'print $eip' -ex 'kill' <&4 > said 2>&1 &
+	other=$!
+	sleep 2
+	kill -INT $other
+	wait $other || :
+	ended 0
+	tells '0x1004$'
+	tells '0x1005$'
 }
 a_reset_stops_in_the_debugger_where_that_is_wanted() {
 	# mov $0xfe, %al; out %al, $0x64; hlt: a reset.

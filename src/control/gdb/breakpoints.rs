@@ -13,7 +13,7 @@ struct Software {
     address: u64,
     /// Where that is in RAM.
     gpa: u64,
-    /// The byte whose place it has.
+    /// The byte that it has replaced.
     original: u8,
 }
 
@@ -82,30 +82,35 @@ pub struct Breakpoints {
 }
 
 impl Breakpoints {
-    /// Sets one at an address that lies at `gpa`. One that is there stays.
+    /// Sets one at an address that lies at `gpa`. Does nothing if it exists. Several addresses can lie at one place of RAM.
     pub fn insert(&mut self, memory: &GuestMemory, address: u64, gpa: u64) -> Result<(), Refused> {
-        if self.software.iter().any(|breakpoint| breakpoint.gpa == gpa) {
+        if self.software.iter().any(|other| (other.address, other.gpa) == (address, gpa)) {
             return Ok(());
         }
-        let mut original = [0];
-        memory.read(gpa, &mut original).map_err(|_| Refused::NoRam)?;
-        memory.write(gpa, &[INT3]).map_err(|_| Refused::NoRam)?;
-        self.software.push(Software { address, gpa, original: original[0] });
+        let mut byte = [0];
+        let original = match self.software.iter().find(|other| other.gpa == gpa) {
+            Some(other) => other.original,
+            None => {
+                memory.read(gpa, &mut byte).map_err(|_| Refused::NoRam)?;
+                memory.write(gpa, &[INT3]).map_err(|_| Refused::NoRam)?;
+                byte[0]
+            }
+        };
+        self.software.push(Software { address, gpa, original });
         Ok(())
     }
 
-    /// Takes it away again, at whatever address the guest has it now.
+    /// Takes it away again, wherever the guest's tables lead now.
     pub fn remove(&mut self, memory: &GuestMemory, address: u64) {
-        self.software.retain(|breakpoint| {
-            let is_this = breakpoint.address == address;
-            if is_this {
-                breakpoint.restore(memory);
-            }
-            !is_this
-        });
+        let (removed, left): (Vec<Software>, Vec<Software>) =
+            self.software.drain(..).partition(|breakpoint| breakpoint.address == address);
+        self.software = left;
+        for breakpoint in removed.into_iter().filter(|breakpoint| !self.is_ours(breakpoint.gpa)) {
+            breakpoint.restore(memory);
+        }
     }
 
-    /// Sets one of the hardware's. One that is there stays.
+    /// Sets one of the hardware's. Does nothing if it exists.
     pub fn insert_hardware(&mut self, breakpoint: Hardware) -> Result<(), Refused> {
         if self.hardware.contains(&Some(breakpoint)) {
             return Ok(());
@@ -123,13 +128,13 @@ impl Breakpoints {
 
     /// Takes all away.
     pub fn clear(&mut self, memory: &GuestMemory) {
-        self.software.drain(..).for_each(|breakpoint| breakpoint.restore(memory));
+        self.clear_software(memory);
         self.hardware = Default::default();
     }
 
-    /// After a reset RAM may have other contents: those in software are forgotten. gdb sets them again when it goes on.
-    pub fn forget_software(&mut self) {
-        self.software.clear();
+    /// Takes those in software away.
+    pub fn clear_software(&mut self, memory: &GuestMemory) {
+        self.software.drain(..).for_each(|breakpoint| breakpoint.restore(memory));
     }
 
     /// Whether an INT3 at `gpa` is the debugger's, and not the guest's.
@@ -146,7 +151,7 @@ impl Breakpoints {
         }
     }
 
-    /// What is to be written to `gpa` goes behind the breakpoints that are there.
+    /// Writes to RAM. At a breakpoint the saved byte changes, and INT3 stays.
     pub fn write(
         &mut self,
         memory: &GuestMemory,
@@ -155,7 +160,12 @@ impl Breakpoints {
     ) -> Result<(), Refused> {
         for breakpoint in &mut self.software {
             if let Some(byte) = at(gpa, bytes, breakpoint.gpa) {
-                breakpoint.original = core::mem::replace(byte, INT3);
+                breakpoint.original = *byte;
+            }
+        }
+        for breakpoint in &self.software {
+            if let Some(byte) = at(gpa, bytes, breakpoint.gpa) {
+                *byte = INT3;
             }
         }
         memory.write(gpa, bytes).map_err(|_| Refused::NoRam)
@@ -239,6 +249,18 @@ mod tests {
         all.remove(&memory, 0x8000_1001);
         assert_eq!((bytes(&memory), all.has_software()), ([5, 6, 7, 8], false));
         assert_eq!(all.insert(&memory, 0, 0x2000), Err(Refused::NoRam));
+    }
+
+    #[test]
+    fn two_addresses_of_one_place_are_two_breakpoints() {
+        let (memory, mut all) = (memory(), Breakpoints::default());
+        all.insert(&memory, 0x1001, 0x1001).unwrap();
+        all.insert(&memory, 0x8000_1001, 0x1001).unwrap();
+        all.write(&memory, 0x1001, &mut [9]).unwrap();
+        all.remove(&memory, 0x1001);
+        assert_eq!(bytes(&memory), [1, INT3, 3, 4]);
+        all.remove(&memory, 0x8000_1001);
+        assert_eq!(bytes(&memory), [1, 9, 3, 4]);
     }
 
     #[test]

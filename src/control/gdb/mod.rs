@@ -4,33 +4,34 @@
 //! While they stand, gdb asks and changes what it likes, in packets; each has an answer. While they run, only Ctrl-C can come.
 
 pub mod breakpoints;
+mod connection;
 mod monitor;
 pub mod packet;
+mod packets;
 mod probe;
 mod registers;
 mod step;
 
 use crate::config::{Config, GdbAddress};
-use crate::host::errno::Errno;
 use crate::host::socket::{Listener, Stream};
-use crate::kvm::{self, Vcpu};
-use crate::layout::PAGE_SIZE;
+use crate::kvm;
 use crate::lifecycle::{DebugStop, End};
 use crate::machine::debugger::{self, Debugger, Resume, Why};
 use crate::machine::{Error, Machine};
 use crate::output::Output;
 use crate::sys::debug::*;
-use crate::sys::irqchip::{KVM_MP_STATE_HALTED, KVM_MP_STATE_RUNNABLE};
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use breakpoints::{Access, Breakpoints, DR6_STEP, Hardware, Refused};
+use breakpoints::{Access, Breakpoints, DR6_STEP, Hardware};
+use connection::Client;
 use core::ffi::c_int;
 use core::fmt;
-use packet::{Decoder, LARGEST, Message, bytes_of, frame, number, push_hex};
+use packet::Message;
+use packets::Answer;
 use probe::Kinds;
-use registers::{Code, Registers};
+use registers::Code;
 use step::Step;
 
 /// Vectors of exceptions, as `KVM_EXIT_DEBUG` tells them.
@@ -73,35 +74,16 @@ pub struct Gdb {
     step: Option<Step>,
     /// How the vCPUs went on the last time.
     resumed: Resume,
-    /// What other vCPUs have met at the same time, and would not meet again.
+    /// What other vCPUs have met at the same time, and would not meet again: gdb is told of it next.
     pending: Vec<DebugStop>,
-}
-
-/// The debugger that is connected.
-struct Client {
-    stream: Stream,
-    decoder: Decoder,
-    /// It wants each packet acknowledged.
-    acknowledges: bool,
-    /// The last answer, if it is asked for again.
-    last: Vec<u8>,
-}
-
-/// What comes of a packet.
-enum Answer {
-    Contents(Vec<u8>),
-    /// It is not known here: gdb takes that for an answer.
-    Unknown,
-    /// A number of errno.
-    Error(c_int),
-    Resume(Resume),
-    /// gdb leaves, and the guest goes on.
-    Detached,
-    Killed,
-}
-
-fn ok() -> Answer {
-    Answer::Contents(b"OK".into())
+    /// Likewise, but the guest's own: it gets its #DB when that vCPU goes on.
+    to_inject: Vec<DebugStop>,
+    /// The debugger has asked the vCPUs to stop.
+    has_asked: bool,
+    /// There is another debugger than the one that has set the breakpoints.
+    has_changed: bool,
+    /// The program ends.
+    is_over: bool,
 }
 
 impl Gdb {
@@ -128,71 +110,15 @@ impl Gdb {
             step: None,
             resumed: Resume::All,
             pending: Vec::new(),
+            to_inject: Vec::new(),
+            has_asked: false,
+            has_changed: false,
+            is_over: false,
         }))
     }
 
     fn say(&self, text: fmt::Arguments) {
         self.output.message(format_args!("gdb: {text}"), None);
-    }
-
-    // ---- the connection
-
-    /// Takes a debugger that connects, unless there is one. Returns whether it is a new one.
-    fn accept(&mut self) -> bool {
-        let Some(stream) = self.listener.accept() else { return false };
-        if self.client.is_some() {
-            stream.end();
-            self.refused = Some(stream);
-            self.say(format_args!("another debugger is refused"));
-            return false;
-        }
-        let (decoder, acknowledges) = (Decoder::default(), true);
-        self.client = Some(Client { stream, decoder, acknowledges, last: Vec::new() });
-        (self.is_awaited, self.is_physical) = (false, false);
-        self.say(format_args!("connected"));
-        true
-    }
-
-    /// Reads what has come. Returns false if the connection is lost.
-    fn receive(&mut self) -> bool {
-        let Some(client) = &mut self.client else { return true };
-        let mut bytes = [0; 4096];
-        loop {
-            match client.stream.read(&mut bytes) {
-                Err(Errno(libc::EAGAIN)) => return true,
-                Err(Errno(libc::EINTR)) => {}
-                Ok(len) if len > 0 && client.decoder.take(&bytes[..len]) => {}
-                _ => break,
-            }
-        }
-        self.lose();
-        false
-    }
-
-    fn lose(&mut self) {
-        self.client = None;
-        self.say(format_args!(
-            "the connection is lost; the guest waits for the next one at {}",
-            self.address
-        ));
-    }
-
-    fn send(&mut self, contents: &[u8]) {
-        let Some(client) = &mut self.client else { return };
-        client.last = frame(contents);
-        if client.stream.write(&client.last).is_err() {
-            self.lose();
-        }
-    }
-
-    /// Text for the user of gdb.
-    fn print(&mut self, text: &str) {
-        // A part at a time: a packet has an end.
-        for part in text.as_bytes().chunks(LARGEST / 4) {
-            let mut contents = Vec::from(b"O");
-            push_hex(&mut contents, part);
-            self.send(&contents);
-        }
     }
 
     // ---- stops
@@ -228,35 +154,47 @@ impl Gdb {
             });
         }
         let is_step = self.step.is_some_and(|step| {
-            step.vcpu == vcpu && (event.dr6 & DR6_STEP != 0 || step.handler == Some(event.pc))
+            step.vcpu == vcpu && (event.dr6 & DR6_STEP != 0 || step.handler() == Some(event.pc))
         });
         is_step.then(String::new)
     }
 
     /// Tells gdb of the first of these that it wants to know. Returns false if there is none.
     fn tell_first(&mut self, machine: &Machine, stops: &[DebugStop]) -> bool {
-        let mut stops = stops.iter();
-        let told = stops.by_ref().find_map(|stop| Some((stop.vcpu, self.meaning(machine, *stop)?)));
-        let Some((vcpu, why)) = told else { return false };
-        // The instruction that met a watchpoint has been executed. One at a breakpoint has not, and meets that again.
-        let is_watched = |stop: &&DebugStop| {
-            self.meaning(machine, **stop).is_some_and(|why| why.contains("watch"))
-        };
-        self.pending = stops.filter(is_watched).copied().collect();
-        self.note_stop(SIGTRAP, vcpu, &why);
-        true
+        let mut told: Option<(u32, String)> = None;
+        for &stop in stops {
+            match self.meaning(machine, stop) {
+                Some(why) if told.is_none() => told = Some((stop.vcpu, why)),
+                // The instruction that met a watchpoint has been executed. One at a breakpoint has not, and meets that again.
+                Some(why) if why.contains("watch") => self.pending.push(stop),
+                Some(_) => {}
+                // Likewise the guest's own: its INT3 comes again, and what its #DB tells of has been executed.
+                None if stop.event.exception == DEBUG => self.to_inject.push(stop),
+                None => {}
+            }
+        }
+        match told {
+            Some((vcpu, why)) => {
+                self.note_stop(SIGTRAP, vcpu, &why);
+                true
+            }
+            None => false,
+        }
     }
 
-    /// Has each vCPU that goes on meet what gdb wants. `injected`: the guest gets its own exceptions back.
+    /// Has each vCPU that goes on stop at what gdb wants, and gives the guest its own exceptions back. `met`: an INT3 of the guest's.
     fn prepare(
         &mut self,
         machine: &Machine,
         resume: Resume,
-        injected: &[DebugStop],
+        met: &[DebugStop],
     ) -> Result<(), kvm::Error> {
         for runner in &machine.runners {
-            let number = runner.vcpu.number();
+            let vcpu = &runner.vcpu;
+            let number = vcpu.number();
             if !resume.includes(number) {
+                // What it was to do is no longer wanted.
+                vcpu.stop_guest_debug()?;
                 continue;
             }
             let step = self.step.filter(|step| step.vcpu == number);
@@ -264,7 +202,7 @@ impl Gdb {
             if self.breakpoints.has_software() {
                 what |= KVM_GUESTDBG_USE_SW_BP;
             }
-            let registers = self.breakpoints.debug_registers(step.and_then(|step| step.handler));
+            let registers = self.breakpoints.debug_registers(step.and_then(|step| step.handler()));
             if registers.is_some() {
                 what |= KVM_GUESTDBG_USE_HW_BP;
             }
@@ -272,19 +210,30 @@ impl Gdb {
                 // An interrupt's handler is not what gdb wants to step through.
                 what |= KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_BLOCKIRQ;
             }
-            match injected.iter().find(|stop| stop.vcpu == number).map(|stop| stop.event.exception)
-            {
-                Some(BREAKPOINT) => what |= KVM_GUESTDBG_INJECT_BP,
-                Some(DEBUG) => what |= KVM_GUESTDBG_INJECT_DB,
-                _ => {}
+            let own = |stops: &[DebugStop], exception| {
+                stops.iter().any(|stop| (stop.vcpu, stop.event.exception) == (number, exception))
+            };
+            if own(&self.to_inject, DEBUG) {
+                what |= KVM_GUESTDBG_INJECT_DB;
+            } else if own(met, BREAKPOINT) {
+                what |= KVM_GUESTDBG_INJECT_BP;
             }
             match what {
-                0 => runner.vcpu.stop_guest_debug()?,
-                what => runner.vcpu.set_guest_debug(what, registers.unwrap_or_default())?,
+                0 => vcpu.stop_guest_debug()?,
+                what => vcpu.set_guest_debug(what, registers.unwrap_or_default())?,
             }
         }
+        self.to_inject.retain(|stop| !resume.includes(stop.vcpu));
         self.resumed = resume;
         Ok(())
+    }
+
+    /// Another debugger knows nothing of the breakpoints of the one before.
+    fn forget_the_one_before(&mut self, machine: &Machine) {
+        if core::mem::take(&mut self.has_changed) {
+            self.breakpoints.clear(&machine.memory);
+            self.pending.clear();
+        }
     }
 
     /// gdb lets the guest go on. What else has been met is told first.
@@ -312,301 +261,6 @@ impl Gdb {
             }
         }
     }
-
-    /// The vCPU that packets are about.
-    fn vcpu<'a>(&self, machine: &'a Machine) -> &'a Vcpu {
-        &machine.runners[self.thread as usize].vcpu
-    }
-
-    // ---- packets
-
-    fn answer(&mut self, machine: &Machine, packet: &[u8]) -> Answer {
-        let Some((&kind, rest)) = packet.split_first() else { return Answer::Unknown };
-        let result = match kind {
-            b'?' => Ok(Answer::Contents(self.reason.clone())),
-            b'g' | b'G' | b'p' | b'P' => self.answer_registers(machine, kind, rest),
-            b'm' | b'M' | b'X' => Ok(self.answer_memory(machine, kind, rest)),
-            b'z' | b'Z' => Ok(self.answer_breakpoint(machine, kind == b'Z', rest)),
-            b'H' | b'T' => Ok(self.answer_thread(machine, kind, rest)),
-            b'c' | b'C' => Ok(self.resume(machine, Resume::All, false)),
-            b's' | b'S' => Ok(self.resume(machine, Resume::One(self.thread), true)),
-            b'D' => Ok(Answer::Detached),
-            b'k' => Ok(Answer::Killed),
-            b'v' => Ok(self.answer_v(machine, rest)),
-            b'q' | b'Q' => Ok(self.answer_query(machine, packet)),
-            _ => Ok(Answer::Unknown),
-        };
-        result.unwrap_or_else(|error: kvm::Error| match error {
-            kvm::Error::Ioctl { error, .. } => Answer::Error(error.errno.0),
-            _ => Answer::Error(libc::EIO),
-        })
-    }
-
-    fn answer_registers(
-        &mut self,
-        machine: &Machine,
-        kind: u8,
-        rest: &[u8],
-    ) -> Result<Answer, kvm::Error> {
-        let vcpu = self.vcpu(machine);
-        let mut registers = Registers::of(vcpu, self.code)?;
-        let show = |bytes: &[u8]| {
-            let mut contents = Vec::new();
-            push_hex(&mut contents, bytes);
-            Answer::Contents(contents)
-        };
-        let wrong = Ok(Answer::Error(libc::EINVAL));
-        let is_set = match kind {
-            b'g' => return Ok(show(&registers.all())),
-            b'p' => {
-                let value = number(rest).and_then(|number| registers.one(number as usize));
-                return value.map_or(wrong, |value| Ok(show(&value)));
-            }
-            b'G' => bytes_of(rest).is_some_and(|bytes| registers.set_all(&bytes)),
-            _ => split(rest, b'=').is_some_and(|(which, value)| {
-                number(which)
-                    .zip(bytes_of(value))
-                    .is_some_and(|(number, bytes)| registers.set_one(number as usize, &bytes))
-            }),
-        };
-        if !is_set {
-            return wrong;
-        }
-        registers.write_to(vcpu)?;
-        Ok(ok())
-    }
-
-    fn answer_memory(&mut self, machine: &Machine, kind: u8, rest: &[u8]) -> Answer {
-        let (place, data) = split(rest, b':').unwrap_or((rest, b""));
-        let Some((address, len)) =
-            split(place, b',').and_then(|(address, len)| number(address).zip(number(len)))
-        else {
-            return Answer::Error(libc::EINVAL);
-        };
-        let len = len.min(LARGEST as u64) as usize;
-        let data = match kind {
-            b'm' => {
-                let mut bytes = alloc::vec![0; len];
-                let read = self.read(machine, address, &mut bytes);
-                if read == 0 && len > 0 {
-                    return Answer::Error(libc::EFAULT);
-                }
-                let mut contents = Vec::new();
-                push_hex(&mut contents, &bytes[..read]);
-                return Answer::Contents(contents);
-            }
-            b'M' => bytes_of(data),
-            _ => Some(data.into()),
-        };
-        match data {
-            Some(mut data) if data.len() == len => {
-                if self.write(machine, address, &mut data) {
-                    ok()
-                } else {
-                    Answer::Error(libc::EFAULT)
-                }
-            }
-            _ => Answer::Error(libc::EINVAL),
-        }
-    }
-
-    /// The guest-physical address that the current thread's tables, or `monitor phys`, give.
-    fn physical(&self, machine: &Machine, address: u64) -> Option<u64> {
-        match self.is_physical {
-            true => Some(address),
-            false => self.vcpu(machine).translate(address),
-        }
-    }
-
-    /// Reads what the guest has there, without breakpoints. Returns how many bytes there are.
-    fn read(&self, machine: &Machine, address: u64, bytes: &mut [u8]) -> usize {
-        let mut done = 0;
-        for (at, part) in pages(address, bytes) {
-            let Some(gpa) = self.physical(machine, at) else { break };
-            if machine.memory.read(gpa, part).is_err() {
-                break;
-            }
-            self.breakpoints.hide(gpa, part);
-            done += part.len();
-        }
-        done
-    }
-
-    /// Writes it behind the breakpoints. Returns false where not all of it is RAM.
-    fn write(&mut self, machine: &Machine, address: u64, bytes: &mut [u8]) -> bool {
-        pages(address, bytes).into_iter().all(|(at, part)| {
-            self.physical(machine, at)
-                .is_some_and(|gpa| self.breakpoints.write(&machine.memory, gpa, part).is_ok())
-        })
-    }
-
-    /// `Z` and `z`: kind, address, and a size or a kind of instruction.
-    fn answer_breakpoint(&mut self, machine: &Machine, inserts: bool, rest: &[u8]) -> Answer {
-        let mut words = rest.split(|&byte| matches!(byte, b',' | b';'));
-        let (Some(kind), Some(address), Some(size)) =
-            (words.next(), words.next().and_then(number), words.next().and_then(number))
-        else {
-            return Answer::Error(libc::EINVAL);
-        };
-        let access = match kind {
-            b"0" if self.kinds.software => None,
-            b"0" => Some(Access::Execute),
-            b"1" => Some(Access::Execute),
-            b"2" => Some(Access::Write),
-            b"4" => Some(Access::Any),
-            // Reads alone are nothing that the processor could watch.
-            _ => return Answer::Unknown,
-        };
-        let memory = &machine.memory;
-        let result = match access {
-            None if !inserts => {
-                self.breakpoints.remove(memory, address);
-                Ok(())
-            }
-            None => match self.vcpu(machine).translate(address) {
-                Some(gpa) => self.breakpoints.insert(memory, address, gpa),
-                None => Err(Refused::NoRam),
-            },
-            Some(_) if !self.kinds.hardware => Err(Refused::Full),
-            Some(access) => match Hardware::new(address, access, size) {
-                None => return Answer::Error(libc::EINVAL),
-                Some(breakpoint) if inserts => self.breakpoints.insert_hardware(breakpoint),
-                Some(breakpoint) => {
-                    self.breakpoints.remove_hardware(breakpoint);
-                    Ok(())
-                }
-            },
-        };
-        match result {
-            Ok(()) => ok(),
-            Err(Refused::NoRam) => Answer::Error(libc::EFAULT),
-            Err(Refused::Full) => Answer::Error(libc::ENOSPC),
-        }
-    }
-
-    /// `Hg` chooses a thread; `T` asks whether there is one.
-    fn answer_thread(&mut self, machine: &Machine, kind: u8, rest: &[u8]) -> Answer {
-        let id = if kind == b'H' { rest.get(1..).unwrap_or(b"") } else { rest };
-        match (id, thread(machine, id)) {
-            // All of them, or any.
-            (b"-1" | b"0", _) => ok(),
-            (_, Some(vcpu)) => {
-                if rest.first() == Some(&b'g') {
-                    self.thread = vcpu;
-                }
-                ok()
-            }
-            (_, None) => Answer::Error(libc::EINVAL),
-        }
-    }
-
-    fn answer_v(&mut self, machine: &Machine, rest: &[u8]) -> Answer {
-        if rest == b"Cont?" {
-            return Answer::Contents(b"vCont;c;C;s;S".into());
-        }
-        if rest.starts_with(b"Kill") {
-            return Answer::Killed;
-        }
-        let Some(actions) = rest.strip_prefix(b"Cont;") else { return Answer::Unknown };
-        // A step is one thread's; the others are held meanwhile, whatever else is said of them.
-        let actions = actions.split(|&byte| byte == b';').map(|action| {
-            let (what, id) = split(action, b':').unwrap_or((action, b""));
-            (what.first().copied(), id)
-        });
-        let mut resume = None;
-        for (what, id) in actions {
-            let one = thread(machine, id);
-            match what {
-                Some(b's' | b'S') => {
-                    let vcpu = one.unwrap_or(self.thread);
-                    return self.resume(machine, Resume::One(vcpu), true);
-                }
-                Some(b'c' | b'C') => {
-                    let this = one.map_or(Resume::All, Resume::One);
-                    resume = Some(if resume.is_none() { this } else { Resume::All });
-                }
-                _ => return Answer::Unknown,
-            }
-        }
-        match resume {
-            Some(resume) => self.resume(machine, resume, false),
-            None => Answer::Error(libc::EINVAL),
-        }
-    }
-
-    fn answer_query(&mut self, machine: &Machine, packet: &[u8]) -> Answer {
-        let (name, rest) = split(packet, b':').unwrap_or((packet, b""));
-        let contents = match name {
-            b"qSupported" => {
-                // A new conversation: the kind of code is what the guest executes now.
-                format!(
-                    "PacketSize={LARGEST:x};qXfer:features:read+;QStartNoAckMode+;vContSupported+;swbreak+;hwbreak+"
-                )
-            }
-            b"QStartNoAckMode" => {
-                if let Some(client) = &mut self.client {
-                    client.acknowledges = false;
-                }
-                "OK".into()
-            }
-            b"qXfer" => return self.answer_description(machine, rest),
-            b"qAttached" => "1".into(),
-            b"qC" => format!("QC{:x}", self.thread + 1),
-            b"qfThreadInfo" => {
-                let ids: Vec<String> = machine
-                    .runners
-                    .iter()
-                    .map(|runner| format!("{:x}", runner.vcpu.number() + 1))
-                    .collect();
-                format!("m{}", ids.join(","))
-            }
-            b"qsThreadInfo" => "l".into(),
-            name if name.starts_with(b"qThreadExtraInfo,") => {
-                let Some(vcpu) = thread(machine, &name[b"qThreadExtraInfo,".len()..]) else {
-                    return Answer::Error(libc::EINVAL);
-                };
-                let mut contents = Vec::new();
-                push_hex(
-                    &mut contents,
-                    description_of(&machine.runners[vcpu as usize].vcpu).as_bytes(),
-                );
-                return Answer::Contents(contents);
-            }
-            name if name.starts_with(b"qRcmd,") => {
-                let Some(line) = bytes_of(&name[b"qRcmd,".len()..]) else {
-                    return Answer::Error(libc::EINVAL);
-                };
-                return self.monitor(machine, &line);
-            }
-            _ => return Answer::Unknown,
-        };
-        Answer::Contents(contents.into())
-    }
-
-    /// `qXfer:features:read:target.xml:OFFSET,LENGTH`.
-    fn answer_description(&mut self, machine: &Machine, rest: &[u8]) -> Answer {
-        let Some(part) = rest.strip_prefix(b"features:read:target.xml:") else {
-            return Answer::Unknown;
-        };
-        let Some((from, len)) =
-            split(part, b',').and_then(|(from, len)| number(from).zip(number(len)))
-        else {
-            return Answer::Error(libc::EINVAL);
-        };
-        if from == 0 {
-            let vcpu = self.vcpu(machine);
-            if let (Ok(regs), Ok(sregs)) = (vcpu.regs(), vcpu.sregs()) {
-                self.code = Code::of(&regs, &sregs);
-            }
-        }
-        let text = registers::description(self.code);
-        let rest = text.as_bytes().get(from as usize..).unwrap_or_default();
-        let len = (len as usize).min(LARGEST / 2).min(rest.len());
-        // `l`: the last part; `m`: there is more.
-        let mut contents = Vec::from(if len == rest.len() { b"l" } else { b"m" });
-        contents.extend_from_slice(&rest[..len]);
-        Answer::Contents(contents)
-    }
 }
 
 impl Debugger for Gdb {
@@ -617,44 +271,33 @@ impl Debugger for Gdb {
     fn starts(&mut self, machine: &Machine) -> Result<bool, Error> {
         let waits = core::mem::take(&mut self.waits);
         if core::mem::take(&mut self.is_new) {
-            self.kinds = probe::kinds()?;
-            match self.kinds {
-                Kinds { software: true, .. } => {}
-                Kinds { hardware: true, .. } => self.say(format_args!(
-                    "this KVM does not leave the guest at INT3: all breakpoints are the hardware's, of which there are four"
-                )),
-                _ => self.say(format_args!("this KVM has no breakpoints: a step and Ctrl-C stop the guest")),
-            }
+            self.find_kinds()?;
         }
         if waits && self.client.is_none() {
-            self.say(format_args!(
-                "the guest waits for a debugger: target remote {}",
-                self.address
-            ));
+            let address = self.address;
+            self.say(format_args!("the guest waits for a debugger: target remote {address}"));
         }
-        self.breakpoints.forget_software();
         self.step = None;
         self.prepare(machine, Resume::All, &[])?;
         Ok(waits || self.stops_at_reset && self.client.is_some())
     }
 
+    fn is_followed(&mut self, machine: &Machine, end: End) {
+        // After sleep the guest goes on with the same RAM. After a reset some of it is loaded anew.
+        if end != End::Woken {
+            self.breakpoints.clear_software(&machine.memory);
+        }
+        self.pending.clear();
+        self.to_inject.clear();
+    }
+
     fn wants_stop(&mut self) -> bool {
-        if self.accept() {
-            return true;
-        }
-        let had_client = self.client.is_some();
-        let is_here = self.receive();
-        // Without a debugger nobody would tell the guest to stop again.
-        if had_client && !is_here {
-            return true;
-        }
-        let mut wants = false;
-        while let Some(message) =
-            self.client.as_mut().and_then(|client| client.decoder.next_message())
-        {
-            wants |= message == Message::Interrupt;
-        }
-        wants
+        // The one who has gone first: the next one may have come already.
+        let is_lost = self.client.is_some() && !self.receive();
+        let has_come = self.accept();
+        // Of one who has just come, the packets wait until the vCPUs have stopped.
+        self.has_asked |= is_lost || has_come || self.has_interrupt();
+        self.has_asked
     }
 
     fn wants_end(&self, end: End) -> bool {
@@ -676,18 +319,21 @@ impl Debugger for Gdb {
             Why::Stopped(stops) => stops,
         };
         // What a step has left is taken away before anybody looks.
-        let step = self.step;
-        if let Some(step) = step
-            && stops.iter().any(|stop| stop.vcpu == step.vcpu && stop.event.exception == DEBUG)
+        if let Some(step) = self.step
+            && let Some(stop) = stops.iter().find(|stop| stop.vcpu == step.vcpu)
+            && stop.event.exception == DEBUG
         {
-            step.clean_up(&machine.runners[step.vcpu as usize].vcpu, &machine.memory)?;
+            let vcpu = &machine.runners[step.vcpu as usize].vcpu;
+            step.clean_up(vcpu, &machine.memory, stop.event.pc)?;
         }
-        if self.tell_first(machine, stops) {
+        let has_asked = core::mem::take(&mut self.has_asked);
+        let is_told = self.tell_first(machine, stops);
+        self.forget_the_one_before(machine);
+        if is_told {
             self.step = None;
             return Ok(None);
         }
-        if stops.is_empty() {
-            // Ctrl-C, a debugger that has just come, or one that has gone.
+        if has_asked || stops.is_empty() {
             self.step = None;
             self.note_stop(SIGINT, self.thread, "");
             return Ok(None);
@@ -697,8 +343,10 @@ impl Debugger for Gdb {
     }
 
     fn serve(&mut self, machine: &Machine) -> Option<Resume> {
-        self.accept();
+        // The one who has gone first: the next one may have come already.
         self.receive();
+        self.accept();
+        self.forget_the_one_before(machine);
         loop {
             let message = self.client.as_mut()?.decoder.next_message()?;
             let packet = match message {
@@ -724,18 +372,16 @@ impl Debugger for Gdb {
                 Answer::Error(errno) => self.send(format!("E{errno:02x}").as_bytes()),
                 // The next stop is told already.
                 Answer::Resume(Resume::Nothing) => {}
+                Answer::Resume(_) if self.has_interrupt() => {
+                    self.note_stop(SIGINT, self.thread, "")
+                }
                 Answer::Resume(resume) => return Some(resume),
                 Answer::Detached => {
-                    self.breakpoints.clear(&machine.memory);
-                    self.step = None;
-                    let _ = self.prepare(machine, Resume::All, &[]);
-                    self.send(b"OK");
-                    self.client = None;
-                    self.say(format_args!("it has left, and the guest goes on"));
+                    self.detach(machine);
                     return Some(Resume::All);
                 }
                 Answer::Killed => {
-                    self.send(b"OK");
+                    self.is_over = true;
                     return Some(Resume::End);
                 }
             }
@@ -743,6 +389,7 @@ impl Debugger for Gdb {
     }
 
     fn ended(&mut self, status: c_int) {
+        self.is_over = true;
         if core::mem::take(&mut self.is_awaited) {
             self.send(format!("W{:02x}", status & 0xff).as_bytes());
         }
@@ -750,49 +397,31 @@ impl Debugger for Gdb {
 }
 
 impl Gdb {
-    /// Writes something that is no frame, or a frame again.
-    fn acknowledge(&mut self, bytes: &[u8]) {
-        if let Some(client) = &mut self.client
-            && client.stream.write(bytes).is_err()
-        {
-            self.lose();
+    /// Finds out which breakpoints there are, and says what is missing.
+    fn find_kinds(&mut self) -> Result<(), Error> {
+        self.kinds = probe::kinds()?;
+        match self.kinds {
+            Kinds { software: true, .. } => {}
+            Kinds { hardware: true, .. } => self.say(format_args!(
+                "this KVM does not leave the guest at INT3: all breakpoints are the hardware's, of which there are four"
+            )),
+            _ => self.say(format_args!(
+                "this KVM has no breakpoints: a step and Ctrl-C stop the guest"
+            )),
         }
+        Ok(())
     }
-}
 
-/// What a vCPU does, for gdb's list of threads.
-fn description_of(vcpu: &Vcpu) -> String {
-    let state = match vcpu.mp_state() {
-        Ok(KVM_MP_STATE_RUNNABLE) => "runs",
-        Ok(KVM_MP_STATE_HALTED) => "halted",
-        Ok(_) => "not started",
-        // There are no local APICs.
-        Err(_) => "",
-    };
-    format!("vCPU {}: {state}", vcpu.number())
-}
-
-/// The vCPU that a thread's number stands for.
-fn thread(machine: &Machine, id: &[u8]) -> Option<u32> {
-    let vcpu = u32::try_from(number(id)?.checked_sub(1)?).ok()?;
-    (vcpu < machine.config.cpus).then_some(vcpu)
-}
-
-/// What stands before and behind the first such byte.
-fn split(bytes: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
-    let at = bytes.iter().position(|&byte| byte == at)?;
-    Some((&bytes[..at], &bytes[at + 1..]))
-}
-
-/// Bytes cut where pages end: each may lie somewhere else.
-fn pages(mut address: u64, mut bytes: &mut [u8]) -> Vec<(u64, &mut [u8])> {
-    let mut parts = Vec::new();
-    while !bytes.is_empty() {
-        let len = bytes.len().min((PAGE_SIZE - address % PAGE_SIZE) as usize);
-        let (part, rest) = bytes.split_at_mut(len);
-        parts.push((address, part));
-        address = address.wrapping_add(len as u64);
-        bytes = rest;
+    /// gdb leaves, and nothing of it stays in the guest.
+    fn detach(&mut self, machine: &Machine) {
+        self.breakpoints.clear(&machine.memory);
+        self.step = None;
+        self.pending.clear();
+        if let Err(error) = self.prepare(machine, Resume::All, &[]) {
+            self.say(format_args!("{error}"));
+        }
+        self.send(b"OK");
+        self.client = None;
+        self.say(format_args!("it has left"));
     }
-    parts
 }

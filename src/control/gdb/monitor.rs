@@ -1,11 +1,13 @@
-//! `monitor`: commands of our own, in gdb's words `qRcmd`.
+//! `monitor`: commands of our own. gdb sends them as `qRcmd`.
 
-use crate::control::gdb::{Answer, Gdb, ok};
+use crate::control::gdb::Gdb;
+use crate::control::gdb::packets::{Answer, ok};
 use crate::inspect::death::{BrokenRules, Known, Walk};
 use crate::inspect::registers::Registers;
 use crate::lifecycle::End;
 use crate::machine::Machine;
 use crate::machine::debugger::Resume;
+use crate::x86::registers;
 use alloc::format;
 use alloc::string::String;
 
@@ -15,7 +17,7 @@ regs                    all registers of this thread, with the rules that they b
 walk ADDRESS            a linear address' way through this thread's page tables
 dirty                   the pages that were written since the last time (with --dirty-log)
 phys ADDRESS [BYTES]    what is at a guest-physical address
-phys on|off             gdb's own commands take guest-physical addresses, or linear ones
+phys on|off             gdb reads and writes memory by guest-physical addresses, or by linear ones
 reset                   reset the machine, as the guest could
 stop-at-reset on|off    stop when the guest has reset itself
 help                    this
@@ -31,7 +33,7 @@ impl Gdb {
         let text = match words[..] {
             ["exits" | "stats"] => machine.statistics.show() + "\n",
             ["regs"] => self.all_registers(machine),
-            ["walk", address] => match value(address) {
+            ["walk", address] => match self.value(machine, address) {
                 Some(linear) => self.walk(machine, linear),
                 None => not_a_number(address),
             },
@@ -53,8 +55,10 @@ impl Gdb {
             ["phys", address] => self.dump(machine, address, "64"),
             ["phys", address, count] => self.dump(machine, address, count),
             ["reset"] => {
+                // gdb does not expect the guest to run. So the next machine stops where it begins.
+                self.waits = true;
+                self.send(b"OK");
                 machine.lifecycle.end(End::Reset, None);
-                self.is_awaited = true;
                 return Answer::Resume(Resume::All);
             }
             ["stop-at-reset", how @ ("on" | "off")] => {
@@ -62,7 +66,7 @@ impl Gdb {
                 "".into()
             }
             ["help"] | [] => HELP.into(),
-            [first, ..] => format!("{first}: no such command\n{HELP}"),
+            [first, ..] => format!("{first}: no such command, or not with these words\n{HELP}"),
         };
         self.print(&text);
         ok()
@@ -77,6 +81,18 @@ impl Gdb {
             }
             Err(error) => format!("{error}\n"),
         }
+    }
+
+    /// A number, or a register's value.
+    fn value(&self, machine: &Machine, text: &str) -> Option<u64> {
+        let Some(name) = text.strip_prefix('$') else { return value(text) };
+        let name = match name {
+            "pc" => "rip",
+            "sp" => "rsp",
+            name => name,
+        };
+        let vcpu = self.vcpu(machine);
+        registers::get(&vcpu.regs().ok()?, &vcpu.sregs().ok()?, name)
     }
 
     fn walk(&self, machine: &Machine, linear: u64) -> String {
@@ -116,5 +132,5 @@ fn value(text: &str) -> Option<u64> {
 }
 
 fn not_a_number(text: &str) -> String {
-    format!("{text}: not a number such as 4096 or 0x1000\n")
+    format!("{text}: not a number such as 4096 or 0x1000, or a register such as $rip\n")
 }

@@ -5,6 +5,9 @@ use alloc::vec::Vec;
 /// The largest contents that are taken, in bytes. gdb is told so, and sends no more.
 pub const LARGEST: usize = 0x4000;
 
+/// How much may wait to be cut: more than any debugger sends before it waits for an answer.
+const MOST: usize = 1 << 20;
+
 /// What has come.
 #[derive(Debug, PartialEq)]
 pub enum Message {
@@ -27,7 +30,7 @@ impl Decoder {
     /// Takes what has come. Returns false where it can't be gdb that sends: a frame does not end.
     pub fn take(&mut self, bytes: &[u8]) -> bool {
         self.bytes.extend_from_slice(bytes);
-        self.bytes.len() <= 4 * LARGEST
+        self.bytes.len() <= MOST
     }
 
     /// The next message, if it is complete.
@@ -161,7 +164,7 @@ mod tests {
         while decoder.take(b"$aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa") {
             taken += 1;
         }
-        assert!(taken > 1 && decoder.bytes.len() < 5 * LARGEST);
+        assert!(taken > 1 && decoder.bytes.len() < 2 * MOST);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //! appendix G.
 
 use crate::kvm::{self, Vcpu};
-use crate::sys::regs::{kvm_fpu, kvm_regs, kvm_sregs};
+use crate::show::number;
+use crate::sys::regs::{kvm_regs, kvm_sregs, kvm_xsave};
 use crate::x86::mode::OperatingMode;
 use crate::x86::registers::{get, set};
 use alloc::string::String;
@@ -43,23 +44,10 @@ impl Code {
 enum Place {
     /// A name of [`crate::x86::registers`].
     Named(&'static str),
-    St(usize),
-    Xmm(usize),
-    Mxcsr,
-    /// The x87's control registers, each shown with 32 bits.
-    X87(X87),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum X87 {
-    Control,
-    Status,
+    /// In the area that XSAVE stores: an offset, and a size.
+    Area(usize, usize),
+    /// The x87's tags.
     Tags,
-    InstructionSegment,
-    Instruction,
-    OperandSegment,
-    Operand,
-    Opcode,
 }
 
 /// A register: gdb's name for it, its bytes, its type, and where it is.
@@ -127,15 +115,25 @@ const BASES: [(&str, &str); 4] = [
 const FS_AND_GS: [(&str, &str); 2] = [("fs_base", "fs.base"), ("gs_base", "gs.base")];
 const CONTROL: [&str; 6] = ["cr0", "cr2", "cr3", "cr4", "cr8", "efer"];
 
-const X87_CONTROL: [(&str, X87); 8] = [
-    ("fctrl", X87::Control),
-    ("fstat", X87::Status),
-    ("ftag", X87::Tags),
-    ("fiseg", X87::InstructionSegment),
-    ("fioff", X87::Instruction),
-    ("foseg", X87::OperandSegment),
-    ("fooff", X87::Operand),
-    ("fop", X87::Opcode),
+// The area that XSAVE stores: SDM volume 1, 10.5.1 and 13.4.
+const ST_AREA: usize = 32;
+const XMM_AREA: usize = 160;
+const MXCSR: usize = 24;
+/// One byte, with a bit for each register that is not empty.
+const TAGS: usize = 4;
+/// XSTATE_BV: which parts are not in their initial state. x87 and SSE are bits 0 and 1.
+const XSTATE_BV: usize = 512;
+
+/// The x87's control registers, each shown with 32 bits. Without REX.W, an address there has 32 bits and a selector.
+const X87_CONTROL: [(&str, Place); 8] = [
+    ("fctrl", Place::Area(0, 2)),
+    ("fstat", Place::Area(2, 2)),
+    ("ftag", Place::Tags),
+    ("fiseg", Place::Area(12, 2)),
+    ("fioff", Place::Area(8, 4)),
+    ("foseg", Place::Area(20, 2)),
+    ("fooff", Place::Area(16, 4)),
+    ("fop", Place::Area(6, 2)),
 ];
 const ST: [&str; 8] = ["st0", "st1", "st2", "st3", "st4", "st5", "st6", "st7"];
 const XMM: [&str; 16] = [
@@ -158,30 +156,22 @@ fn features(code: Code) -> [Feature; 4] {
     };
     let integer = if is_64 { "int64" } else { "int32" };
     let general: &[(&str, &str)] = if is_64 { &GENERAL_64 } else { &GENERAL_32 };
-    let (pc, address, data) = match is_64 {
-        true => ("rip", "code_ptr", "data_ptr"),
-        false => ("eip", "code_ptr", "data_ptr"),
-    };
+    let pc = if is_64 { "rip" } else { "eip" };
     let is_stack = |name: &str| matches!(name, "rsp" | "rbp" | "esp" | "ebp");
     let mut core: Vec<Register> = general
         .iter()
-        .map(|row| named(row, word, if is_stack(row.0) { data } else { integer }))
+        .map(|row| named(row, word, if is_stack(row.0) { "data_ptr" } else { integer }))
         .collect();
-    core.push(named(&(pc, "rip"), word, address));
+    core.push(named(&(pc, "rip"), word, "code_ptr"));
     core.push(named(&("eflags", "rflags"), 4, "eflags"));
     core.extend(SELECTORS.iter().map(|row| named(row, 4, "int32")));
     core.extend(ST.iter().enumerate().map(|(number, &name)| Register {
         name,
         size: 10,
         kind: "i387_ext",
-        place: Place::St(number),
+        place: Place::Area(ST_AREA + 16 * number, 10),
     }));
-    core.extend(X87_CONTROL.map(|(name, part)| Register {
-        name,
-        size: 4,
-        kind: "int",
-        place: Place::X87(part),
-    }));
+    core.extend(X87_CONTROL.map(|(name, place)| Register { name, size: 4, kind: "int", place }));
     let count = if is_64 { 16 } else { 8 };
     let mut sse: Vec<Register> = XMM[..count]
         .iter()
@@ -190,10 +180,10 @@ fn features(code: Code) -> [Feature; 4] {
             name,
             size: 16,
             kind: "vec128",
-            place: Place::Xmm(number),
+            place: Place::Area(XMM_AREA + 16 * number, 16),
         })
         .collect();
-    sse.push(Register { name: "mxcsr", size: 4, kind: "int32", place: Place::Mxcsr });
+    sse.push(Register { name: "mxcsr", size: 4, kind: "int32", place: Place::Area(MXCSR, 4) });
     let segments = FS_AND_GS.iter().map(|row| named(row, word, "int")).collect();
     let mut system: Vec<Register> = BASES.iter().map(|row| named(row, word, integer)).collect();
     system.extend(CONTROL.map(|name| named(&(name, name), word, integer)));
@@ -233,19 +223,19 @@ pub struct Registers {
     code: Code,
     regs: kvm_regs,
     sregs: kvm_sregs,
-    fpu: kvm_fpu,
+    xsave: kvm_xsave,
 }
 
 impl Registers {
     pub fn of(vcpu: &Vcpu, code: Code) -> Result<Registers, kvm::Error> {
-        Ok(Registers { code, regs: vcpu.regs()?, sregs: vcpu.sregs()?, fpu: vcpu.fpu()? })
+        Ok(Registers { code, regs: vcpu.regs()?, sregs: vcpu.sregs()?, xsave: vcpu.xsave()? })
     }
 
-    /// Gives the vCPU what has changed. EINVAL: the registers contradict each other.
+    /// Gives them to the vCPU. EINVAL: they contradict each other.
     pub fn write_to(&self, vcpu: &Vcpu) -> Result<(), kvm::Error> {
         let before = vcpu.sregs()?;
         vcpu.set_sregs(&self.sregs, &before)?;
-        vcpu.set_fpu(&self.fpu)?;
+        vcpu.set_xsave(&self.xsave)?;
         vcpu.set_regs(&self.regs)
     }
 
@@ -279,27 +269,55 @@ impl Registers {
     }
 
     fn value(&self, Register { size, place, .. }: Register) -> Vec<u8> {
-        let number = match place {
-            Place::Named(name) => get(&self.regs, &self.sregs, name).unwrap_or(0),
-            Place::St(number) => return self.fpu.fpr[number][..size].into(),
-            Place::Xmm(number) => return self.fpu.xmm[number].into(),
-            Place::Mxcsr => self.fpu.mxcsr.into(),
-            Place::X87(part) => self.x87(part),
-        };
-        number.to_le_bytes()[..size].into()
+        let mut value = alloc::vec![0; size];
+        match place {
+            Place::Named(name) => {
+                let number = get(&self.regs, &self.sregs, name).unwrap_or(0);
+                value.copy_from_slice(&number.to_le_bytes()[..size]);
+            }
+            Place::Area(at, size) => self.copy_area(at, &mut value[..size]),
+            // Two bits for each register: 3 is empty.
+            Place::Tags => {
+                let mut tags = [0];
+                self.copy_area(TAGS, &mut tags);
+                for number in (0..8).filter(|number| tags[0] >> number & 1 == 0) {
+                    value[number / 4] |= 3 << (2 * (number % 4));
+                }
+            }
+        }
+        value
     }
 
-    fn set_value(&mut self, Register { place, .. }: Register, bytes: &[u8]) -> bool {
-        let number = crate::show::number(bytes);
-        let kvm_fpu { fpr, xmm, mxcsr, .. } = &mut self.fpu;
+    fn set_value(&mut self, Register { place, .. }: Register, value: &[u8]) -> bool {
         match place {
-            Place::Named(name) => return self.set_named(name, number),
-            Place::St(number) => fpr[number][..bytes.len()].copy_from_slice(bytes),
-            Place::Xmm(number) => xmm[number].copy_from_slice(bytes),
-            Place::Mxcsr => *mxcsr = number as u32,
-            Place::X87(part) => self.set_x87(part, number),
+            Place::Named(name) => return self.set_named(name, number(value)),
+            Place::Area(at, size) => self.set_area(at, &value[..size]),
+            Place::Tags => {
+                let is_used =
+                    |register: usize| value[register / 4] >> (2 * (register % 4)) & 3 != 3;
+                let tags =
+                    (0..8).fold(0, |tags, register| tags | u8::from(is_used(register)) << register);
+                self.set_area(TAGS, &[tags]);
+            }
         }
         true
+    }
+
+    fn copy_area(&self, at: usize, bytes: &mut [u8]) {
+        for (byte, at) in bytes.iter_mut().zip(at..) {
+            *byte = self.xsave.region[at / 4].to_le_bytes()[at % 4];
+        }
+    }
+
+    fn set_area(&mut self, at: usize, bytes: &[u8]) {
+        let mut set = |at: usize, byte| {
+            let mut word = self.xsave.region[at / 4].to_le_bytes();
+            word[at % 4] = byte;
+            self.xsave.region[at / 4] = u32::from_le_bytes(word);
+        };
+        bytes.iter().zip(at..).for_each(|(&byte, at)| set(at, byte));
+        // From now on both parts count.
+        self.xsave.region[XSTATE_BV / 4] |= 0b11;
     }
 
     /// In real mode a selector is its segment's base too. Elsewhere it changes alone: what the processor has read from the descriptor
@@ -323,43 +341,6 @@ impl Registers {
         }
         is_set
     }
-
-    fn x87(&self, part: X87) -> u64 {
-        let fpu = &self.fpu;
-        match part {
-            X87::Control => fpu.fcw.into(),
-            X87::Status => fpu.fsw.into(),
-            // Two bits for each register: 3 is empty. FXSAVE's form has one: 1 is not empty.
-            X87::Tags => (0..8).fold(0, |tags, number| {
-                tags | if fpu.ftwx >> number & 1 == 0 { 3 << (2 * number) } else { 0 }
-            }),
-            X87::Instruction => fpu.last_ip & 0xffff_ffff,
-            X87::InstructionSegment => fpu.last_ip >> 32,
-            X87::Operand => fpu.last_dp & 0xffff_ffff,
-            X87::OperandSegment => fpu.last_dp >> 32,
-            X87::Opcode => fpu.last_opcode.into(),
-        }
-    }
-
-    fn set_x87(&mut self, part: X87, number: u64) {
-        let fpu = &mut self.fpu;
-        let low = |word: u64| word & !0xffff_ffff | number & 0xffff_ffff;
-        let high = |word: u64| word & 0xffff_ffff | number << 32;
-        match part {
-            X87::Control => fpu.fcw = number as u16,
-            X87::Status => fpu.fsw = number as u16,
-            X87::Tags => {
-                fpu.ftwx = (0..8).fold(0, |tags, register| {
-                    tags | u8::from(number >> (2 * register) & 3 != 3) << register
-                });
-            }
-            X87::Instruction => fpu.last_ip = low(fpu.last_ip),
-            X87::InstructionSegment => fpu.last_ip = high(fpu.last_ip),
-            X87::Operand => fpu.last_dp = low(fpu.last_dp),
-            X87::OperandSegment => fpu.last_dp = high(fpu.last_dp),
-            X87::Opcode => fpu.last_opcode = number as u16,
-        }
-    }
 }
 
 fn find(code: Code, number: usize) -> Option<Register> {
@@ -371,8 +352,8 @@ mod tests {
     use super::*;
 
     fn registers(code: Code) -> Registers {
-        let (regs, sregs, fpu) = Default::default();
-        Registers { code, regs, sregs, fpu }
+        let (regs, sregs, xsave) = Default::default();
+        Registers { code, regs, sregs, xsave }
     }
 
     fn number(code: Code, name: &str) -> usize {
