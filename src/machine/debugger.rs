@@ -6,9 +6,7 @@
 use crate::config::GdbAddress;
 use crate::host::socket::Listener;
 use crate::lifecycle::{DebugStop, End};
-use crate::machine::event_loop::User;
 use crate::machine::{Error, Machine};
-use alloc::vec::Vec;
 use core::ffi::c_int;
 
 /// Drives the machine from outside.
@@ -79,32 +77,4 @@ pub fn listen(address: GdbAddress) -> Result<Listener, Error> {
         GdbAddress::Port(port) => Listener::on_port(port),
     }
     .map_err(|error| Error::Debugger { address, error })
-}
-
-impl Machine<'_> {
-    /// Lets the debugger have the machine, whose vCPUs have stopped, until it knows how they go on.
-    pub(super) fn hold(&mut self, user: &mut User, why: Why) -> Result<Resume, Error> {
-        let Some(debugger) = &mut user.debugger else { return Ok(Resume::All) };
-        let resume = match debugger.stopped(self, why)? {
-            Some(resume) => resume,
-            None => {
-                let resume = self.serve_debugger(user)?;
-                for runner in &self.runners {
-                    // EINVAL: the guest has no kvmclock.
-                    let _ = runner.vcpu.note_pause();
-                }
-                resume
-            }
-        };
-        self.runners.iter_mut().for_each(|runner| runner.restart());
-        Ok(resume)
-    }
-
-    /// Lets KVM finish what the last exits have begun: the registers are those behind the last instruction only then. This can be the
-    /// end of a step, which comes behind `stops`.
-    pub(super) fn complete_exits(&mut self, stops: &mut Vec<DebugStop>) -> Result<(), Error> {
-        self.runners.iter_mut().try_for_each(|runner| runner.complete_exit())?;
-        stops.extend(self.lifecycle.take_debug_stops().unwrap_or_default());
-        Ok(())
-    }
 }

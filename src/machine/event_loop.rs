@@ -1,19 +1,18 @@
-//! The main thread while the guest runs: it takes input, writes output, handles signals, and stops the vCPUs in the end.
+//! The main thread while the guest runs, sleeps, or is the debugger's: it takes input, writes output, and handles signals and timers.
 
 use crate::config::Config;
 use crate::devices::Timed;
 use crate::host::clock;
-use crate::host::emergency;
 use crate::host::signal;
 use crate::host::syscall::CallError;
 use crate::host::terminal::Terminal;
-use crate::lifecycle::{End, Request, Stop};
+use crate::lifecycle::{End, Request};
 use crate::machine::board::Board;
-use crate::machine::debugger::{Debugger, Resume, Why};
+use crate::machine::debugger::{Debugger, Resume};
 use crate::machine::halt_watch::HaltWatch;
 use crate::machine::keys::{self, Input, Key};
-use crate::machine::vcpu_thread::{RunningVcpu, VcpuRunner};
-use crate::machine::{Error, Kept, Machine, processor_reset, report, without_output};
+use crate::machine::vcpu_thread::RunningVcpu;
+use crate::machine::{Machine, report, without_output};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -30,7 +29,7 @@ const SIGTERM: End = End::Signal(libc::SIGTERM as u8);
 pub struct User {
     input: Input,
     /// Taken while a guest with a serial port runs.
-    terminal: Option<Terminal>,
+    pub terminal: Option<Terminal>,
     /// When the guest must have switched off after SIGTERM.
     off_by: Option<u64>,
     /// Who drives the machine from outside.
@@ -52,182 +51,8 @@ impl User {
     }
 }
 
-impl Machine<'_> {
-    /// Runs the guest to its end, and reports it. Returns with it what the next machine goes on from, if there is to be one.
-    pub fn run(mut self, user: &mut User) -> Result<(End, Option<Kept>), Error> {
-        if self.board.is_some() && self.replay.is_none() && user.terminal.is_none() {
-            signal::guard_terminal()?;
-            user.terminal = Some(Terminal::take(self.config.is_kernel()));
-        }
-        self.output.attach_event_loop(self.attention.clone());
-        let result = self.run_to_end(user);
-        self.output.detach_event_loop();
-        // If the guest goes on after a reset, what is typed meanwhile is the guest's too.
-        if !self.lifecycle.how().is_some_and(|(end, _)| self.goes_on(end)) {
-            user.terminal = None;
-        }
-        let may_go_on = result?;
-        let end = report::end(&self)?;
-        let then = if may_go_on { self.next(end)? } else { None };
-        Ok((end, then))
-    }
-
-    /// Runs the guest until the machine has to be built anew, or is not needed any more. Returns false where the debugger wants no
-    /// other machine.
-    fn run_to_end(&mut self, user: &mut User) -> Result<bool, Error> {
-        let stops = match &mut user.debugger {
-            Some(debugger) => debugger.starts(self)?,
-            None => false,
-        };
-        let resume = if stops { self.hold(user, Why::Start)? } else { Resume::All };
-        self.run_vcpus(user, resume)?;
-        self.run_on(user)?;
-        let Some((end, vcpu)) = self.lifecycle.how() else { return Ok(true) };
-        let Some(debugger) = &mut user.debugger else { return Ok(true) };
-        // After a reset it has the next machine, if there is one.
-        let is_followed = self.goes_on(end);
-        if debugger.wants_end(end) && !(is_followed && end == End::Reset) {
-            let vcpu = vcpu.unwrap_or(0);
-            let report =
-                report::death(self, end, vcpu).unwrap_or("the guest reset the machine".into());
-            if self.hold(user, Why::Ended(vcpu, &report))? == Resume::End {
-                return Ok(false);
-            }
-        }
-        if is_followed && let Some(debugger) = &mut user.debugger {
-            debugger.is_followed(self, end);
-        }
-        Ok(true)
-    }
-
-    /// Goes on after each stop of the vCPUs, until the run has ended.
-    fn run_on(&mut self, user: &mut User) -> Result<(), Error> {
-        let mut sleeps = false;
-        while self.lifecycle.how().is_none() {
-            // The debugger comes first. What else has stopped the vCPUs waits until it lets them go on.
-            if let Some(mut stops) = self.lifecycle.take_debug_stops() {
-                self.complete_exits(&mut stops)?;
-                match self.hold(user, Why::Stopped(&stops))? {
-                    Resume::All | Resume::One(_) if sleeps => self.sleep(user)?,
-                    resume => self.run_vcpus(user, resume)?,
-                }
-                continue;
-            }
-            let Some((stop, vcpu)) = self.lifecycle.take_stop() else { return Ok(()) };
-            let Some(board) = &self.board else { return Ok(()) };
-            match stop {
-                Stop::ProcessorReset => {
-                    let (runners, memory) = (&mut self.runners, &self.memory);
-                    let after_reset = &self.start_state.after_reset;
-                    match processor_reset::resume(after_reset, runners, board, memory)? {
-                        true => self.run_vcpus(user, Resume::All)?,
-                        false => self.lifecycle.end(End::Reset, vcpu),
-                    }
-                }
-                // A replay ends here: what it is to show would be in another machine.
-                Stop::Sleep | Stop::WakeUp if self.replay.is_some() => {
-                    self.lifecycle.end(End::Reset, vcpu);
-                }
-                Stop::Sleep => {
-                    self.output.message(format_args!("{ASLEEP}"), None);
-                    board.pm.wake_if_due();
-                    sleeps = true;
-                    self.sleep(user)?;
-                }
-                Stop::WakeUp if self.waking_vector()?.is_some() => {
-                    self.lifecycle.end(End::Woken, vcpu);
-                }
-                Stop::WakeUp => {
-                    self.output.message(format_args!("{NO_WAKING_VECTOR}"), None);
-                    self.lifecycle.end(End::Reset, vcpu);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Waits, without vCPUs, until something wakes the machine, or a debugger stops it.
-    fn sleep(&mut self, user: &mut User) -> Result<(), Error> {
-        Ok(EventLoop::new(self, user, &[]).run()?)
-    }
-
-    /// Runs the vCPUs, each in a thread, until they stop or the run has ended.
-    fn run_vcpus(&mut self, user: &mut User, which: Resume) -> Result<(), Error> {
-        if which == Resume::End {
-            self.lifecycle.end(End::UserQuit, None);
-        }
-        if self.lifecycle.is_stopping() {
-            return Ok(());
-        }
-        let mut running = Vec::new();
-        let (runners, held) =
-            self.runners.drain(..).partition(|runner| which.includes(runner.vcpu.number()));
-        self.runners = held;
-        let runners: Vec<VcpuRunner> = runners;
-        let mut started = Ok(());
-        for runner in runners {
-            match RunningVcpu::start(runner) {
-                Ok(vcpu) => {
-                    // From now on the contents of RAM are the guest's.
-                    self.memory.ram().keep();
-                    running.push(vcpu);
-                }
-                Err(error) => {
-                    started = Err(error);
-                    break;
-                }
-            }
-        }
-        if started.is_ok() {
-            started = EventLoop::new(self, user, &running).run().map_err(Error::Host);
-        }
-        if let Err(error) = kick_all(&running, Request::Stop) {
-            // A thread that can't be interrupted can't be waited for.
-            emergency::exit_with_error(format_args!("{}", Error::Host(error)));
-        }
-        // Each goes back to its place among those that were held.
-        for runner in running.into_iter().map(RunningVcpu::join) {
-            let number = runner.vcpu.number();
-            let at = self.runners.partition_point(|held| held.vcpu.number() < number);
-            self.runners.insert(at, runner);
-        }
-        started
-    }
-
-    /// Lets the debugger have the machine until it knows how the vCPUs, which stand, go on.
-    pub(super) fn serve_debugger(&mut self, user: &mut User) -> Result<Resume, Error> {
-        Ok(EventLoop::new(self, user, &[]).serve_debugger()?)
-    }
-
-    /// Handles a key of the program's own.
-    fn handle_key(&self, key: &Key) {
-        match key {
-            Key::Leave => {
-                self.output.message(format_args!("Ctrl-A X: the machine is switched off"), None);
-                self.lifecycle.end(End::UserQuit, None);
-            }
-            Key::PowerButton => {
-                if let Some(board) = &self.board {
-                    let heard = match board.pm.listens_to_power_button() {
-                        true => "",
-                        false => "; the guest does not listen to it",
-                    };
-                    self.output.message(format_args!("Ctrl-A P: the power button{heard}"), None);
-                    board.pm.press_power_button();
-                }
-            }
-            Key::Help => self.output.message(format_args!("{}", keys::HELP), None),
-            Key::Guest(_) | Key::Nothing => {}
-        }
-    }
-}
-
-const ASLEEP: &str = "the guest sleeps (ACPI S3); its alarm or Ctrl-A P wakes it";
-const NO_WAKING_VECTOR: &str =
-    "the guest wakes up, but its FACS has no waking vector: the machine is reset";
-
 /// What the main thread attends to while the guest runs.
-struct EventLoop<'a> {
+pub struct EventLoop<'a> {
     machine: &'a Machine<'a>,
     vcpus: &'a [RunningVcpu],
     user: &'a mut User,
@@ -249,7 +74,7 @@ struct Awaited {
 }
 
 impl<'a> EventLoop<'a> {
-    fn new(
+    pub fn new(
         machine: &'a Machine<'a>,
         user: &'a mut User,
         vcpus: &'a [RunningVcpu],
@@ -262,7 +87,7 @@ impl<'a> EventLoop<'a> {
     }
 
     /// Until the run has ended.
-    fn run(&mut self) -> Result<(), CallError> {
+    pub fn run(&mut self) -> Result<(), CallError> {
         while !self.is_over()? {
             if self.wait_and_act()?
                 && self.user.debugger.as_mut().is_some_and(|debugger| debugger.wants_stop())
@@ -274,7 +99,7 @@ impl<'a> EventLoop<'a> {
     }
 
     /// Until the debugger, which has the machine, knows how the vCPUs go on.
-    fn serve_debugger(&mut self) -> Result<Resume, CallError> {
+    pub fn serve_debugger(&mut self) -> Result<Resume, CallError> {
         let had_ended = self.machine.lifecycle.how().is_some();
         loop {
             self.is_over()?;
@@ -334,7 +159,7 @@ impl<'a> EventLoop<'a> {
         }
         if stdin && let Some(key) = self.user.input.read() {
             self.has_left |= matches!(key, Key::Leave);
-            self.machine.handle_key(&key);
+            self.handle_key(&key);
         }
         if output {
             self.machine.output.write_some();
@@ -434,8 +259,35 @@ impl<'a> EventLoop<'a> {
         }
         awaited
     }
+
+    /// Handles a key of the program's own.
+    fn handle_key(&self, key: &Key) {
+        match key {
+            Key::Leave => {
+                self.machine
+                    .output
+                    .message(format_args!("Ctrl-A X: the machine is switched off"), None);
+                self.machine.lifecycle.end(End::UserQuit, None);
+            }
+            Key::PowerButton => {
+                if let Some(board) = &self.machine.board {
+                    let heard = match board.pm.listens_to_power_button() {
+                        true => "",
+                        false => "; the guest does not listen to it",
+                    };
+                    self.machine
+                        .output
+                        .message(format_args!("Ctrl-A P: the power button{heard}"), None);
+                    board.pm.press_power_button();
+                }
+            }
+            Key::Help => self.machine.output.message(format_args!("{}", keys::HELP), None),
+            Key::Guest(_) | Key::Nothing => {}
+        }
+    }
 }
 
-fn kick_all(vcpus: &[RunningVcpu], request: Request) -> Result<(), CallError> {
+/// Kicks all vCPUs.
+pub fn kick_all(vcpus: &[RunningVcpu], request: Request) -> Result<(), CallError> {
     vcpus.iter().try_for_each(|vcpu| vcpu.kick(request))
 }

@@ -24,6 +24,7 @@ pub mod halt_watch;
 pub mod keys;
 pub mod processor_reset;
 pub mod report;
+pub mod run;
 pub mod trace_file;
 pub mod vcpu_thread;
 

@@ -1818,9 +1818,12 @@ linux_sleeps_and_its_alarm_wakes_it() {
 	done
 }
 linux_sleeps_and_the_button_wakes_it() {
-	typing -b anon --cpus 2
+	typing -b anon --cpus 2 --gdb ./socket
 	echo 'insmod /lib/modules/button.ko; echo mem > /sys/power/state; echo "awake $?"' >&3
 	soon grep -q 'the guest sleeps' err
+	# A debugger that looks at it does not wake it.
+	gdb 'print $rip' 'detach'
+	tells '= (void'
 	sleep 1
 	lacks 'awake 0' out
 	printf '\001p' >&3

@@ -168,6 +168,28 @@ mod tests {
     }
 
     #[test]
+    fn whatever_comes_it_is_cut_and_what_is_framed_comes_out() {
+        // Pseudo-random, of the bytes that mean something: Knuth's MMIX.
+        let mut state = 1u64;
+        let mut random = || {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (state >> 33) as usize
+        };
+        let mut decoder = Decoder::default();
+        for round in 0..if cfg!(miri) { 200 } else { 100_000 } {
+            let junk: Vec<u8> = (0..random() % 9).map(|_| b"$#+-}*\x03a0"[random() % 9]).collect();
+            assert!(decoder.take(&junk));
+            while decoder.next_message().is_some() {}
+            // A frame that has begun ends with this.
+            decoder.take(b"#00");
+            while decoder.next_message().is_some() {}
+            let sent = format!("m{round:x}");
+            decoder.take(&frame(sent.as_bytes()));
+            assert_eq!(decoder.next_message(), Some(Message::Packet(sent.into())), "{junk:?}");
+        }
+    }
+
+    #[test]
     fn each_byte_comes_through_a_frame() {
         let contents: Vec<u8> = (0..=255).collect();
         assert_eq!(all(&frame(&contents)), [Message::Packet(contents)]);
