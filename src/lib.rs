@@ -2,8 +2,8 @@
 //!
 //! A module knows those above it in this list, never those below. This is also the order in which to read them from the
 //! ground up. To read the story from `main` to `KVM_RUN` and back first, take these: [`machine::builder`] puts the machine
-//! together, [`machine::vcpu_thread`] runs the guest, [`machine::exit_handler`] answers its exits, [`machine::run`] and [`machine::event_loop`]
-//! does the rest.
+//! together, [`machine::vcpu_thread`] runs the guest, [`machine::exit_handler`] answers its exits, [`machine::run`] and
+//! [`machine::event_loop`] do the rest.
 //!
 //! - [`sys`]: the raw ABIs, by hand: KVM's, Linux' boot protocol, Multiboot
 //! - [`show`]: how sizes, bits and names are shown

@@ -54,9 +54,52 @@ fn a_check_says_so() {
     assert_eq!(status, Some(0));
 }
 
+/// Real gdb executes these commands, connected to the socket. What it says.
+fn gdb(socket: &str, commands: &[&str]) -> String {
+    let mut gdb = Command::new("timeout");
+    gdb.args(["20", "gdb", "-q", "-nx", "-batch", "-ex", "set confirm off"]);
+    let connect = format!("target remote {socket}");
+    for command in [&[connect.as_str()][..], commands].concat() {
+        gdb.args(["-ex", command]);
+    }
+    // Its standard input must not end: then gdb quits.
+    let gdb = gdb.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut gdb = gdb.spawn().expect("gdb runs: `sh biscuitos/need gdb`");
+    let input = gdb.stdin.take();
+    let output = gdb.wait_with_output().unwrap();
+    drop(input);
+    String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+}
+
+/// The bed's KVM has no breakpoints.
+fn a_debugger_meets_the_processor_s_breakpoints() {
+    let directory = env!("CARGO_TARGET_TMPDIR");
+    let (image, socket) = (format!("{directory}/loop.bin"), format!("{directory}/gdb"));
+    // mov $0x2000, %bx; 1: incw (%bx); nop; jmp 1b
+    fs::write(&image, b"\xbb\x00\x20\xff\x07\x90\xeb\xfb").unwrap();
+    let _ = fs::remove_file(&socket);
+    let mut program = Command::new("timeout");
+    program.args(["30", "./BiscuitOS_app", "--backing", "anon", "--gdb", &socket, "--gdb-wait"]);
+    let mut program = program.arg(&image).stdin(Stdio::null()).spawn().unwrap();
+    while !fs::exists(&socket).unwrap() {
+        assert!(program.try_wait().unwrap().is_none(), "it has ended");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let count = "print *(short*)0x2000";
+    let said = gdb(&socket, &["break *0x1005", "continue", "x/1xb 0x1005", "continue", count]);
+    assert_eq!(said.matches("Breakpoint 1, 0x00001005").count(), 2, "{said}");
+    assert!(said.contains("0x1005:\t0x90") && said.contains("$1 = 2"), "{said}");
+    // That gdb has left, and so have its breakpoints.
+    let said =
+        gdb(&socket, &["hbreak *0x1003", "continue", "print $eip", "stepi", "print $eip", "kill"]);
+    assert!(said.contains("= (void (*)()) 0x1003") && said.contains("0x1005"), "{said}");
+    assert_eq!(program.wait().unwrap().code(), Some(0));
+    assert!(!fs::exists(&socket).unwrap());
+}
+
 fn main() -> ExitCode {
     std::env::set_current_dir(env!("CARGO_MANIFEST_DIR")).unwrap();
-    let tests: [(&str, fn()); 4] = [
+    let tests: [(&str, fn()); 5] = [
         ("a_run_begins_with_one_warning", a_run_begins_with_one_warning),
         (
             "statistics_name_the_backend_as_the_only_cause",
@@ -64,6 +107,10 @@ fn main() -> ExitCode {
         ),
         ("a_step_stops_at_hlt", a_step_stops_at_hlt),
         ("a_check_says_so", a_check_says_so),
+        (
+            "a_debugger_meets_the_processor_s_breakpoints",
+            a_debugger_meets_the_processor_s_breakpoints,
+        ),
     ];
     let (mut passed, mut failed, mut ignored) = (0, 0, 0);
     for (name, test) in tests {

@@ -222,6 +222,8 @@ impl Gdb {
             return Answer::Contents(b"vCont;c;C;s;S".into());
         }
         if rest.starts_with(b"Kill") {
+            // `k` has no answer.
+            self.send(b"OK");
             return Answer::Killed;
         }
         let Some(actions) = rest.strip_prefix(b"Cont;") else { return Answer::Unknown };
