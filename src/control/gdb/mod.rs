@@ -1,7 +1,7 @@
 //! `--gdb`: a stub for the remote protocol of gdb and lldb. gdb's manual, appendix E.
 //!
 //! Threads are vCPUs; number N of gdb's is vCPU N - 1. All stop together, and either all go on, or one does while the others are held.
-//! While they stand, gdb asks and changes what it likes, in packets; each has an answer. While they run, only Ctrl-C can come.
+//! While they are stopped, gdb asks and changes what it likes, in packets, and each has an answer. While they run, only Ctrl-C can come.
 
 pub mod breakpoints;
 mod connection;
@@ -66,7 +66,7 @@ pub struct Gdb {
     thread: u32,
     /// The kind of code that gdb was told of.
     code: Code,
-    /// Why the vCPUs stand: the answer to `?`.
+    /// Why the vCPUs have stopped: the answer to `?`.
     reason: Vec<u8>,
     /// gdb has let the guest go on, and waits to hear why it stops.
     is_awaited: bool,
@@ -121,9 +121,7 @@ impl Gdb {
         self.output.message(format_args!("gdb: {text}"), None);
     }
 
-    // ---- stops
-
-    /// Notes why the vCPUs stand, and tells gdb if it waits for that.
+    /// Notes why the vCPUs have stopped, and tells gdb if it waits for that.
     fn note_stop(&mut self, signal: u8, vcpu: u32, why: &str) {
         self.thread = vcpu;
         self.reason = format!("T{signal:02x}thread:{:x};{why}", vcpu + 1).into();
@@ -356,11 +354,11 @@ impl Debugger for Gdb {
                     continue;
                 }
                 Message::AskedAgain => {
-                    let last = core::mem::take(&mut self.client.as_mut()?.last);
+                    let last = self.client.as_ref()?.last.clone();
                     self.acknowledge(&last);
                     continue;
                 }
-                // The guest stands already.
+                // The guest is stopped already.
                 Message::Interrupt => continue,
             };
             if self.client.as_ref()?.acknowledges {
@@ -372,8 +370,9 @@ impl Debugger for Gdb {
                 Answer::Error(errno) => self.send(format!("E{errno:02x}").as_bytes()),
                 // The next stop is told already.
                 Answer::Resume(Resume::Nothing) => {}
+                // Ctrl-C came right behind: the guest need not run first.
                 Answer::Resume(_) if self.has_interrupt() => {
-                    self.note_stop(SIGINT, self.thread, "")
+                    self.note_stop(SIGINT, self.thread, "");
                 }
                 Answer::Resume(resume) => return Some(resume),
                 Answer::Detached => {

@@ -218,7 +218,7 @@ pub fn description(code: Code) -> String {
     text
 }
 
-/// All registers of a vCPU that stands.
+/// All registers of a vCPU that is stopped.
 pub struct Registers {
     code: Code,
     regs: kvm_regs,
