@@ -1394,8 +1394,12 @@ a_guest_sleeps_and_its_alarm_or_the_button_wakes_it() {
 		prints 'asleep, awake because of the alarm\n'
 	done
 	# The button, behind Ctrl-A or by SIGTERM; without --grace, SIGTERM ends the run.
-	{ sleep 2; printf '\001p'; sleep 5; } | timeout 20 $P -b anon --kernel $F/kernel/sleep.elf --append button > out 2> err && status=0 || status=$?
-	is $status 1
+	mkfifo typed
+	exec 3<> typed
+	start -b anon --kernel $F/kernel/sleep.elf --append button < typed
+	soon grep -q sleeps err
+	printf '\001p' >&3
+	ended 1
 	prints 'asleep, awake because of the button\n'
 	# What fw_cfg has from a file stays open meanwhile, and a register is set at the start alone.
 	echo x > item
