@@ -1396,7 +1396,8 @@ a_guest_sleeps_and_its_alarm_or_the_button_wakes_it() {
 	# The button, behind Ctrl-A or by SIGTERM; without --grace, SIGTERM ends the run.
 	mkfifo typed
 	exec 3<> typed
-	start -b anon --kernel $F/kernel/sleep.elf --append button < typed
+	$P -b anon --kernel $F/kernel/sleep.elf --append button < typed > out 2> err &
+	pid=$!
 	soon grep -q sleeps err
 	printf '\001p' >&3
 	ended 1
