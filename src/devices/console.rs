@@ -34,7 +34,7 @@ impl Device for Console {
         // x86 is little-endian: the first byte is the low one.
         self.output.console_byte(data[0], vcpu);
         if data[0] == b'\n' && self.pause > 0 {
-            // A vCPU that is stopped meanwhile does not enter the guest again.
+            // A stop cuts the pause short.
             let _ = vcpu.sleep(self.pause);
         }
     }

@@ -32,7 +32,7 @@ impl PageDrop {
             let memory = self.memory.clone();
             match self.lifecycle.while_paused(vcpu, move || memory.move_to_small_pages(gpa)) {
                 Ok(moved) => moved?,
-                // The vCPU does not enter the guest again.
+                // If a debugger lets the vCPU go on, the page has stayed.
                 Err(Stopped) => return Ok(()),
             }
         }

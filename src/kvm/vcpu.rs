@@ -85,27 +85,30 @@ impl Vcpu {
     }
 
     /// Lets KVM finish what the last exit has begun, without entering the guest: api.rst 5, `immediate_exit`. Before that, its
-    /// registers are not those behind the instruction.
-    pub fn complete_exit(&mut self) -> Result<(), Error> {
+    /// registers are not those behind the instruction. Returns whether it has exited again: each part of a long access is an exit
+    /// of its own.
+    pub fn finish_exit(&mut self) -> Result<bool, Error> {
         let immediate_exit = self.run.immediate_exit();
         immediate_exit.set(1);
-        // Each part of a long access is an exit of its own, which nobody answers any more.
-        let mut result = self.run();
-        for _ in 0..MOST_PARTS {
-            match result {
-                Ok(()) => result = self.run(),
-                Err(_) => break,
-            }
-        }
+        let result = self.run();
         immediate_exit.set(0);
         match result {
-            Err(Error::Ioctl { error, .. })
-                if !error.is(libc::EINTR) && !error.is(libc::EAGAIN) =>
-            {
-                result
+            Ok(()) => Ok(true),
+            Err(Error::Ioctl { error, .. }) if error.is(libc::EINTR) || error.is(libc::EAGAIN) => {
+                Ok(false)
             }
-            _ => Ok(()),
+            Err(error) => Err(error),
         }
+    }
+
+    /// Finishes it, where nobody answers its further parts any more.
+    pub fn drop_exit(&mut self) -> Result<(), Error> {
+        for _ in 0..MOST_PARTS {
+            if !self.finish_exit()? {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// What the last [`Vcpu::run`] left.

@@ -55,8 +55,6 @@ pub enum Resume {
     One(u32),
     /// The run ends.
     End,
-    /// They do not.
-    Nothing,
 }
 
 impl Resume {
@@ -65,7 +63,7 @@ impl Resume {
         match self {
             Resume::All => true,
             Resume::One(number) => number == vcpu,
-            Resume::End | Resume::Nothing => false,
+            Resume::End => false,
         }
     }
 }

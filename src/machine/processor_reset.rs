@@ -75,7 +75,7 @@ pub fn resume(
 /// stay. SDM volume 3, table 9-1.
 fn init_by_hand(vcpu: &mut Vcpu, after_reset: &kvm_sregs) -> Result<(), kvm::Error> {
     const CACHES: u64 = CR0_CD | CR0_NW;
-    vcpu.complete_exit()?;
+    vcpu.drop_exit()?;
     let before = vcpu.sregs()?;
     let cr0 = after_reset.cr0 & !CACHES | before.cr0 & CACHES;
     let sregs = kvm_sregs { cr0, apic_base: before.apic_base, ..*after_reset };
@@ -86,7 +86,7 @@ fn init_by_hand(vcpu: &mut Vcpu, after_reset: &kvm_sregs) -> Result<(), kvm::Err
 /// INIT, as KVM does it: its local APIC takes a message, and KVM carries it out when the vCPU's state is asked for. Returns false where
 /// no local APIC has taken it: the guest may have changed the APIC's id.
 fn init(vcpu: &mut Vcpu) -> Result<bool, kvm::Error> {
-    vcpu.complete_exit()?;
+    vcpu.drop_exit()?;
     let before = vcpu.sregs()?;
     // A local APIC that is switched off takes no message.
     let mut enabled = before;

@@ -93,29 +93,17 @@ impl VcpuRunner {
         self.vcpu.run()
     }
 
-    /// Lets KVM finish what the last exit has begun, without entering the guest: api.rst 5, `immediate_exit`. A long access can exit
-    /// again for its next part.
+    /// Lets KVM finish what the last exit has begun, and answers what belongs to it.
     pub fn complete_exit(&mut self) -> Result<(), kvm::Error> {
         // There is nothing to finish, and the guest is still to wait.
         if self.control.has_left_hlt() {
             self.waits_at_hlt = true;
             return Ok(());
         }
-        let immediate_exit = self.vcpu.page().immediate_exit();
-        immediate_exit.set(1);
-        let result = loop {
-            match self.vcpu.run() {
-                Ok(()) => self.handle_exit(),
-                Err(kvm::Error::Ioctl { error, .. })
-                    if error.is(libc::EINTR) || error.is(libc::EAGAIN) =>
-                {
-                    break Ok(());
-                }
-                Err(error) => break Err(error),
-            }
-        };
-        immediate_exit.set(0);
-        result
+        while self.vcpu.finish_exit()? {
+            self.handle_exit();
+        }
+        Ok(())
     }
 
     /// Makes it ready for a thread again, after it was stopped.

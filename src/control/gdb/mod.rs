@@ -52,10 +52,9 @@ pub struct Gdb {
     refused: Option<Stream>,
     output: Arc<Output>,
     breakpoints: Breakpoints,
-    /// Which breakpoints KVM has. Where it has none in software, those have the hardware's places.
-    kinds: Kinds,
-    /// No machine has begun yet.
-    is_new: bool,
+    /// Which breakpoints KVM has; `None` before the first machine starts. Where it has none in software, those have the hardware's
+    /// places.
+    kinds: Option<Kinds>,
     /// The guest waits for a debugger before its first instruction.
     waits: bool,
     /// Where the next machine begins, the guest stops: `monitor stop-at-reset`.
@@ -98,8 +97,7 @@ impl Gdb {
             refused: None,
             output: output.clone(),
             breakpoints: Breakpoints::default(),
-            kinds: Kinds::BOTH,
-            is_new: true,
+            kinds: None,
             waits: config.gdb_wait,
             stops_at_reset: false,
             is_physical: false,
@@ -145,7 +143,7 @@ impl Gdb {
         if let Some(Hardware { access, address, .. }) = met {
             return Some(match access {
                 // gdb may have asked for one in software here, and finds out by the address.
-                Access::Execute if !self.kinds.software => "".into(),
+                Access::Execute if !self.kinds().software => "".into(),
                 Access::Execute => "hwbreak:;".into(),
                 Access::Write => format!("watch:{address:x};"),
                 Access::Any => format!("awatch:{address:x};"),
@@ -239,7 +237,7 @@ impl Gdb {
         self.is_awaited = true;
         let pending = core::mem::take(&mut self.pending);
         if self.tell_first(machine, &pending) {
-            return Answer::Resume(Resume::Nothing);
+            return Answer::Told;
         }
         let prepared = || -> Result<(), kvm::Error> {
             self.step = match resume {
@@ -268,7 +266,7 @@ impl Debugger for Gdb {
 
     fn starts(&mut self, machine: &Machine) -> Result<bool, Error> {
         let waits = core::mem::take(&mut self.waits);
-        if core::mem::take(&mut self.is_new) {
+        if self.kinds.is_none() {
             self.find_kinds()?;
         }
         if waits && self.client.is_none() {
@@ -368,8 +366,7 @@ impl Debugger for Gdb {
                 Answer::Contents(contents) => self.send(&contents),
                 Answer::Unknown => self.send(b""),
                 Answer::Error(errno) => self.send(format!("E{errno:02x}").as_bytes()),
-                // The next stop is told already.
-                Answer::Resume(Resume::Nothing) => {}
+                Answer::Told => {}
                 // Ctrl-C came right behind: the guest need not run first.
                 Answer::Resume(_) if self.has_interrupt() => {
                     self.note_stop(SIGINT, self.thread, "");
@@ -396,10 +393,13 @@ impl Debugger for Gdb {
 }
 
 impl Gdb {
+    fn kinds(&self) -> Kinds {
+        self.kinds.expect("a machine has started")
+    }
+
     /// Finds out which breakpoints there are, and says what is missing.
     fn find_kinds(&mut self) -> Result<(), Error> {
-        self.kinds = probe::kinds()?;
-        match self.kinds {
+        match *self.kinds.insert(probe::kinds()?) {
             Kinds { software: true, .. } => {}
             Kinds { hardware: true, .. } => self.say(format_args!(
                 "this KVM does not leave the guest at INT3: all breakpoints are the hardware's, of which there are four"

@@ -22,6 +22,8 @@ pub enum Answer {
     /// A number of errno.
     Error(c_int),
     Resume(Resume),
+    /// gdb has been told of the next stop already, and the guest does not run.
+    Told,
     /// gdb leaves, and the guest goes on.
     Detached,
     Killed,
@@ -29,6 +31,13 @@ pub enum Answer {
 
 pub fn ok() -> Answer {
     Answer::Contents(b"OK".into())
+}
+
+/// Two digits for each byte.
+fn digits(bytes: &[u8]) -> Answer {
+    let mut contents = Vec::new();
+    push_hex(&mut contents, bytes);
+    Answer::Contents(contents)
 }
 
 impl Gdb {
@@ -67,17 +76,12 @@ impl Gdb {
     ) -> Result<Answer, kvm::Error> {
         let vcpu = self.vcpu(machine);
         let mut registers = Registers::of(vcpu, self.code)?;
-        let show = |bytes: &[u8]| {
-            let mut contents = Vec::new();
-            push_hex(&mut contents, bytes);
-            Answer::Contents(contents)
-        };
         let wrong = Ok(Answer::Error(libc::EINVAL));
         let is_set = match kind {
-            b'g' => return Ok(show(&registers.all())),
+            b'g' => return Ok(digits(&registers.all())),
             b'p' => {
                 let value = number(rest).and_then(|number| registers.one(number as usize));
-                return value.map_or(wrong, |value| Ok(show(&value)));
+                return value.map_or(wrong, |value| Ok(digits(&value)));
             }
             b'G' => bytes_of(rest).is_some_and(|bytes| registers.set_all(&bytes)),
             _ => split(rest, b'=').is_some_and(|(which, value)| {
@@ -95,9 +99,7 @@ impl Gdb {
 
     fn answer_memory(&mut self, machine: &Machine, kind: u8, rest: &[u8]) -> Answer {
         let (place, data) = split(rest, b':').unwrap_or((rest, b""));
-        let Some((address, len)) =
-            split(place, b',').and_then(|(address, len)| number(address).zip(number(len)))
-        else {
+        let Some((address, len)) = two_numbers(place) else {
             return Answer::Error(libc::EINVAL);
         };
         let len = len.min(LARGEST as u64 / 2) as usize;
@@ -108,9 +110,7 @@ impl Gdb {
                 if read == 0 && len > 0 {
                     return Answer::Error(libc::EFAULT);
                 }
-                let mut contents = Vec::new();
-                push_hex(&mut contents, &bytes[..read]);
-                return Answer::Contents(contents);
+                return digits(&bytes[..read]);
             }
             b'M' => bytes_of(data),
             _ => Some(data.into()),
@@ -166,9 +166,8 @@ impl Gdb {
             return Answer::Error(libc::EINVAL);
         };
         let access = match kind {
-            b"0" if self.kinds.software => None,
-            b"0" => Some(Access::Execute),
-            b"1" => Some(Access::Execute),
+            b"0" if self.kinds().software => None,
+            b"0" | b"1" => Some(Access::Execute),
             b"2" => Some(Access::Write),
             b"4" => Some(Access::Any),
             // Reads alone are nothing that the processor could watch.
@@ -184,7 +183,7 @@ impl Gdb {
                 Some(gpa) => self.breakpoints.insert(memory, address, gpa),
                 None => Err(Refused::NoRam),
             },
-            Some(_) if !self.kinds.hardware => Err(Refused::Full),
+            Some(_) if !self.kinds().hardware => Err(Refused::Full),
             Some(access) => match Hardware::new(address, access, size) {
                 None => return Answer::Error(libc::EINVAL),
                 Some(breakpoint) if inserts => self.breakpoints.insert_hardware(breakpoint),
@@ -286,12 +285,8 @@ impl Gdb {
                 let Some(vcpu) = thread(machine, &name[b"qThreadExtraInfo,".len()..]) else {
                     return Answer::Error(libc::EINVAL);
                 };
-                let mut contents = Vec::new();
-                push_hex(
-                    &mut contents,
-                    description_of(&machine.runners[vcpu as usize].vcpu).as_bytes(),
-                );
-                return Answer::Contents(contents);
+                let text = description_of(&machine.runners[vcpu as usize].vcpu);
+                return digits(text.as_bytes());
             }
             name if name.starts_with(b"qRcmd,") => {
                 let Some(line) = bytes_of(&name[b"qRcmd,".len()..]) else {
@@ -309,9 +304,7 @@ impl Gdb {
         let Some(part) = rest.strip_prefix(b"features:read:target.xml:") else {
             return Answer::Unknown;
         };
-        let Some((from, len)) =
-            split(part, b',').and_then(|(from, len)| number(from).zip(number(len)))
-        else {
+        let Some((from, len)) = two_numbers(part) else {
             return Answer::Error(libc::EINVAL);
         };
         if from == 0 {
@@ -346,6 +339,12 @@ fn description_of(vcpu: &Vcpu) -> String {
 fn thread(machine: &Machine, id: &[u8]) -> Option<u32> {
     let vcpu = u32::try_from(number(id)?.checked_sub(1)?).ok()?;
     (vcpu < machine.config.cpus).then_some(vcpu)
+}
+
+/// Two numbers with a comma between them.
+fn two_numbers(bytes: &[u8]) -> Option<(u64, u64)> {
+    let (one, other) = split(bytes, b',')?;
+    number(one).zip(number(other))
 }
 
 /// What stands before and behind the first such byte.

@@ -29,11 +29,6 @@ pub struct Kinds {
     pub hardware: bool,
 }
 
-impl Kinds {
-    /// Before it is known.
-    pub const BOTH: Kinds = Kinds { software: true, hardware: true };
-}
-
 /// Tries both in a VM of its own.
 pub fn kinds() -> Result<Kinds, Error> {
     let memory = Arc::new(GuestMemory::map(Backing::Anonymous, &[(0, SIZE)])?);

@@ -66,23 +66,9 @@ struct Feature {
     registers: Vec<Register>,
 }
 
-const GENERAL_64: [(&str, &str); 16] = [
-    ("rax", "rax"),
-    ("rbx", "rbx"),
-    ("rcx", "rcx"),
-    ("rdx", "rdx"),
-    ("rsi", "rsi"),
-    ("rdi", "rdi"),
-    ("rbp", "rbp"),
-    ("rsp", "rsp"),
-    ("r8", "r8"),
-    ("r9", "r9"),
-    ("r10", "r10"),
-    ("r11", "r11"),
-    ("r12", "r12"),
-    ("r13", "r13"),
-    ("r14", "r14"),
-    ("r15", "r15"),
+const GENERAL_64: [&str; 16] = [
+    "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13",
+    "r14", "r15",
 ];
 
 const GENERAL_32: [(&str, &str); 8] = [
@@ -155,7 +141,10 @@ fn features(code: Code) -> [Feature; 4] {
         place: Place::Named(place),
     };
     let integer = if is_64 { "int64" } else { "int32" };
-    let general: &[(&str, &str)] = if is_64 { &GENERAL_64 } else { &GENERAL_32 };
+    let general: Vec<_> = match is_64 {
+        true => GENERAL_64.map(|name| (name, name)).into(),
+        false => GENERAL_32.into(),
+    };
     let pc = if is_64 { "rip" } else { "eip" };
     let is_stack = |name: &str| matches!(name, "rsp" | "rbp" | "esp" | "ebp");
     let mut core: Vec<Register> = general
