@@ -70,7 +70,19 @@ pub struct Config {
     pub gdb: Option<GdbAddress>,
     /// The guest waits for it before its first instruction.
     pub gdb_wait: bool,
+    /// Where the machine is saved when that is asked for.
+    pub save: Option<Save>,
+    /// The command line that says all of this, for a snapshot.
+    pub words: Vec<&'static CStr>,
     pub instruments: Instruments,
+}
+
+/// Where a machine is saved.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Save {
+    pub path: &'static CStr,
+    /// RAM is to be in the same file. Otherwise it stays in its own, if that is on hugetlbfs.
+    pub with_ram: bool,
 }
 
 /// Where a debugger connects.
@@ -193,6 +205,8 @@ pub enum Backing {
     Transparent,
     /// A file without a name, in pages of 2 MiB: hugetlbfs without a mount.
     Memfd,
+    /// A snapshot's RAM, mapped privately: what the guest writes, it alone sees.
+    Private,
 }
 
 impl Backing {
@@ -201,7 +215,7 @@ impl Backing {
     pub fn rounded_up(self, bytes: u64) -> u64 {
         let page = match self {
             Backing::File(_) | Backing::Memfd => HUGE_PAGE,
-            Backing::Anonymous | Backing::Transparent => PAGE_SIZE,
+            Backing::Anonymous | Backing::Transparent | Backing::Private => PAGE_SIZE,
         };
         bytes.checked_next_multiple_of(page).unwrap_or(u64::MAX - (page - 1))
     }
@@ -300,6 +314,8 @@ impl Default for Config {
             hpet: true,
             fw_cfg: Vec::new(),
             grace: 0,
+            save: None,
+            words: Vec::new(),
             instruments: Instruments::default(),
         }
     }

@@ -156,6 +156,8 @@ crate::sys::named! {
     RING_COALESCE_PORT = 11;
     /// Sends the message in the scratch register at once.
     RING_MSI = 12;
+    /// Saves the machine, as SIGUSR2 does. The guest goes on behind this write: at once, or when it is restored.
+    RING_SAVE = 13;
 }
 
 /// The counter's port: each write counts 1, a read gives the count.
@@ -225,6 +227,9 @@ pub const LOADER_END: u64 = MULTIBOOT_INFO + PAGE_SIZE;
 pub const ACPI: u64 = 0xe_0000;
 /// Room for them.
 pub const ACPI_SIZE: u64 = RESET_VECTOR - ACPI;
+/// The VM generation ID, behind the root pointer and the FACS. Its place must not be usable RAM; a multiple of 8 will do.
+pub const VM_GENERATION: u64 = ACPI + 128;
+pub const VM_GENERATION_SIZE: u64 = 16;
 /// Where firmware of a PC begins in real mode, f000:fff0.
 pub const RESET_VECTOR: u64 = 0xf_fff0;
 
@@ -279,6 +284,8 @@ pub const CMOS_SHUTDOWN: usize = 0x0f;
 pub const PM1_EVENT: u16 = 0x600;
 /// ACPI's PM1a control register: two bytes.
 pub const PM1_CONTROL: u16 = PM1_EVENT + 4;
+/// ACPI's general-purpose events: a byte of status, and one of what is enabled.
+pub const GPE: u16 = PM1_EVENT + 6;
 /// ACPI's power management timer: four bytes.
 pub const PM_TIMER: u16 = PM1_EVENT + 8;
 pub const PM_PORTS: u16 = 12;

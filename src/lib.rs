@@ -12,6 +12,7 @@
 //! - [`layout`]: every guest-physical address, port and interrupt line
 //! - [`config`]: what the machine shall be
 //! - [`memory`]: guest RAM
+//! - [`snapshot`]: a machine's saved state: its file, and how a state becomes bytes and back
 //! - [`kvm`]: the three kinds of KVM descriptor, and what an exit says
 //! - [`lifecycle`]: whether the machine runs and how its run ended; a vCPU's states, and the kick
 //! - [`output`]: standard output and standard error
@@ -48,5 +49,6 @@ pub mod machine;
 pub mod memory;
 pub mod output;
 pub mod show;
+pub mod snapshot;
 pub mod sys;
 pub mod x86;

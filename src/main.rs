@@ -11,15 +11,17 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ffi::{CStr, c_char, c_int};
-use kob_2m::cli::{self, Command, Help};
+use kob_2m::cli::{self, Command, Help, Restore};
 use kob_2m::config::Config;
 use kob_2m::control::gdb::Gdb;
 use kob_2m::host::heap::Malloc;
 use kob_2m::host::{emergency, fd, signal, thread};
 use kob_2m::inspect::trace;
 use kob_2m::machine::debugger::Debugger;
+use kob_2m::machine::restore::Restored;
 use kob_2m::machine::{self, Error, check, trace_file};
 use kob_2m::output::Output;
+use kob_2m::show::Text;
 
 // Rust's standard library, which is not there, would ask for the C library.
 #[link(name = "c")]
@@ -75,7 +77,8 @@ fn run(words: Vec<&'static CStr>) -> c_int {
                 Err(error) => machine::fail(&output, error),
             };
         }
-        Command::Run(config) => return run_machine(&config, output),
+        Command::Run(config) => return run_machine(&config, output, None),
+        Command::Restore(restore) => return restore_machine(&restore, output),
     };
     match answered {
         Ok(()) => machine::SUCCESS,
@@ -83,8 +86,39 @@ fn run(words: Vec<&'static CStr>) -> c_int {
     }
 }
 
+/// Lets a saved machine go on.
+fn restore_machine(restore: &Restore, output: Output) -> c_int {
+    let opened = Restored::open(restore.path).and_then(|restored| {
+        let words = restored.words()?;
+        Ok((restored, words))
+    });
+    let (restored, words) = match opened {
+        Ok(opened) => opened,
+        Err(error) => return machine::fail(&output, error.into()),
+    };
+    let config = match restore.config(words) {
+        Ok(config) => config,
+        Err(error) => {
+            let path = Text::from(restore.path);
+            output.message(format_args!("{path}: its options: {error}"), None);
+            return machine::FAILED;
+        }
+    };
+    if !restore.is_check {
+        return run_machine(&config, output, Some(restored));
+    }
+    match restored.check(&config) {
+        Ok(()) => {
+            output
+                .message(format_args!("{}: can be restored here", Text::from(restore.path)), None);
+            machine::SUCCESS
+        }
+        Err(error) => machine::fail(&output, error),
+    }
+}
+
 /// Runs a machine, with its trace.
-fn run_machine(config: &Config, mut output: Output) -> c_int {
+fn run_machine(config: &Config, mut output: Output, restored: Option<Restored>) -> c_int {
     match trace_file::open(config) {
         Ok(None) => {}
         Ok(Some(file)) => output.set_trace_file(file),
@@ -98,7 +132,8 @@ fn run_machine(config: &Config, mut output: Output) -> c_int {
     let run = || {
         signal::install()?;
         let debugger = Gdb::listen(config, &output)?;
-        machine::run(config, &output, debugger.map(|gdb| Box::new(gdb) as Box<dyn Debugger>))
+        let debugger = debugger.map(|gdb| Box::new(gdb) as Box<dyn Debugger>);
+        machine::run(config, &output, debugger, restored)
     };
     let status = match run() {
         Ok(end) => machine::status(end),

@@ -37,6 +37,8 @@ pub fn tables(config: &Config) -> Vec<u8> {
     // The RSDP is filled in at the end, when it is known where the XSDT lies.
     let mut area = vec![0; FACS_OFFSET];
     area.extend_from_slice(&facs());
+    // The VM generation ID.
+    area.resize((VM_GENERATION + VM_GENERATION_SIZE - ACPI) as usize, 0);
     let dsdt = append(&mut area, dsdt(config));
     let mut tables = vec![append(&mut area, fadt(FACS, dsdt))];
     if config.apic {
@@ -190,15 +192,35 @@ fn dsdt(config: &Config) -> Table {
             ],
         ),
     ];
+    devices.push(vm_generation());
     if config.hpet {
         devices.push(isa("HPET", 0x0103, &[addresses(HPET, HPET_SIZE)]));
     }
     let mut dsdt = Table::new(b"DSDT", 2);
     dsdt.put(&name("\\_S3_", sleep(SLEEP_TO_RAM)))
         .put(&name("\\_S5_", sleep(SLEEP_OFF)))
-        .put(&scope("\\_SB_", &devices));
+        .put(&scope("\\_SB_", &devices))
+        // 5.6.4: this method runs when the event comes, and 0x80 says that the device has changed.
+        .put(&scope("\\_GPE", &[method("_E00", &[notify(&["_SB_", GENERATION_DEVICE], 0x80)])]));
     dsdt
 }
+
+/// The device that tells where the VM generation ID lies.
+fn vm_generation() -> aml::Term {
+    use aml::*;
+    let (low, high) = (VM_GENERATION & 0xffff_ffff, VM_GENERATION >> 32);
+    device(
+        GENERATION_DEVICE,
+        &[
+            name("_HID", string("KOBM0001")),
+            name("_CID", string("VM_Gen_Counter")),
+            name("_DDN", string("VM_Gen_Counter")),
+            name("ADDR", package(&[low, high].map(integer))),
+        ],
+    )
+}
+
+const GENERATION_DEVICE: &str = "VGEN";
 
 /// The PCI bus: which numbers, ports and addresses its bridge hands on, and which interrupts its functions have.
 fn pci_bridge(config: &Config) -> aml::Term {
@@ -258,9 +280,10 @@ fn fadt(facs: u64, dsdt: u64) -> Table {
         .put_at(56, &u32::from(PM1_EVENT).to_le_bytes())
         .put_at(64, &u32::from(PM1_CONTROL).to_le_bytes())
         .put_at(76, &u32::from(PM_TIMER).to_le_bytes())
-        // The lengths of PM1's registers and of the timer; latencies of processor states that are not there; the clock's
-        // register for the century.
-        .put_at(88, &[4, 2, 0, 4])
+        .put_at(80, &u32::from(GPE).to_le_bytes())
+        // The lengths of PM1's registers, of the timer and of the general-purpose events; latencies of processor states that are not
+        // there; the clock's register for the century.
+        .put_at(88, &[4, 2, 0, 4, 2])
         .put_at(96, &[0xff, 0x0f, 0xff, 0x0f])
         .put_at(108, &[rtc::CENTURY as u8])
         .put_at(109, &DEVICES.to_le_bytes())
@@ -273,6 +296,7 @@ fn fadt(facs: u64, dsdt: u64) -> Table {
         .put_at(148, &port(PM1_EVENT, 4))
         .put_at(172, &port(PM1_CONTROL, 2))
         .put_at(208, &port(PM_TIMER, 4))
+        .put_at(220, &port(GPE, 2))
         .put_at(SIZE - 1, &[0]);
     fadt
 }

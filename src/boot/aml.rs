@@ -72,6 +72,18 @@ pub fn device(name: &str, terms: &[Term]) -> Term {
     block(&[0x5b, 0x82], [name.as_bytes(), &join(terms)].concat())
 }
 
+/// `Method(name, 0) { … }`.
+pub fn method(name: &str, terms: &[Term]) -> Term {
+    const NO_ARGUMENTS: u8 = 0;
+    block(&[0x14], [name.as_bytes(), &[NO_ARGUMENTS], &join(terms)].concat())
+}
+
+/// `Notify(\scope.device, value)`: 20.2.5.3.
+pub fn notify([scope, device]: &[&str; 2], value: u8) -> Term {
+    // From the root, a path of two names.
+    [b"\x86\\\x2e", scope.as_bytes(), device.as_bytes(), &integer(value.into())].concat()
+}
+
 /// The number by which the standard knows a kind of device: `EisaId("PNP0501")` for 0x0501. 19.6.37.
 pub fn pnp(product: u16) -> Term {
     // Three letters of five bits each, `A` is 1; then the number, all of it big-endian.

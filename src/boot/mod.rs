@@ -38,6 +38,8 @@ pub enum Payload {
     Kernel(Box<Kernel>),
     /// What is in RAM already, after sleep.
     WakeUp(WakingVector),
+    /// What a snapshot had in RAM.
+    Restored,
 }
 
 impl Payload {
@@ -64,7 +66,7 @@ impl Payload {
                 mode::write_tables(config.mode, memory, config.low_end())
             }
             Payload::Kernel(kernel) => kernel.load(config, memory),
-            Payload::WakeUp(_) => Ok(()),
+            Payload::WakeUp(_) | Payload::Restored => Ok(()),
         }
     }
 
@@ -91,6 +93,8 @@ impl Payload {
             Payload::WakeUp(WakingVector::Protected(entry)) => {
                 mode::registers(Mode::Protected, *entry, config.low_end(), sregs)
             }
+            // They come with the rest of its vCPU.
+            Payload::Restored => kvm_regs::default(),
         }
     }
 }
@@ -152,7 +156,7 @@ pub enum Error {
 }
 
 impl Error {
-    fn read(path: &'static CStr, error: ReadError) -> Error {
+    pub fn read(path: &'static CStr, error: ReadError) -> Error {
         match error {
             ReadError::Access(error) => Error::Memory(error),
             ReadError::Call(error) => Error::Call { path, error },

@@ -92,6 +92,16 @@ Instruments, on standard error:
       --dirty-log        which pages the guest has written
       --replay           if the guest dies, run it again and show its last
                          instructions
+A machine that is saved and goes on later:
+      --save FILE        SIGUSR2 saves the machine to FILE. RAM on hugetlbfs stays in
+                         its own file, and the run ends; other RAM is written to
+                         FILE too, and the run goes on
+      --save-ram FILE    likewise, but RAM is always written to FILE
+      --restore FILE     let the machine in FILE go on, instead of IMAGE. Its RAM is
+                         mapped privately, so that it can be restored again;
+                         --backing reads it into other memory, or takes its own
+                         file over. Instruments, --grace, --gdb and --save may be
+                         given anew
 Instead of running:
       --check            tell whether this machine would start here, and why not;
                          options of a run are checked, not carried out

@@ -10,6 +10,7 @@ pub use usage_error::{Reason, UsageError};
 
 use crate::config::*;
 use crate::layout::{HIGH, HOLE, MAX_VCPUS, PAGE_SIZE};
+use alloc::vec::Vec;
 use core::ffi::CStr;
 use option::{Found, Opt, Takes};
 
@@ -20,16 +21,48 @@ pub enum Command {
     Run(Config),
     /// To know whether such a machine would run.
     Check(Config),
+    /// To let a saved machine go on.
+    Restore(Restore),
     /// To know which features of a processor there are.
     CpuHelp,
     Help,
     Version,
 }
 
+/// A saved machine that is to go on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Restore {
+    /// The snapshot.
+    pub path: &'static CStr,
+    /// The user only wants to know whether it could.
+    pub is_check: bool,
+    /// Where RAM is to be, if the user says so.
+    backing: Option<Backing>,
+    /// Options of this run.
+    run: Config,
+}
+
+impl Restore {
+    /// The machine: as these words of a snapshot say, but for what is this run's.
+    pub fn config(&self, words: Vec<&'static CStr>) -> Result<Config, UsageError> {
+        let (Command::Run(machine) | Command::Check(machine)) = parse(words.into_iter())? else {
+            return Err(UsageError::NoMachine);
+        };
+        let run = self.run.clone();
+        let backing = self.backing.unwrap_or(Backing::Private);
+        let grace = if run.grace > 0 { run.grace } else { machine.grace };
+        let config = Config { backing, grace, words: machine.words.clone(), ..machine };
+        let Config { gdb, gdb_wait, save, instruments, .. } = run;
+        Ok(Config { gdb, gdb_wait, save, instruments, ..config })
+    }
+}
+
 /// Reads the words behind the program's name.
 pub fn parse(words: impl Iterator<Item = &'static CStr>) -> Result<Command, UsageError> {
-    let mut words = words.peekable();
+    let all: Vec<&'static CStr> = words.collect();
+    let mut words = all.iter().copied().peekable();
     let mut said = Said::default();
+    said.config.words = all.clone();
     let mut only_operands = false;
     while let Some(word) = words.next() {
         let bytes = word.to_bytes();
@@ -63,7 +96,12 @@ pub fn parse(words: impl Iterator<Item = &'static CStr>) -> Result<Command, Usag
             Opt::Cpu if value == c"help" => return Ok(Command::CpuHelp),
             Opt::Help => return Ok(Command::Help),
             Opt::Version => return Ok(Command::Version),
-            _ => said.set(option, name, value)?,
+            _ => {
+                if !option.is_of_the_run() {
+                    said.of_the_machine.get_or_insert(name);
+                }
+                said.set(option, name, value)?;
+            }
         }
     }
     said.finish()
@@ -80,6 +118,10 @@ struct Said {
     mode: Option<Mode>,
     pause: Option<u64>,
     is_check: bool,
+    backing: Option<Backing>,
+    restore: Option<&'static CStr>,
+    /// The first option that a snapshot has already.
+    of_the_machine: Option<&'static str>,
 }
 
 impl Said {
@@ -100,7 +142,7 @@ impl Said {
         let config = &mut self.config;
         match option {
             Opt::Memory => self.memory = Some(not_zero(text)?),
-            Opt::Backing => config.backing = value::backing(value),
+            Opt::Backing => self.backing = Some(value::backing(value)),
             Opt::Base => config.base = number(text)?,
             Opt::Load => self.load = Some(number(text)?),
             Opt::Entry => self.entry = Some(number(text)?),
@@ -154,6 +196,14 @@ impl Said {
             Opt::Json => config.instruments.json = true,
             Opt::DirtyLog => config.instruments.dirty_log = true,
             Opt::Replay => config.instruments.replay = true,
+            Opt::Save | Opt::SaveRam => {
+                let with_ram = option == Opt::SaveRam;
+                if config.save.is_some_and(|save| save.with_ram != with_ram) {
+                    return Err(UsageError::SavedTwice);
+                }
+                config.save = Some(Save { path: value, with_ram });
+            }
+            Opt::Restore => self.restore = Some(value),
             Opt::Check => self.is_check = true,
             Opt::Help | Opt::Version => unreachable!("they end the command line"),
         }
@@ -172,7 +222,24 @@ impl Said {
 
     /// Fills in what was left open, and checks that it all fits together.
     fn finish(self) -> Result<Command, UsageError> {
-        let Said { mut config, guest, memory, load, entry, mode, pause, is_check } = self;
+        let Said {
+            mut config,
+            guest,
+            memory,
+            load,
+            entry,
+            mode,
+            pause,
+            is_check,
+            backing,
+            restore,
+            of_the_machine,
+        } = self;
+        if let Some(path) = restore {
+            let of_the_machine = of_the_machine.or(guest.map(|_| "IMAGE"));
+            return finish_restore(config, path, backing, of_the_machine, is_check);
+        }
+        config.backing = backing.unwrap_or(config.backing);
         config.guest = guest.unwrap_or(config.guest);
         config.load = load.unwrap_or(config.load);
         config.entry = entry.unwrap_or(config.load);
@@ -192,17 +259,39 @@ impl Said {
         config.apic &= config.irqchip() != Irqchip::Program;
         // A kernel does not pause after its lines, as a lesson does.
         config.pause = pause.unwrap_or(if config.is_kernel() { 0 } else { config.pause });
-        let instruments = &mut config.instruments;
-        if instruments.json && !instruments.stats && !is_check {
-            return Err(UsageError::NothingAsJson);
-        }
-        // A file for a trace means that one is wanted.
-        if instruments.trace_file.is_some() && !instruments.shows_trace() {
-            (instruments.trace_calls, instruments.trace_exits) = (true, true);
-        }
+        finish_instruments(&mut config.instruments, is_check)?;
         check(&config, load.is_some())?;
         Ok(if is_check { Command::Check(config) } else { Command::Run(config) })
     }
+}
+
+/// What is left open of a run that goes on from a snapshot.
+fn finish_restore(
+    mut run: Config,
+    path: &'static CStr,
+    backing: Option<Backing>,
+    of_the_machine: Option<&'static str>,
+    is_check: bool,
+) -> Result<Command, UsageError> {
+    if let Some(option) = of_the_machine {
+        return Err(UsageError::NotWithRestore(option));
+    }
+    finish_instruments(&mut run.instruments, is_check)?;
+    if run.gdb_wait && run.gdb.is_none() {
+        return Err(UsageError::NoDebugger);
+    }
+    Ok(Command::Restore(Restore { path, is_check, backing, run }))
+}
+
+fn finish_instruments(instruments: &mut Instruments, is_check: bool) -> Result<(), UsageError> {
+    if instruments.json && !instruments.stats && !is_check {
+        return Err(UsageError::NothingAsJson);
+    }
+    // A file for a trace means that one is wanted.
+    if instruments.trace_file.is_some() && !instruments.shows_trace() {
+        (instruments.trace_calls, instruments.trace_exits) = (true, true);
+    }
+    Ok(())
 }
 
 /// The first of these options that is given.

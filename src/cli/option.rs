@@ -39,9 +39,36 @@ pub enum Opt {
     Json,
     DirtyLog,
     Replay,
+    Save,
+    SaveRam,
+    Restore,
     Check,
     Help,
     Version,
+}
+
+impl Opt {
+    /// Whether it says how a run is watched and driven, and nothing of the machine itself. A snapshot has its machine's options; these
+    /// are given anew when it is restored.
+    pub fn is_of_the_run(self) -> bool {
+        use Opt::*;
+        matches!(
+            self,
+            Backing
+                | Grace
+                | Gdb
+                | GdbWait
+                | Trace
+                | TraceFile
+                | Stats
+                | Json
+                | DirtyLog
+                | Save
+                | SaveRam
+                | Restore
+                | Check
+        )
+    }
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -57,7 +84,7 @@ pub enum Takes {
 /// An option, its long name, its short one, and what it takes.
 type Row = (Opt, &'static str, Option<u8>, Takes);
 
-const OPTIONS: [Row; 37] = [
+const OPTIONS: [Row; 40] = [
     (Opt::Memory, "--memory", Some(b'm'), Takes::Value),
     (Opt::Backing, "--backing", Some(b'b'), Takes::Value),
     (Opt::Base, "--base", None, Takes::Value),
@@ -93,6 +120,9 @@ const OPTIONS: [Row; 37] = [
     (Opt::Json, "--json", None, Takes::Nothing),
     (Opt::DirtyLog, "--dirty-log", None, Takes::Nothing),
     (Opt::Replay, "--replay", None, Takes::Nothing),
+    (Opt::Save, "--save", None, Takes::Value),
+    (Opt::SaveRam, "--save-ram", None, Takes::Value),
+    (Opt::Restore, "--restore", None, Takes::Value),
     (Opt::Check, "--check", None, Takes::Nothing),
     (Opt::Help, "--help", Some(b'h'), Takes::Nothing),
     (Opt::Version, "--version", Some(b'V'), Takes::Nothing),

@@ -81,6 +81,12 @@ pub enum UsageError {
     DebuggerOr(&'static str),
     /// `--gdb-wait` without `--gdb`.
     NoDebugger,
+    /// Both `--save` and `--save-ram`.
+    SavedTwice,
+    /// `--restore` with an option that the snapshot has already.
+    NotWithRestore(&'static str),
+    /// The words of a snapshot are no machine's.
+    NoMachine,
     /// `--json` without anything that it could show.
     NothingAsJson,
 }
@@ -267,6 +273,15 @@ impl fmt::Display for UsageError {
                 write!(f, "--gdb: not with {option}: a debugger steps by itself")
             }
             UsageError::NoDebugger => f.write_str("--gdb-wait: only with --gdb"),
+            UsageError::SavedTwice => {
+                f.write_str("--save: not with --save-ram: one file is written")
+            }
+            UsageError::NotWithRestore(option) => write!(
+                f,
+                "{option}: not with --restore: the snapshot says what the machine is\n  \
+                 --backing and the instruments may be given"
+            ),
+            UsageError::NoMachine => f.write_str("the snapshot's options are not those of a run"),
             UsageError::NothingAsJson => f.write_str("--json: only with --stats or --check"),
         }
     }

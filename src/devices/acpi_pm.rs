@@ -2,7 +2,7 @@
 //! ACPI 6.4, 4.8.3.
 //!
 //! An event has a status bit, which the hardware sets and the guest clears by writing 1, and an enable bit. Where both are
-//! set, the system control interrupt (SCI) is active. Three events exist here: the timer's highest bit has changed, the power
+//! set, the system control interrupt (SCI) is active. Three fixed events exist here: the timer's highest bit has changed, the power
 //! button was pressed, and the real-time clock's alarm has come. The last two wake a machine that sleeps.
 
 use crate::bus::Device;
@@ -14,12 +14,16 @@ use crate::host::timer::Timer;
 use crate::kvm::interrupt_line::InterruptLine;
 use crate::layout::{SLEEP_OFF, SLEEP_TO_RAM};
 use crate::lifecycle::{End, Lifecycle, Stop, VcpuControl};
+use crate::snapshot::fields::{Field, Fields, Invalid, Saved, flag, visit};
 use alloc::sync::Arc;
 
 // The registers: two bytes of status, of what is enabled, and of control; then, behind a gap, the timer's four.
 const STATUS: usize = 0;
 const ENABLE: usize = 2;
 const CONTROL: usize = 4;
+/// General-purpose events, 4.8.4.1: a byte of status, and one of what is enabled. They lie in the gap behind control.
+const GPE_STATUS: usize = 6;
+const GPE_ENABLE: usize = 7;
 const TIMER: usize = 8;
 const END: usize = 12;
 
@@ -31,6 +35,10 @@ const RTC: u16 = 1 << 10;
 const WAK: u16 = 1 << 15;
 /// Those that can interrupt.
 const EVENTS: u16 = TMR | PWRBTN | RTC;
+
+/// The general-purpose event that says that the machine was restored: `devices/vm_generation.rs`.
+pub const GENERATION_EVENT: u8 = 0;
+const GPE_EVENTS: u8 = 1 << GENERATION_EVENT;
 
 // Control: 4.8.3.2.1.
 /// Events interrupt by the SCI. Always set: there is no other mode.
@@ -59,6 +67,9 @@ struct Registers {
     status: u16,
     enable: u16,
     control: u16,
+    /// General-purpose events: those that have come, and those that interrupt.
+    gpe_status: u8,
+    gpe_enable: u8,
     is_asleep: bool,
     /// When the timer was 0.
     started: u64,
@@ -68,8 +79,16 @@ struct Registers {
 
 impl Registers {
     fn new(status: u16, now: u64) -> Registers {
-        let (enable, control) = (0, 0);
-        Registers { status, enable, control, is_asleep: false, started: now, changes_seen: 0 }
+        Registers {
+            status,
+            enable: 0,
+            control: 0,
+            gpe_status: 0,
+            gpe_enable: 0,
+            is_asleep: false,
+            started: now,
+            changes_seen: 0,
+        }
     }
 
     /// How far the timer has counted. The register has the lower 32 bits.
@@ -99,7 +118,7 @@ impl Registers {
     }
 
     fn interrupt(&self) -> bool {
-        self.status & self.enable & EVENTS != 0
+        self.status & self.enable & EVENTS != 0 || self.gpe_status & self.gpe_enable != 0
     }
 
     fn bytes(&self, now: u64) -> [u8; END] {
@@ -107,6 +126,7 @@ impl Registers {
         bytes[STATUS..ENABLE].copy_from_slice(&self.status.to_le_bytes());
         bytes[ENABLE..CONTROL].copy_from_slice(&self.enable.to_le_bytes());
         bytes[CONTROL..CONTROL + 2].copy_from_slice(&(self.control | SCI_EN).to_le_bytes());
+        (bytes[GPE_STATUS], bytes[GPE_ENABLE]) = (self.gpe_status, self.gpe_enable);
         bytes[TIMER..].copy_from_slice(&(self.count(now) as u32).to_le_bytes());
         bytes
     }
@@ -117,7 +137,9 @@ impl Registers {
             match at {
                 STATUS..ENABLE => cleared[at - STATUS] = byte,
                 ENABLE..CONTROL => set_byte(&mut self.enable, at - ENABLE, byte),
-                CONTROL.. if at < CONTROL + 2 => set_byte(&mut self.control, at - CONTROL, byte),
+                CONTROL..GPE_STATUS => set_byte(&mut self.control, at - CONTROL, byte),
+                GPE_STATUS => self.gpe_status &= !byte,
+                GPE_ENABLE => self.gpe_enable = byte & GPE_EVENTS,
                 _ => {}
             }
         }
@@ -172,8 +194,8 @@ impl AcpiPm {
         lifecycle: Arc<Lifecycle>,
         status: u16,
     ) -> Result<AcpiPm, CallError> {
-        let registers = Mutex::new(Registers::new(status, clock::monotonic()));
-        Ok(AcpiPm { registers, line, timer: Timer::monotonic()?, lifecycle })
+        let registers = Mutex::new(Registers::new(status, clock::machine()));
+        Ok(AcpiPm { registers, line, timer: Timer::machine()?, lifecycle })
     }
 
     /// The user presses the power button.
@@ -204,6 +226,18 @@ impl AcpiPm {
         }
     }
 
+    /// The machine has a new generation ID.
+    pub fn generation_changed(&self) {
+        let mut registers = self.registers.lock();
+        registers.gpe_status |= 1 << GENERATION_EVENT;
+        self.changed(registers);
+    }
+
+    /// Whether the machine sleeps.
+    pub fn is_asleep(&self) -> bool {
+        self.registers.lock().is_asleep
+    }
+
     fn event(&self, event: u16) {
         let mut registers = self.registers.lock();
         let then = registers.set(event);
@@ -227,6 +261,31 @@ impl AcpiPm {
     }
 }
 
+impl Field for Registers {
+    fn visit(&mut self, fields: &mut Fields) -> Result<(), Invalid> {
+        visit!(fields; self.status, self.enable, self.control, self.gpe_status, self.gpe_enable);
+        visit!(fields; self.started, self.changes_seen);
+        flag(fields, &mut self.is_asleep)?;
+        let now = clock::machine();
+        fields.check(self.started <= now, "its timer is ahead of the machine's clock")?;
+        let changes = self.count(now) >> HIGHEST_BIT;
+        fields.check(self.changes_seen <= changes, "its timer has not changed as often")?;
+        let is_known = self.control & SLP_EN == 0 && self.gpe_enable & !GPE_EVENTS == 0;
+        fields.check(is_known, "a bit is set that always reads as 0")
+    }
+}
+
+impl Saved for AcpiPm {
+    fn visit(&self, fields: &mut Fields) -> Result<(), Invalid> {
+        self.registers.lock().visit(fields)?;
+        self.line.visit(fields)
+    }
+
+    fn restored(&self) {
+        self.expired();
+    }
+}
+
 impl Device for AcpiPm {
     fn name(&self, offset: u64, _: bool) -> &'static str {
         match offset as usize {
@@ -238,7 +297,7 @@ impl Device for AcpiPm {
     fn read(&self, offset: u64, data: &mut [u8]) {
         let mut registers = self.registers.lock();
         // Read under the lock, so that it does not go back.
-        let now = clock::monotonic();
+        let now = clock::machine();
         registers.advance(now);
         let bytes = registers.bytes(now);
         for (byte, at) in data.iter_mut().zip(offset as usize..) {
@@ -248,7 +307,7 @@ impl Device for AcpiPm {
 
     fn write(&self, offset: u64, data: &[u8], vcpu: &Arc<VcpuControl>) {
         let mut registers = self.registers.lock();
-        registers.advance(clock::monotonic());
+        registers.advance(clock::machine());
         let then = registers.write(offset as usize, data);
         self.changed(registers);
         self.carry_out(then, Some(vcpu.number()));
@@ -262,7 +321,7 @@ impl Timed for AcpiPm {
 
     fn expired(&self) {
         let mut registers = self.registers.lock();
-        registers.advance(clock::monotonic());
+        registers.advance(clock::machine());
         self.changed(registers);
     }
 }

@@ -12,7 +12,7 @@ pub struct Clock;
 impl Clock {
     /// Answers a read.
     pub fn read_time(offset: u64, data: &mut [u8]) {
-        read_register(clock::monotonic() / 1000, offset, data);
+        read_register(clock::machine() / 1000, offset, data);
     }
 }
 

@@ -10,6 +10,7 @@ use crate::host::syscall::CallError;
 use crate::kvm::{self, Vm};
 use crate::layout::*;
 use crate::lifecycle::VcpuControl;
+use crate::snapshot::fields::{Fields, Invalid, Saved, flag, visit};
 use crate::sys::irqchip::*;
 use alloc::sync::Arc;
 
@@ -33,8 +34,18 @@ struct State {
     acknowledged: u64,
     /// Made when they are first needed.
     events: Option<Events>,
-    /// The GSI that the event raises: it can raise one.
-    raises: Option<u32>,
+    /// Whether the kernel counts writes to the port, and to the address.
+    counts_by_event: [bool; 2],
+    /// What the event raises: it can raise one GSI.
+    raises: Option<Raised>,
+}
+
+/// How the event is an interrupt.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Raised {
+    gsi: u32,
+    is_level: bool,
+    message: Option<kvm_irq_routing_msi>,
 }
 
 struct Events {
@@ -76,11 +87,13 @@ impl Counter {
         let events = events(&mut state)?;
         if only_match {
             let flags = KVM_IOEVENTFD_FLAG_DATAMATCH;
-            self.vm.set_ioeventfd(&events.written, LESSON_COUNTER, 4, COUNTER_MATCH, flags)
+            self.vm.set_ioeventfd(&events.written, LESSON_COUNTER, 4, COUNTER_MATCH, flags)?;
         } else {
             let flags = KVM_IOEVENTFD_FLAG_PIO;
-            self.vm.set_ioeventfd(&events.written, COUNTER_PORT.into(), 1, 0, flags)
+            self.vm.set_ioeventfd(&events.written, COUNTER_PORT.into(), 1, 0, flags)?;
         }
+        state.counts_by_event[usize::from(only_match)] = true;
+        Ok(())
     }
 
     /// [`RING_IRQ`], [`RING_IRQ_LEVEL`] and [`RING_ROUTE`]: from now on the event raises this GSI, as an edge, as a level, or
@@ -96,7 +109,7 @@ impl Counter {
         let before = state.raises.take();
         let events = events(&mut state)?;
         if let Some(before) = before {
-            self.vm.set_irqfd(&events.written, before, KVM_IRQFD_FLAG_DEASSIGN, None)?;
+            self.vm.set_irqfd(&events.written, before.gsi, KVM_IRQFD_FLAG_DEASSIGN, None)?;
         }
         if let Some(message) = message {
             self.vm.route_messages([(gsi, Some(message))].into_iter())?;
@@ -107,7 +120,43 @@ impl Counter {
         } else {
             self.vm.set_irqfd(&events.written, gsi, 0, None)?;
         }
-        state.raises = Some(gsi);
+        state.raises = Some(Raised { gsi, is_level, message });
+        Ok(())
+    }
+}
+
+/// Restored, KVM is asked to count and to raise interrupts again.
+impl Saved for Counter {
+    fn visit(&self, fields: &mut Fields) -> Result<(), Invalid> {
+        let mut state = self.state.lock();
+        state.collect();
+        visit!(fields; state.exited, state.counted, state.acknowledged);
+        let mut counts = state.counts_by_event;
+        counts.iter_mut().try_for_each(|is_on| flag(fields, is_on))?;
+        let raises = state.raises;
+        drop(state);
+        let mut is_raising = raises.is_some();
+        flag(fields, &mut is_raising)?;
+        let none = Raised { gsi: 0, is_level: false, message: None };
+        let Raised { mut gsi, mut is_level, message } = raises.unwrap_or(none);
+        let mut has_message = message.is_some();
+        let mut message = message.unwrap_or_default();
+        flag(fields, &mut is_level)?;
+        flag(fields, &mut has_message)?;
+        visit!(fields; gsi, message.address_lo, message.address_hi, message.data);
+        if !fields.is_restoring() {
+            return Ok(());
+        }
+        fields.check(gsi <= ROUTED_LINE, "there is no such interrupt line")?;
+        let refused = |_| Invalid("KVM refuses its events");
+        for only_match in [false, true] {
+            if counts[usize::from(only_match)] {
+                self.count_by_event(only_match).map_err(refused)?;
+            }
+        }
+        if is_raising {
+            self.raise(gsi, is_level, has_message.then_some(message)).map_err(refused)?;
+        }
         Ok(())
     }
 }

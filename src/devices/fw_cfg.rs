@@ -9,6 +9,7 @@ use crate::host::mutex::Mutex;
 use crate::lifecycle::VcpuControl;
 use crate::memory::GuestMemory;
 use crate::memory::guest_memory::Plain;
+use crate::snapshot::fields::{Fields, Invalid, Saved, visit};
 use crate::sys::fw_cfg::*;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -225,6 +226,15 @@ impl FwCfg {
         let control = if is_done { 0 } else { FW_CFG_DMA_CTL_ERROR };
         // The request was read there: it is RAM.
         let _ = self.memory.write(gpa, &control.to_be_bytes());
+    }
+}
+
+/// The items are those of the restored machine's own files.
+impl Saved for FwCfg {
+    fn visit(&self, fields: &mut Fields) -> Result<(), Invalid> {
+        let registers = &mut *self.registers.lock();
+        visit!(fields; registers.item, registers.offset, registers.dma_high);
+        Ok(())
     }
 }
 

@@ -15,6 +15,7 @@ use crate::host::timer::Timer;
 use crate::kvm::interrupt_line::{InterruptLine, InterruptLines};
 use crate::layout::{RTC_LINE, TIMER_LINE};
 use crate::lifecycle::VcpuControl;
+use crate::snapshot::fields::{Field, Fields, Invalid, Saved, visit};
 use alloc::sync::Arc;
 
 // The registers, eight bytes each: 2.3.1.
@@ -272,13 +273,13 @@ impl Hpet {
     ) -> Result<Hpet, CallError> {
         let lines = [(); COUNT].map(|()| InterruptLine::new(lines.clone(), 0));
         let inner = Inner { registers: Registers::RESET, lines };
-        Ok(Hpet { inner: Mutex::new(inner), timer: Timer::monotonic()?, pit, rtc })
+        Ok(Hpet { inner: Mutex::new(inner), timer: Timer::machine()?, pit, rtc })
     }
 
     /// Brings the registers up to now.
     fn up_to_date(&self) -> Guard<'_, Inner> {
         let mut inner = self.inner.lock();
-        let fired = inner.registers.advance(clock::monotonic());
+        let fired = inner.registers.advance(clock::machine());
         let Inner { registers, lines } = &*inner;
         for (number, line) in lines.iter().enumerate() {
             if fired >> number & 1 != 0 && registers.line(number).is_some() {
@@ -306,6 +307,34 @@ impl Hpet {
     fn set_timer(&self, registers: &Registers) {
         let least = registers.at + SHORTEST_WAIT;
         self.timer.set(registers.deadline().map(|at| at.max(least)));
+    }
+}
+
+impl Field for Registers {
+    fn visit(&mut self, fields: &mut Fields) -> Result<(), Invalid> {
+        visit!(fields; self.configuration, self.status, self.counter, self.at);
+        for comparator in &mut self.comparators {
+            visit!(fields; comparator.configuration, comparator.value, comparator.period);
+            let is_known = comparator.configuration & !WRITABLE == 0;
+            fields.check(is_known, "a comparator is set to what there is not")?;
+        }
+        fields.check(
+            self.configuration & !(ENABLE | LEGACY) == 0,
+            "it is set to what there is not",
+        )?;
+        fields.check(self.at <= clock::machine(), "it is ahead of the machine's clock")
+    }
+}
+
+impl Saved for Hpet {
+    fn visit(&self, fields: &mut Fields) -> Result<(), Invalid> {
+        let mut inner = self.inner.lock();
+        inner.registers.visit(fields)?;
+        inner.lines.iter_mut().try_for_each(|line| line.visit_moving(fields))
+    }
+
+    fn restored(&self) {
+        self.expired();
     }
 }
 

@@ -14,6 +14,7 @@ use crate::kvm::Vm;
 use crate::layout::IO_APIC_LINES;
 use crate::lifecycle::VcpuControl;
 use crate::show::number;
+use crate::snapshot::fields::{Fields, Invalid, Saved, visit};
 use crate::sys::irqchip::kvm_irq_routing_msi;
 use alloc::sync::Arc;
 
@@ -230,6 +231,20 @@ impl IoApic {
                 *entry &= !REMOTE_IRR;
             }
         }
+    }
+}
+
+impl Saved for IoApic {
+    fn visit(&self, fields: &mut Fields) -> Result<(), Invalid> {
+        let registers = &mut self.inner.lock().registers;
+        visit!(fields; registers.select, registers.id, registers.lines, registers.entries);
+        fields.check(registers.select <= 0xff, "there is no such register")?;
+        fields.check(registers.lines >> LINES == 0, "there is no such line")
+    }
+
+    /// KVM gets to know where interrupts lead.
+    fn restored(&self) {
+        self.change(|_| 0);
     }
 }
 

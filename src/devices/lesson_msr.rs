@@ -2,12 +2,22 @@
 //! program (`KVM_CAP_X86_USER_SPACE_MSR`); any other one gives the guest a #GP.
 
 use crate::layout::LESSON_MSR;
+use crate::snapshot::fields::{Fields, Invalid, Saved, visit};
 use crate::sys::run::kvm_run_msr;
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 /// The MSR.
 #[derive(Default)]
 pub struct LessonMsr(AtomicU64);
+
+impl Saved for LessonMsr {
+    fn visit(&self, fields: &mut Fields) -> Result<(), Invalid> {
+        let mut value = self.0.load(SeqCst);
+        visit!(fields; value);
+        self.0.store(value, SeqCst);
+        Ok(())
+    }
+}
 
 impl LessonMsr {
     /// Answers an access in the run page.

@@ -9,6 +9,7 @@ use crate::kvm::{self, Vm};
 use crate::layout::{LESSON_LOG, LESSON_LOG_SIZE, LOG_PORT};
 use crate::lifecycle::VcpuControl;
 use crate::show::number;
+use crate::snapshot::fields::{Fields, Invalid, Saved, flag, visit};
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
@@ -95,6 +96,26 @@ impl State {
     fn add(&mut self, value: u64) {
         self.logged += 1;
         self.sum = self.sum.wrapping_add(value);
+    }
+}
+
+/// What is in the ring is collected before.
+impl Saved for Log {
+    fn visit(&self, fields: &mut Fields) -> Result<(), Invalid> {
+        let mut state = self.state.lock();
+        visit!(fields; state.logged, state.sum, state.coalesced);
+        let mut coalesces = state.coalesces;
+        coalesces.iter_mut().try_for_each(|is_on| flag(fields, is_on))?;
+        drop(state);
+        if fields.is_restoring() {
+            for is_port in [false, true] {
+                if coalesces[usize::from(is_port)] {
+                    self.coalesce(is_port)
+                        .map_err(|_| Invalid("KVM does not take the log's writes"))?;
+                }
+            }
+        }
+        Ok(())
     }
 }
 

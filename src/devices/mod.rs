@@ -25,6 +25,7 @@ pub mod scratch;
 pub mod serial;
 pub mod test_lines;
 pub mod test_memory;
+pub mod vm_generation;
 pub mod window;
 
 use crate::host::timer::Timer;

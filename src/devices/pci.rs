@@ -7,6 +7,7 @@ use crate::host::mutex::Mutex;
 use crate::layout::*;
 use crate::lifecycle::VcpuControl;
 use crate::show::number;
+use crate::snapshot::fields::{Field, Fields, Invalid, Saved, visit};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -69,6 +70,16 @@ impl PciBus {
     }
 }
 
+impl Saved for PciBus {
+    fn visit(&self, fields: &mut Fields) -> Result<(), Invalid> {
+        for function in &self.functions {
+            function.configuration().lock().visit(fields)?;
+            function.visit(fields)?;
+        }
+        Ok(())
+    }
+}
+
 /// The bridge to the processor. It has no registers but its configuration space.
 pub struct HostBridge(Mutex<Configuration>);
 
@@ -125,6 +136,14 @@ impl PciPorts {
         let address = *self.address.lock();
         let register = (address & 0xfc) as usize + (offset - DATA) as usize;
         (address & ENABLE != 0).then_some((u64::from(address >> 8 & 0xffff), register))
+    }
+}
+
+impl Saved for PciPorts {
+    fn visit(&self, fields: &mut Fields) -> Result<(), Invalid> {
+        let mut address = self.address.lock();
+        visit!(fields; *address);
+        fields.check(*address & !ADDRESS_BITS == 0, "a reserved bit of the address is set")
     }
 }
 

@@ -3,6 +3,7 @@
 
 use crate::host::mutex::Mutex;
 use crate::lifecycle::VcpuControl;
+use crate::snapshot::fields::{Field, Fields, Invalid, visit};
 use alloc::sync::Arc;
 use core::ops::Range;
 
@@ -23,6 +24,11 @@ pub trait PciFunction: Send + Sync {
 
     /// The guest has written to the configuration space: the BARs may lie elsewhere.
     fn reconfigured(&self) {}
+
+    /// Saves or restores what it has beside its configuration.
+    fn visit(&self, _: &mut Fields) -> Result<(), Invalid> {
+        Ok(())
+    }
 }
 
 // The configuration space's registers.
@@ -79,6 +85,16 @@ impl Bar {
 pub struct Configuration {
     bytes: [u8; SIZE],
     bars: [Bar; BAR_COUNT],
+}
+
+/// Restored, only that changes which the guest could change.
+impl Field for Configuration {
+    fn visit(&mut self, fields: &mut Fields) -> Result<(), Invalid> {
+        let mut bytes = self.bytes;
+        visit!(fields; bytes);
+        self.write(0, &bytes);
+        Ok(())
+    }
 }
 
 impl Configuration {

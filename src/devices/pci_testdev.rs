@@ -11,6 +11,7 @@ use crate::kvm::Vm;
 use crate::layout::*;
 use crate::lifecycle::VcpuControl;
 use crate::show::number;
+use crate::snapshot::fields::{Fields, Invalid, flag, visit};
 use crate::sys::irqchip::{
     KVM_IOEVENTFD_FLAG_DATAMATCH, KVM_IOEVENTFD_FLAG_DEASSIGN, KVM_IOEVENTFD_FLAG_PIO,
 };
@@ -174,6 +175,28 @@ impl PciFunction for PciTestDevice {
         {
             running.count = running.count.wrapping_add(1);
         }
+    }
+
+    fn visit(&self, fields: &mut Fields) -> Result<(), Invalid> {
+        let running = self
+            .running
+            .lock()
+            .as_ref()
+            .map(|running| (running.bar as u8, running.test as u8, running.count));
+        let mut is_running = running.is_some();
+        let (mut bar, mut test, mut count) = running.unwrap_or_default();
+        flag(fields, &mut is_running)?;
+        visit!(fields; bar, test, count);
+        if fields.is_restoring() && is_running {
+            let is_test = |names: &[&str]| usize::from(test) < names.len();
+            let names = NAMES.get(usize::from(bar));
+            fields.check(names.is_some_and(|names| is_test(names)), "there is no such test")?;
+            self.start(bar.into(), test.into());
+            if let Some(running) = &mut *self.running.lock() {
+                running.count = count;
+            }
+        }
+        Ok(())
     }
 
     fn reconfigured(&self) {

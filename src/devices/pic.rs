@@ -18,6 +18,7 @@
 use crate::bus::Device;
 use crate::host::mutex::{Guard, Mutex};
 use crate::lifecycle::{Lifecycle, VcpuControl};
+use crate::snapshot::fields::{Field, Fields, Invalid, Saved, flag, visit};
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
@@ -364,6 +365,39 @@ impl Pic {
         if !self.asks.swap(asks, SeqCst) && asks {
             self.lifecycle.interrupt_boot_processor();
         }
+    }
+}
+
+impl Field for Chip {
+    fn visit(&mut self, fields: &mut Fields) -> Result<(), Invalid> {
+        const EXPECTS: [Expects; 4] = [Expects::Mask, Expects::Icw2, Expects::Icw3, Expects::Icw4];
+        let mut expects = self.expects as u8;
+        visit!(fields; self.lines, self.irr, self.imr, self.isr, self.level, self.base, self.last, expects);
+        for bit in [
+            &mut self.is_single,
+            &mut self.needs_icw4,
+            &mut self.auto_eoi,
+            &mut self.rotates_on_auto_eoi,
+            &mut self.special_mask,
+            &mut self.special_nested,
+            &mut self.shows_isr,
+            &mut self.is_polled,
+        ] {
+            flag(fields, bit)?;
+        }
+        fields.check(self.last < 8 && self.base & 7 == 0, "there is no such line")?;
+        let expects = EXPECTS.get(usize::from(expects));
+        self.expects = *expects.ok_or(Invalid("there is no such command word"))?;
+        Ok(())
+    }
+}
+
+impl Saved for Pic {
+    fn visit(&self, fields: &mut Fields) -> Result<(), Invalid> {
+        let mut pair = self.pair.lock();
+        visit!(fields; pair.0[0], pair.0[1]);
+        self.follow(&pair);
+        Ok(())
     }
 }
 

@@ -17,6 +17,7 @@ use crate::host::timer::Timer;
 use crate::kvm::Vm;
 use crate::kvm::interrupt_line::InterruptLine;
 use crate::lifecycle::VcpuControl;
+use crate::snapshot::fields::{Field, Fields, Invalid, Saved, flag, option, visit};
 use alloc::sync::Arc;
 
 // The ports, as registers of one device. Before the control word's come those of the counters.
@@ -93,6 +94,16 @@ enum Access {
     High = 2,
     /// First the low one, then the high one.
     Both = 3,
+}
+
+impl Access {
+    fn new(bits: u8) -> Access {
+        match bits & 3 {
+            1 => Access::Low,
+            2 => Access::High,
+            _ => Access::Both,
+        }
+    }
 }
 
 /// One counter. Times are in its own counts.
@@ -185,11 +196,7 @@ impl Counter {
     }
 
     fn set_mode(&mut self, control: u8) {
-        let access = match control >> 4 & 3 {
-            1 => Access::Low,
-            2 => Access::High,
-            _ => Access::Both,
-        };
+        let access = Access::new(control >> 4);
         let (mode, bcd) = (Mode::new(control >> 1), control & BCD != 0);
         *self = Counter { mode, access, bcd, ..Counter::new(self.gate) };
     }
@@ -377,13 +384,13 @@ impl Pit {
     /// After a reset: no counter counts.
     pub fn new(line: InterruptLine) -> Result<Pit, CallError> {
         let inner = Inner { registers: Registers::RESET, line, is_connected: true };
-        Ok(Pit { inner: Mutex::new(inner), timer: Timer::monotonic()? })
+        Ok(Pit { inner: Mutex::new(inner), timer: Timer::machine()? })
     }
 
     /// Brings the registers up to now.
     fn up_to_date(&self) -> Guard<'_, Inner> {
         let mut inner = self.inner.lock();
-        if inner.registers.advance(counts(clock::monotonic())) && inner.is_connected {
+        if inner.registers.advance(counts(clock::machine())) && inner.is_connected {
             // It may have been high before: this makes it an edge.
             inner.line.set(false);
             inner.line.set(true);
@@ -407,6 +414,53 @@ impl Pit {
         let mut inner = self.up_to_date();
         inner.is_connected = is_connected;
         self.follow(&inner);
+    }
+}
+
+impl Field for Counter {
+    fn visit(&mut self, fields: &mut Fields) -> Result<(), Invalid> {
+        let (mut mode, mut access) = (self.mode as u8, self.access as u8);
+        visit!(fields; mode, access, self.from);
+        option(fields, &mut self.next_from)?;
+        option(fields, &mut self.began)?;
+        option(fields, &mut self.held)?;
+        option(fields, &mut self.low)?;
+        option(fields, &mut self.latched)?;
+        option(fields, &mut self.latched_status)?;
+        for bit in [&mut self.bcd, &mut self.gate, &mut self.reads_high] {
+            flag(fields, bit)?;
+        }
+        let counts = 1..=self.modulus();
+        let is_count = |from: &u64| counts.contains(from);
+        let all = is_count(&self.from) && self.next_from.iter().all(is_count);
+        fields.check(all, "a count that it can't have")?;
+        fields.check(mode <= 5 && (1..=3).contains(&access), "a mode that it can't have")?;
+        self.mode = Mode::new(mode);
+        self.access = Access::new(access);
+        Ok(())
+    }
+}
+
+impl Field for Registers {
+    fn visit(&mut self, fields: &mut Fields) -> Result<(), Invalid> {
+        visit!(fields; self.counters[0], self.counters[1], self.counters[2], self.speaker, self.at);
+        let times = self.counters.iter().flat_map(|counter| [counter.began, counter.held]);
+        let latest = times.flatten().max().unwrap_or(0);
+        let now = counts(clock::machine());
+        fields.check(latest <= self.at && self.at <= now, "it is ahead of the machine's clock")
+    }
+}
+
+impl Saved for Pit {
+    fn visit(&self, fields: &mut Fields) -> Result<(), Invalid> {
+        let mut inner = self.inner.lock();
+        inner.registers.visit(fields)?;
+        flag(fields, &mut inner.is_connected)?;
+        inner.line.visit(fields)
+    }
+
+    fn restored(&self) {
+        self.expired();
     }
 }
 

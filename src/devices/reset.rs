@@ -3,6 +3,7 @@
 
 use crate::bus::Device;
 use crate::lifecycle::{End, Lifecycle, Stop, VcpuControl};
+use crate::snapshot::fields::{Fields, Invalid, Saved, visit};
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU8, Ordering::SeqCst};
 
@@ -34,6 +35,17 @@ pub struct Reset {
 impl Reset {
     pub fn new(lifecycle: Arc<Lifecycle>) -> Reset {
         Reset { lifecycle, reset_control: AtomicU8::new(0), a20: AtomicU8::new(A20) }
+    }
+}
+
+impl Saved for Reset {
+    fn visit(&self, fields: &mut Fields) -> Result<(), Invalid> {
+        for register in [&self.reset_control, &self.a20] {
+            let mut value = register.load(SeqCst);
+            visit!(fields; value);
+            register.store(value, SeqCst);
+        }
+        Ok(())
     }
 }
 

@@ -15,6 +15,7 @@ use crate::host::timer::Timer;
 use crate::kvm::interrupt_line::InterruptLine;
 use crate::layout::{CMOS_SHUTDOWN, MIB};
 use crate::lifecycle::VcpuControl;
+use crate::snapshot::fields::{Field, Fields, Invalid, Saved, flag, visit};
 use alloc::sync::Arc;
 
 /// Port 0x70: which register. Bit 7 masks NMIs, which nobody here raises.
@@ -431,6 +432,31 @@ impl Rtc {
     fn follow(&self, registers: Guard<Registers>) {
         self.line.set(registers.interrupt() && !registers.is_disconnected);
         self.timer.set(registers.deadline());
+    }
+}
+
+impl Field for Registers {
+    fn visit(&mut self, fields: &mut Fields) -> Result<(), Invalid> {
+        let Registers { kept, index, seen, is_disconnected } = self;
+        visit!(fields; kept.bytes, kept.offset, kept.phase, kept.weekday_offset, *index, *seen);
+        flag(fields, is_disconnected)?;
+        // Further than any date that its registers can show.
+        let is_near = |offset: i64, most: u64| offset.unsigned_abs() < most;
+        fields.check(is_near(kept.offset, 1 << 41), "a date that it can't show")?;
+        fields.check(is_near(kept.weekday_offset, 1 << 10), "a weekday that it can't show")?;
+        fields.check(kept.phase < NANOSECONDS, "a phase of more than a second")?;
+        fields.check(usize::from(*index) < SIZE, "there is no such register")
+    }
+}
+
+impl Saved for Rtc {
+    fn visit(&self, fields: &mut Fields) -> Result<(), Invalid> {
+        self.registers.lock().visit(fields)?;
+        self.line.visit(fields)
+    }
+
+    fn restored(&self) {
+        self.expired();
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::bus::Device;
 use crate::lifecycle::VcpuControl;
+use crate::snapshot::fields::{Fields, Invalid, Saved, visit};
 use alloc::sync::Arc;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -25,6 +26,15 @@ impl Scratch {
     /// What it holds.
     pub fn value(&self) -> u64 {
         self.0.load(SeqCst)
+    }
+}
+
+impl Saved for Scratch {
+    fn visit(&self, fields: &mut Fields) -> Result<(), Invalid> {
+        let mut value = self.value();
+        visit!(fields; value);
+        self.0.store(value, SeqCst);
+        Ok(())
     }
 }
 

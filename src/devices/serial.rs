@@ -10,6 +10,7 @@ use crate::host::mutex::Mutex;
 use crate::kvm::interrupt_line::InterruptLine;
 use crate::lifecycle::VcpuControl;
 use crate::output::Output;
+use crate::snapshot::fields::{Field, Fields, Invalid, Saved, flag, visit};
 use alloc::sync::Arc;
 
 // The registers, by their distance from the first port. With DLAB set, the first two are the divisor latch.
@@ -97,7 +98,7 @@ impl Serial {
     /// room, or has to come back after [`Received::wait`].
     pub fn receive(&self, bytes: &[u8]) -> Received {
         let mut registers = self.registers.lock();
-        let wait = registers.settled_at.saturating_sub(clock::monotonic());
+        let wait = registers.settled_at.saturating_sub(clock::machine());
         if wait > 0 {
             return Received { count: 0, wait: Some(wait) };
         }
@@ -197,6 +198,28 @@ impl Default for Registers {
     }
 }
 
+impl Saved for Serial {
+    fn visit(&self, fields: &mut Fields) -> Result<(), Invalid> {
+        self.registers.lock().visit(fields)?;
+        self.line.visit(fields)
+    }
+}
+
+impl Field for Registers {
+    fn visit(&mut self, fields: &mut Fields) -> Result<(), Invalid> {
+        let mut len = self.len as u8;
+        visit!(fields; self.ier, self.fcr, self.lcr, self.mcr, self.changed, self.scr, self.divisor);
+        for bit in [&mut self.overrun, &mut self.is_sending, &mut self.thre_pending] {
+            flag(fields, bit)?;
+        }
+        visit!(fields; self.received, len, self.lsr_polls, self.settled_at);
+        fields.check(usize::from(len) <= FIFO, "more bytes than the FIFO holds")?;
+        fields.check(self.lsr_polls <= POLLS, "too many polls")?;
+        self.len = len.into();
+        Ok(())
+    }
+}
+
 impl Registers {
     /// Whether the interrupt line is active. On a PC, OUT2 connects it to the interrupt controller; loopback mode forces
     /// OUT2 inactive.
@@ -224,7 +247,7 @@ impl Registers {
 
     fn settle_if(&mut self, has_changed: bool) {
         if has_changed {
-            self.settled_at = clock::monotonic() + SETTLE;
+            self.settled_at = clock::machine() + SETTLE;
         }
     }
 

@@ -4,6 +4,7 @@ use crate::bus::Device;
 use crate::kvm::interrupt_line::{InterruptLine, InterruptLines};
 use crate::layout::IO_APIC_LINES;
 use crate::lifecycle::VcpuControl;
+use crate::snapshot::fields::{Fields, Invalid, Saved};
 use alloc::sync::Arc;
 
 /// Ports 0x2000 and following.
@@ -12,6 +13,12 @@ pub struct TestLines([InterruptLine; IO_APIC_LINES as usize]);
 impl TestLines {
     pub fn new(lines: &Arc<InterruptLines>) -> TestLines {
         TestLines(core::array::from_fn(|gsi| InterruptLine::new(lines.clone(), gsi as u32)))
+    }
+}
+
+impl Saved for TestLines {
+    fn visit(&self, fields: &mut Fields) -> Result<(), Invalid> {
+        self.0.iter().try_for_each(|line| line.visit(fields))
     }
 }
 

@@ -9,6 +9,7 @@ use crate::layout::{WINDOW, WINDOW_SIZE, WINDOW_SLOT};
 use crate::lifecycle::VcpuControl;
 use crate::memory::GuestMemory;
 use crate::output::Output;
+use crate::snapshot::fields::{Fields, Invalid, Saved, visit};
 use crate::sys::memory::{KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY};
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -114,6 +115,20 @@ impl Window {
             }
         }
         Ok(())
+    }
+}
+
+/// The pages that were written through it, and not shown yet, are forgotten.
+impl Saved for Window {
+    fn visit(&self, fields: &mut Fields) -> Result<(), Invalid> {
+        const SHOWS: [Shows; 3] = [Shows::Nothing, Shows::Ram, Shows::RamReadOnly];
+        let mut shows = self.state.lock().shows as u8;
+        visit!(fields; shows);
+        let shows = *SHOWS.get(usize::from(shows)).ok_or(Invalid("it can't show that"))?;
+        match fields.is_restoring() {
+            true => self.change(shows).map_err(|_| Invalid("KVM does not open it")),
+            false => Ok(()),
+        }
     }
 }
 

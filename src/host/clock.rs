@@ -1,4 +1,6 @@
-//! The host's clocks.
+//! The host's clocks, and the machine's.
+
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 fn read(clock: libc::clockid_t) -> libc::timespec {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
@@ -21,6 +23,27 @@ pub fn monotonic() -> u64 {
 /// CLOCK_REALTIME, in nanoseconds since the beginning of 1970.
 pub fn real() -> u64 {
     nanoseconds(libc::CLOCK_REALTIME)
+}
+
+/// What is added to the host's clock for the machine's, modulo 2^64.
+static MACHINE: AtomicU64 = AtomicU64::new(0);
+
+/// The machine's clock, by which its devices go: the host's monotonic one. In a machine that was restored it goes on from where it was,
+/// on another host too.
+pub fn machine() -> u64 {
+    monotonic().wrapping_add(MACHINE.load(Relaxed))
+}
+
+/// Sets the machine's clock.
+pub fn set_machine(now: u64) {
+    MACHINE.store(now.wrapping_sub(monotonic()), Relaxed);
+}
+
+/// When it is so late on the machine's clock, it is so late on the host's.
+pub fn machine_to_monotonic(time: u64) -> u64 {
+    let ahead = MACHINE.load(Relaxed).cast_signed();
+    // Times before the host's start have come.
+    time.saturating_add_signed(ahead.saturating_neg())
 }
 
 /// Nanoseconds in a second.

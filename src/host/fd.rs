@@ -4,6 +4,7 @@ use crate::host::errno::Errno;
 use crate::host::signal;
 use crate::host::syscall::{Call, CallError, Name};
 use crate::show::{Bytes, Text};
+use alloc::vec::Vec;
 use core::ffi::{CStr, c_int, c_void};
 use core::fmt;
 use core::mem::MaybeUninit;
@@ -76,6 +77,27 @@ impl Fd {
         }
     }
 
+    /// fcntl(2): a second descriptor of the same open file, and so with the same lock.
+    pub fn duplicate(&self) -> Result<Fd, CallError> {
+        // SAFETY: takes no memory.
+        let fd = unsafe { libc::fcntl(self.0, libc::F_DUPFD_CLOEXEC, 0) };
+        let fd =
+            Call::on(self.0, "fcntl", format_args!("F_DUPFD_CLOEXEC")).returned(fd as isize)?;
+        Ok(Fd(fd as c_int))
+    }
+
+    /// readlink(2): the absolute path by which the kernel knows the open file.
+    pub fn path(&self) -> Result<Vec<u8>, CallError> {
+        let link = alloc::format!("/proc/self/fd/{}\0", self.0);
+        let mut path = alloc::vec![0; libc::PATH_MAX as usize];
+        // SAFETY: the name ends in a zero byte; the kernel writes at most as many bytes as there is room for.
+        let result =
+            unsafe { libc::readlink(link.as_ptr().cast(), path.as_mut_ptr().cast(), path.len()) };
+        let len = Call::on(self.0, "readlink", format_args!("")).returned(result)?;
+        path.truncate(len);
+        Ok(path)
+    }
+
     /// fstat(2).
     pub fn stat(&self) -> Result<libc::stat, CallError> {
         let mut stat = MaybeUninit::uninit();
@@ -101,6 +123,64 @@ impl Fd {
         // SAFETY: takes no memory.
         let result = unsafe { libc::flock(self.0, libc::LOCK_EX | libc::LOCK_NB) };
         Call::on(self.0, "flock", format_args!("")).returned(result as isize).map(drop)
+    }
+
+    /// flock(2), shared with others who only read, without waiting. EAGAIN: another open file has it for itself.
+    pub fn lock_shared(&self) -> Result<(), CallError> {
+        // SAFETY: takes no memory.
+        let result = unsafe { libc::flock(self.0, libc::LOCK_SH | libc::LOCK_NB) };
+        Call::on(self.0, "flock", format_args!("shared")).returned(result as isize).map(drop)
+    }
+
+    /// futimens(2): the file was changed just now.
+    pub fn touch(&self) -> Result<(), CallError> {
+        // SAFETY: a null pointer stands for this moment.
+        let result = unsafe { libc::futimens(self.0, core::ptr::null()) };
+        Call::on(self.0, "futimens", format_args!("")).returned(result as isize).map(drop)
+    }
+
+    /// fsync(2): what was written is on the disk.
+    pub fn sync(&self) -> Result<(), CallError> {
+        // SAFETY: takes no memory.
+        let result = unsafe { libc::fsync(self.0) };
+        Call::on(self.0, "fsync", format_args!("")).returned(result as isize).map(drop)
+    }
+
+    /// lseek(2): where the file has data next, from `offset` on. ENXIO: only holes follow.
+    pub fn seek_data(&self, offset: u64) -> Result<u64, CallError> {
+        self.seek(offset, libc::SEEK_DATA)
+    }
+
+    /// Likewise, where it has a hole next; its end counts as one.
+    pub fn seek_hole(&self, offset: u64) -> Result<u64, CallError> {
+        self.seek(offset, libc::SEEK_HOLE)
+    }
+
+    fn seek(&self, offset: u64, whence: c_int) -> Result<u64, CallError> {
+        // SAFETY: takes no memory.
+        let result = unsafe { libc::lseek(self.0, offset as libc::off_t, whence) };
+        let shown = format_args!("{offset:#x}, {whence}");
+        Ok(Call::on(self.0, "lseek", shown).returned(result as isize)? as u64)
+    }
+
+    /// pwrite(2) of all bytes.
+    pub fn write_all_at(&self, offset: u64, bytes: &[u8]) -> Result<(), CallError> {
+        let mut done = 0;
+        while done < bytes.len() {
+            let rest = &bytes[done..];
+            let at = offset + done as u64;
+            // SAFETY: the kernel reads at most `rest.len()` bytes there.
+            let result = unsafe {
+                libc::pwrite(self.0, rest.as_ptr().cast(), rest.len(), at as libc::off_t)
+            };
+            let shown = format_args!("{} at {at:#x}", Bytes(rest.len() as u64));
+            match Call::on(self.0, "pwrite", shown).returned(result) {
+                Ok(count) => done += count as usize,
+                Err(error) if error.is(libc::EINTR) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// ftruncate(2).
@@ -185,6 +265,14 @@ impl Drop for Fd {
 /// What a file is, without opening it to read or write.
 pub fn stat(path: &CStr) -> Result<libc::stat, CallError> {
     Fd::open(path, libc::O_PATH, 0)?.stat()
+}
+
+/// rename(2): a file takes another one's place.
+pub fn rename(from: &CStr, to: &CStr) -> Result<(), CallError> {
+    // SAFETY: both end in a zero byte.
+    let result = unsafe { libc::rename(from.as_ptr(), to.as_ptr()) };
+    let shown = format_args!("\"{}\", \"{}\"", Text::from(from), Text::from(to));
+    Call::new("rename", shown).returned(result as isize).map(drop)
 }
 
 /// unlink(2). A file that could not be removed stays.

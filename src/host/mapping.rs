@@ -29,7 +29,12 @@ impl Mapping {
         Mapping::map(Some(fd), offset, size, libc::MAP_SHARED)
     }
 
-    /// Likewise, only to read, with all its pages at once.
+    /// mmap(2) of `size` bytes of a file from `offset` on. What is written there, nobody else sees.
+    pub fn private(fd: &Fd, offset: usize, size: usize) -> Result<Mapping, CallError> {
+        Mapping::map(Some(fd), offset, size, libc::MAP_PRIVATE)
+    }
+
+    /// Likewise shared, only to read, with all its pages at once.
     pub fn to_read(fd: &Fd, offset: usize, size: usize) -> Result<Mapping, CallError> {
         let flags = libc::MAP_PRIVATE | libc::MAP_POPULATE;
         Mapping::map_with(Some(fd), offset, size, libc::PROT_READ, flags)

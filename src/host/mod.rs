@@ -14,6 +14,7 @@ pub mod missing_pages;
 pub mod mutex;
 pub mod process;
 pub mod procfs;
+pub mod random;
 pub mod signal;
 pub mod socket;
 pub mod syscall;

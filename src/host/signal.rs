@@ -1,5 +1,5 @@
-//! Signals: SIGINT, SIGTERM and SIGHUP ask the program to stop, SIGUSR1 asks for statistics, SIGCONT says that the program
-//! was stopped and goes on.
+//! Signals: SIGINT, SIGTERM and SIGHUP ask the program to stop, SIGUSR1 asks for statistics, SIGUSR2 for a snapshot, SIGCONT says
+//! that the program was stopped and goes on.
 //!
 //! The main thread alone receives these. Other threads block them ([`block_for_new_thread`]) and take only [`KICK`], by
 //! which the main thread brings a vCPU's thread out of `KVM_RUN`.
@@ -18,12 +18,12 @@ use core::ptr::null;
 use core::sync::atomic::{AtomicBool, AtomicI32, Ordering::SeqCst};
 
 /// The signal that interrupts a thread's system call. It is not a real-time signal: those are queued, and sending one fails
-/// where the user's queue is full (`ulimit -i`).
-pub const KICK: c_int = libc::SIGUSR2;
+/// where the user's queue is full (`ulimit -i`). Nobody else sends this one by chance, and it does no harm by default.
+pub const KICK: c_int = libc::SIGURG;
 
 /// The signals that the main thread handles.
-const HANDLED: [c_int; 5] =
-    [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGUSR1, libc::SIGCONT];
+const HANDLED: [c_int; 6] =
+    [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGUSR1, libc::SIGUSR2, libc::SIGCONT];
 
 /// Signals that end a program by default. While the guest has the terminal, it is restored first.
 const FATAL: [c_int; 14] = [
@@ -58,6 +58,8 @@ const FAULTS: [c_int; 7] = [
 static STOPPING: AtomicI32 = AtomicI32::new(0);
 /// SIGUSR1 came.
 static STATISTICS_WANTED: AtomicBool = AtomicBool::new(false);
+/// SIGUSR2 came.
+static SNAPSHOT_WANTED: AtomicBool = AtomicBool::new(false);
 /// SIGCONT came.
 static CONTINUED: AtomicBool = AtomicBool::new(false);
 
@@ -75,6 +77,10 @@ extern "C" fn on_stop(signal: c_int) {
 
 extern "C" fn on_statistics_wanted(_: c_int) {
     STATISTICS_WANTED.store(true, SeqCst);
+}
+
+extern "C" fn on_snapshot_wanted(_: c_int) {
+    SNAPSHOT_WANTED.store(true, SeqCst);
 }
 
 extern "C" fn on_continued(_: c_int) {
@@ -136,6 +142,7 @@ pub fn install() -> Result<(), CallError> {
         (libc::SIGINT, on_stop),
         (libc::SIGTERM, on_stop),
         (libc::SIGUSR1, on_statistics_wanted as extern "C" fn(c_int) as usize),
+        (libc::SIGUSR2, on_snapshot_wanted as extern "C" fn(c_int) as usize),
         (libc::SIGCONT, on_continued as extern "C" fn(c_int) as usize),
         (KICK, on_kick as extern "C" fn(c_int) as usize),
         (libc::SIGPIPE, libc::SIG_IGN),
@@ -204,6 +211,11 @@ pub fn take_statistics_wanted() -> bool {
     STATISTICS_WANTED.swap(false, SeqCst)
 }
 
+/// Whether SIGUSR2 has come since the last call.
+pub fn take_snapshot_wanted() -> bool {
+    SNAPSHOT_WANTED.swap(false, SeqCst)
+}
+
 /// Whether the program was stopped and has gone on since the last call.
 pub fn take_continued() -> bool {
     CONTINUED.swap(false, SeqCst)
@@ -260,7 +272,7 @@ pub fn wait(fds: &mut [libc::pollfd], nanoseconds: Option<u64>) {
     // It fails only for descriptors that no process could have, or without memory: then there is nothing to wait for.
     let _ = poll(fds, nanoseconds, || {
         stopping().is_some()
-            || [&STATISTICS_WANTED, &CONTINUED, &BUTTON_PRESSED]
+            || [&STATISTICS_WANTED, &SNAPSHOT_WANTED, &CONTINUED, &BUTTON_PRESSED]
                 .iter()
                 .any(|flag| flag.load(SeqCst))
     });

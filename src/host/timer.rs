@@ -12,35 +12,43 @@ use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 pub struct Timer {
     fd: Fd,
     flags: c_int,
+    /// From a time of its clock to one of the host's.
+    to_host: fn(u64) -> u64,
     /// What it is set to; 0 for never.
     at: AtomicU64,
 }
 
 impl Timer {
-    /// A timer of [`clock::monotonic`].
-    pub fn monotonic() -> Result<Timer, CallError> {
-        Timer::new(libc::CLOCK_MONOTONIC, libc::TFD_TIMER_ABSTIME)
+    /// A timer of [`clock::machine`].
+    pub fn machine() -> Result<Timer, CallError> {
+        let to_host = clock::machine_to_monotonic;
+        Timer::new(libc::CLOCK_MONOTONIC, libc::TFD_TIMER_ABSTIME, to_host)
     }
 
     /// A timer of [`clock::real`]. It expires too when that clock is set.
     pub fn real() -> Result<Timer, CallError> {
         let flags = libc::TFD_TIMER_ABSTIME | libc::TFD_TIMER_CANCEL_ON_SET;
-        Timer::new(libc::CLOCK_REALTIME, flags)
+        Timer::new(libc::CLOCK_REALTIME, flags, |time| time)
     }
 
-    fn new(clock: libc::clockid_t, flags: c_int) -> Result<Timer, CallError> {
+    fn new(
+        clock: libc::clockid_t,
+        flags: c_int,
+        to_host: fn(u64) -> u64,
+    ) -> Result<Timer, CallError> {
         // SAFETY: takes no memory.
         let fd = unsafe { libc::timerfd_create(clock, libc::TFD_CLOEXEC | libc::TFD_NONBLOCK) };
         let fd = Call::new("timerfd_create", format_args!("{clock}")).returned(fd as isize)?;
         // SAFETY: the kernel has just made it for us.
-        Ok(Timer { fd: unsafe { Fd::from_raw(fd as c_int) }, flags, at: AtomicU64::new(0) })
+        let fd = unsafe { Fd::from_raw(fd as c_int) };
+        Ok(Timer { fd, flags, to_host, at: AtomicU64::new(0) })
     }
 
     /// Sets it to a time of its clock, in nanoseconds; one that has passed expires at once. `None`: it does not expire. One
     /// thread at a time does this.
     pub fn set(&self, at: Option<u64>) {
         // For the kernel, 0 means never.
-        let at = at.map_or(0, |at| at.max(1));
+        let at = at.map_or(0, |at| (self.to_host)(at).max(1));
         if self.at.swap(at, SeqCst) == at {
             return;
         }
@@ -76,7 +84,7 @@ mod tests {
     #[test]
     fn a_timer_expires_once_at_its_time_or_at_once_where_that_has_passed() {
         for (timer, now) in [
-            (Timer::monotonic().unwrap(), clock::monotonic as fn() -> u64),
+            (Timer::machine().unwrap(), clock::machine as fn() -> u64),
             (Timer::real().unwrap(), clock::real),
         ] {
             assert!(!is_ready(&timer, 0), "not set");

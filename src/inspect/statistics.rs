@@ -237,6 +237,7 @@ impl fmt::Display for Mapped<'_> {
         }
         f.write_str(match (ram.backing, ram.page_size) {
             (Backing::Anonymous, _) => ", anonymous",
+            (Backing::Private, _) => ", a private copy of a snapshot's",
             (Backing::Transparent, _) => ", anonymous, with transparent huge pages",
             (Backing::Memfd, _) => " of a memfd",
             (Backing::File(_), Some(_)) => " on hugetlbfs",

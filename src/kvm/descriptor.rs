@@ -76,6 +76,21 @@ impl Descriptor {
         unsafe { self.ioctl(request, address, shown) }
     }
 
+    /// A request that reads or fills a buffer, whose length the caller knows to be enough.
+    ///
+    /// # Safety
+    /// `request` takes a structure of at most as many bytes.
+    pub unsafe fn exchange(
+        &self,
+        request: u32,
+        buffer: &mut [u64],
+        shown: fmt::Arguments,
+    ) -> Result<c_int, Error> {
+        let address = buffer.as_mut_ptr().expose_provenance() as u64;
+        // SAFETY: the buffer stays borrowed during the call; the rest is the caller's promise.
+        unsafe { self.ioctl(request, address, shown) }
+    }
+
     /// A request that makes a descriptor; `argument` is a number.
     ///
     /// # Safety

@@ -2,6 +2,7 @@
 
 use crate::host::mutex::Mutex;
 use crate::layout::IO_APIC_LINES;
+use crate::snapshot::fields::{Fields, Invalid, flag, visit};
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
@@ -61,6 +62,28 @@ impl InterruptLine {
     /// Makes it active or inactive.
     pub fn set(&self, active: bool) {
         self.lines.change(self.gsi, &self.active, active);
+    }
+
+    /// Its level. Restored, the controllers are not told: they have been saved as well, and have seen
+    /// the edge.
+    pub fn visit(&self, fields: &mut Fields) -> Result<(), Invalid> {
+        let mut counts = self.lines.active.lock();
+        let mut active = self.active.load(SeqCst);
+        flag(fields, &mut active)?;
+        if fields.is_restoring() && active != self.active.swap(active, SeqCst) {
+            let count = &mut counts[self.gsi as usize];
+            *count = if active { *count + 1 } else { *count - 1 };
+        }
+        Ok(())
+    }
+
+    /// Likewise, and which line it is an end of.
+    pub fn visit_moving(&mut self, fields: &mut Fields) -> Result<(), Invalid> {
+        let mut gsi = self.gsi;
+        visit!(fields; gsi);
+        fields.check(gsi < IO_APIC_LINES, "there is no such interrupt line")?;
+        self.move_to(gsi);
+        self.visit(fields)
     }
 
     /// From now on this is the end of another line. At the one that it leaves it becomes inactive.

@@ -9,7 +9,9 @@ pub mod routing;
 pub mod run_page;
 pub mod system;
 pub mod vcpu;
+pub mod vcpu_state;
 pub mod vm;
+pub mod vm_state;
 
 pub use system::Kvm;
 pub use vcpu::Vcpu;

@@ -6,6 +6,7 @@ use crate::kvm::cpuid::Cpuid;
 use crate::kvm::descriptor::{Descriptor, Kind};
 use crate::kvm::vm::Vm;
 use crate::sys::{KVM_API_VERSION, cap, ioctl};
+use alloc::vec::Vec;
 
 /// An open `/dev/kvm`.
 pub struct Kvm(Descriptor);
@@ -55,6 +56,17 @@ impl Kvm {
         // SAFETY: as above.
         unsafe { self.0.fill(request, &mut cpuid, format_args!("")) }?;
         Ok(cpuid)
+    }
+
+    /// `KVM_GET_MSR_INDEX_LIST`: the MSRs that can be saved and restored.
+    pub fn msr_indices(&self) -> Result<Vec<u32>, Error> {
+        let request = ioctl::KVM_GET_MSR_INDEX_LIST;
+        // The header, and room for more than Linux 6.12 has, some 180.
+        let mut list = [0u32; 1 + 1023];
+        list[0] = 1023;
+        // SAFETY: the kernel reads the header, and fills as many numbers as it says at most.
+        unsafe { self.0.fill(request, &mut list, format_args!("")) }?;
+        Ok(list[1..][..list[0] as usize].to_vec())
     }
 
     /// `KVM_CREATE_VM`.

@@ -39,7 +39,7 @@ const MOST_PARTS: u32 = 4096;
 /// A virtual processor. One thread at a time uses it.
 pub struct Vcpu {
     number: u32,
-    descriptor: Descriptor,
+    pub(super) descriptor: Descriptor,
     run: RunPage,
     /// The VM, and with it guest RAM, outlives its vCPUs.
     vm: Arc<Vm>,
@@ -122,7 +122,7 @@ impl Vcpu {
     }
 
     /// A request that fills a structure.
-    fn get<T: Default>(&self, request: u32) -> Result<T, Error> {
+    pub(super) fn get<T: Default>(&self, request: u32) -> Result<T, Error> {
         let mut value = T::default();
         // SAFETY: each caller names the structure that its request fills.
         unsafe { self.descriptor.fill(request, &mut value, format_args!("")) }?;
@@ -130,7 +130,12 @@ impl Vcpu {
     }
 
     /// A request that reads a structure.
-    fn set<T>(&self, request: u32, value: &T, shown: fmt::Arguments) -> Result<c_int, Error> {
+    pub(super) fn set<T>(
+        &self,
+        request: u32,
+        value: &T,
+        shown: fmt::Arguments,
+    ) -> Result<c_int, Error> {
         // SAFETY: each caller passes the structure that its request takes, without pointers in it.
         unsafe { self.descriptor.set(request, value, shown) }
     }

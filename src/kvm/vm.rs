@@ -27,7 +27,7 @@ use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 /// A virtual machine.
 pub struct Vm {
     /// Dropped first: RAM stays mapped for as long as a vCPU could run.
-    descriptor: Descriptor,
+    pub(super) descriptor: Descriptor,
     memory: Option<Arc<GuestMemory>>,
     /// The largest size that each slot has had, in bytes.
     slot_sizes: [AtomicU64; SLOTS],
@@ -54,7 +54,12 @@ impl Vm {
     }
 
     /// A request that reads a structure during the call.
-    fn set<T>(&self, request: u32, value: &T, shown: fmt::Arguments) -> Result<c_int, Error> {
+    pub(super) fn set<T>(
+        &self,
+        request: u32,
+        value: &T,
+        shown: fmt::Arguments,
+    ) -> Result<c_int, Error> {
         // SAFETY: each caller passes the structure that its request takes, without pointers in it but those that it answers
         // for itself.
         unsafe { self.descriptor.set(request, value, shown) }
@@ -71,6 +76,14 @@ impl Vm {
     /// `KVM_SET_IDENTITY_MAP_ADDR`: one page, likewise. EINVAL once there is a vCPU.
     pub fn set_identity_map_address(&self, gpa: u64) -> Result<(), Error> {
         self.set(ioctl::KVM_SET_IDENTITY_MAP_ADDR, &gpa, format_args!("GPA {gpa:#x}")).map(drop)
+    }
+
+    /// `KVM_CHECK_EXTENSION` for this VM: 0 for no, else yes or a number.
+    pub fn check_extension(&self, capability: u32) -> Result<i32, Error> {
+        let name = cap::name(capability).unwrap_or("?");
+        let request = ioctl::KVM_CHECK_EXTENSION;
+        // SAFETY: takes a number.
+        unsafe { self.descriptor.ioctl(request, capability.into(), format_args!("{name}")) }
     }
 
     /// `KVM_ENABLE_CAP`. EINVAL: this kernel does not have the capability, or not for a VM.
@@ -214,10 +227,7 @@ impl Vm {
 
     /// `KVM_GET_CLOCK`: what the guest's kvmclock says, in nanoseconds. It began with the VM.
     pub fn clock(&self) -> Result<u64, Error> {
-        let mut data = kvm_clock_data::default();
-        // SAFETY: the kernel fills the structure.
-        unsafe { self.descriptor.fill(ioctl::KVM_GET_CLOCK, &mut data, format_args!("")) }?;
-        Ok(data.clock)
+        Ok(self.clock_data()?.clock)
     }
 
     /// `KVM_SET_CLOCK`.

@@ -38,6 +38,8 @@ pub enum End {
     Signal(u8),
     /// The user pressed Ctrl-A X.
     UserQuit,
+    /// The machine was saved, and has stayed in its RAM's file.
+    Saved,
     /// Nobody reads standard output any more.
     OutputClosed,
     /// Standard output can't be written.
@@ -55,6 +57,8 @@ pub enum Stop {
     Sleep,
     /// Something wakes the machine from that.
     WakeUp,
+    /// The machine is to be saved.
+    Save,
 }
 
 /// Why a debugger gets the machine: see [`Lifecycle::stop_for_debugger`].

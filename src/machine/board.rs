@@ -25,6 +25,7 @@ use crate::kvm::interrupt_line::{InterruptLine, InterruptLines};
 use crate::layout::*;
 use crate::lifecycle::Lifecycle;
 use crate::machine::controllers::Controllers;
+use crate::machine::sections::{self, SavedDevice};
 use crate::memory::GuestMemory;
 use crate::output::Output;
 use alloc::sync::Arc;
@@ -131,8 +132,13 @@ impl Board {
         }
     }
 
-    /// Attaches all devices to the two buses.
-    pub fn attach(&self, ports: &mut Bus, addresses: &mut Bus, handles: &Handles) {
+    /// Attaches all devices to the two buses. Returns those that have a state.
+    pub fn attach(
+        &self,
+        ports: &mut Bus,
+        addresses: &mut Bus,
+        handles: &Handles,
+    ) -> Vec<SavedDevice> {
         let Handles { memory, lifecycle, output, .. } = *handles;
         self.attach_controllers(ports, addresses);
         ports.attach(SERIAL_PORT.into(), SERIAL_PORTS.into(), self.serial.clone(), 0);
@@ -142,18 +148,52 @@ impl Board {
         if let Some(hpet) = &self.hpet {
             addresses.attach(HPET, HPET_SIZE, hpet.clone(), 0);
         }
-        self.attach_pci(ports, addresses);
+        let configuration = self.attach_pci(ports, addresses);
 
         let reset = Arc::new(Reset::new(lifecycle.clone()));
         ports.attach(RESET_CONTROL.into(), 1, reset.clone(), reset::RESET_CONTROL);
         ports.attach(SYSTEM_CONTROL.into(), 1, reset.clone(), reset::SYSTEM_CONTROL);
-        ports.attach(KEYBOARD_COMMAND.into(), 1, reset, reset::KEYBOARD_COMMAND);
+        ports.attach(KEYBOARD_COMMAND.into(), 1, reset.clone(), reset::KEYBOARD_COMMAND);
 
         let drop = PageDrop::new(memory.clone(), lifecycle.clone(), output.clone());
         ports.attach(TEST_DROP.into(), 1, Arc::new(drop), 0);
         let lines = Arc::new(TestLines::new(&self.lines));
-        ports.attach(TEST_LINES.into(), IO_APIC_LINES.into(), lines, 0);
-        addresses.attach(TEST_MEMORY, TEST_MEMORY_SIZE, Arc::new(TestMemory::default()), 0);
+        ports.attach(TEST_LINES.into(), IO_APIC_LINES.into(), lines.clone(), 0);
+        let test_memory = Arc::new(TestMemory::default());
+        addresses.attach(TEST_MEMORY, TEST_MEMORY_SIZE, test_memory.clone(), 0);
+
+        let mut saved = self.saved();
+        saved.extend([
+            (sections::PCI_PORTS, configuration as _),
+            (sections::RESET, reset as _),
+            (sections::TEST_LINES, lines as _),
+            (sections::TEST_MEMORY, test_memory as _),
+        ] as [SavedDevice; 4]);
+        saved
+    }
+
+    /// Those of its own devices that have a state. KVM's are saved with the VM.
+    fn saved(&self) -> Vec<SavedDevice> {
+        let mut saved: Vec<SavedDevice> = Vec::from([
+            (sections::SERIAL, self.serial.clone() as _),
+            (sections::POWER, self.pm.clone() as _),
+            (sections::CLOCK, self.rtc.clone() as _),
+            (sections::FW_CFG, self.fw_cfg.clone() as _),
+            (sections::PCI, self.pci.clone() as _),
+        ]);
+        if let Some(hpet) = &self.hpet {
+            saved.push((sections::HPET, hpet.clone()));
+        }
+        if let IntervalTimer::Ours(pit) = &self.pit {
+            saved.push((sections::PIT, pit.clone()));
+        }
+        if let Some(Controllers { pic, io_apic }) = self.controllers.as_deref() {
+            saved.push((sections::PIC, pic.clone()));
+            if let Some(io_apic) = io_apic {
+                saved.push((sections::IO_APIC, io_apic.clone()));
+            }
+        }
+        saved
     }
 
     /// KVM answers for its own.
@@ -176,20 +216,21 @@ impl Board {
         }
     }
 
-    fn attach_pci(&self, ports: &mut Bus, addresses: &mut Bus) {
+    fn attach_pci(&self, ports: &mut Bus, addresses: &mut Bus) -> Arc<PciPorts> {
         // The reset register lies among the ports.
         let configuration = Arc::new(PciPorts::new(self.pci.clone()));
         let before = (RESET_CONTROL - PCI_CONFIG).into();
         ports.attach(PCI_CONFIG.into(), before, configuration.clone(), 0);
         let behind = RESET_CONTROL + 1;
         let (size, offset) = (PCI_CONFIG_END - behind, behind - PCI_CONFIG);
-        ports.attach(behind.into(), size.into(), configuration, offset.into());
+        ports.attach(behind.into(), size.into(), configuration.clone(), offset.into());
         addresses.attach(PCI_ECAM, PCI_ECAM_SIZE, Arc::new(PciEcam(self.pci.clone())), 0);
 
         // Offsets in the windows are ports and addresses.
         let window = |has_ports| Arc::new(PciWindow { bus: self.pci.clone(), has_ports });
         ports.attach(PCI_PORTS.into(), PCI_PORTS_SIZE.into(), window(true), PCI_PORTS.into());
         addresses.attach(PCI_MEMORY, PCI_MEMORY_SIZE, window(false), PCI_MEMORY);
+        configuration
     }
 }
 

@@ -1,10 +1,10 @@
 //! From a configuration to a machine, in the order that KVM wants.
 
-use crate::boot::{Payload, firmware, kernel};
+use crate::boot::{self, Payload, firmware, kernel};
 use crate::config::{Config, CpuModel, FW_CFG_PREFIX, Irqchip, Mode, NamedItem, PitPlace};
 use crate::devices::fw_cfg::{FwCfg, Items, Part};
 use crate::devices::lesson_msr::LessonMsr;
-use crate::devices::rtc;
+use crate::devices::{rtc, vm_generation};
 use crate::host::event::Event;
 use crate::host::mutex::Mutex;
 use crate::host::thread::run_concurrently;
@@ -26,6 +26,7 @@ use crate::machine::controllers::InterruptPin;
 use crate::machine::cpu_model;
 use crate::machine::device_map::{Devices, buses};
 use crate::machine::exit_handler::ExitHandler;
+use crate::machine::sections;
 use crate::machine::vcpu_thread::VcpuRunner;
 use crate::machine::{Error, Kept, Machine, StartState, WakeUp};
 use crate::memory::GuestMemory;
@@ -47,10 +48,11 @@ pub fn build<'a>(
     replay: Option<Arc<Mutex<Replay>>>,
 ) -> Result<Machine<'a>, Error> {
     // 1. The image or the kernel, before anything is changed. After sleep it is in RAM already, and fw_cfg has its files open.
-    let Kept { memory, clock, wake_up } = kept;
-    let (payload, named_items) = match &wake_up {
-        Some(wake_up) => (Payload::WakeUp(wake_up.vector), Vec::new()),
-        None => (Payload::open(config)?, open_named_items(config)?),
+    let Kept { memory, clock, wake_up, restored } = kept;
+    let (payload, named_items) = match (&wake_up, &restored) {
+        (Some(wake_up), _) => (Payload::WakeUp(wake_up.vector), Vec::new()),
+        (None, Some(_)) => (Payload::Restored, Vec::new()),
+        (None, None) => (Payload::open(config)?, open_named_items(config)?),
     };
 
     // 2. KVM, and the version of its interface that this program knows. No capability is asked for: Linux 5.0 has all that
@@ -61,7 +63,10 @@ pub fn build<'a>(
     // 3. The VM, then RAM and what is to run in it. Created after RAM, the VM would take 1 ms longer. KVM_CREATE_VM mostly
     // waits, so a kernel's files are read at the same time, by another thread. This thread creates the VM, since KVM names
     // the VM's directory in debugfs after the thread that does.
-    let prepare = || prepare_memory(config, &payload, memory);
+    let prepare = || match &restored {
+        Some(restored) => Ok(Arc::new(restored.memory(config)?)),
+        None => prepare_memory(config, &payload, memory),
+    };
     let (memory, vm) = if config.is_kernel() && !config.instruments.trace_calls {
         run_concurrently(prepare, || kvm.create_vm())
     } else {
@@ -76,9 +81,10 @@ pub fn build<'a>(
     // controllers, of which each vCPU gets a part.
     vm.set_tss_address(TSS)?;
     vm.set_identity_map_address(IDENTITY_MAP)?;
-    let pit = match &wake_up {
-        Some(wake_up) => wake_up.pit,
-        None => interval_timer(config, &payload),
+    let pit = match (&wake_up, &restored) {
+        (Some(wake_up), _) => wake_up.pit,
+        (None, Some(restored)) if config.has_board() => restored.pit_place()?,
+        _ => interval_timer(config, &payload),
     };
     if config.has_board() {
         create_interrupt_controllers(&vm, config, pit)?;
@@ -107,7 +113,10 @@ pub fn build<'a>(
         };
         enable_user_space_exits(&vm, if replay.is_none() { &say } else { &|_| () });
     }
-    let start_state = set_registers(config, &payload, &mut vcpus[0], output)?;
+    let start_state = match &restored {
+        Some(restored) => restored.start_state(vcpus[0].sregs()?),
+        None => set_registers(config, &payload, &mut vcpus[0], output)?,
+    };
     let mut board_start = None;
     if config.has_board() {
         let ram = [config.low_size(), config.high_size()];
@@ -119,7 +128,10 @@ pub fn build<'a>(
                 (fw_cfg, status)
             }
             None => {
-                let items = describe(config, &payload, named_items);
+                let items = match &restored {
+                    Some(_) => describe_again(config, output),
+                    None => describe(config, &payload, named_items),
+                };
                 (Arc::new(FwCfg::new(items, memory.clone())), 0)
             }
         };
@@ -127,7 +139,14 @@ pub fn build<'a>(
     }
     // What is left of its files is fw_cfg's.
     drop(payload);
-    equip(config, output, replay, VmParts { vm, memory, vcpus, start_state, board_start })
+    let parts = VmParts { vm, memory, vcpus, start_state, board_start };
+    let mut machine = equip(config, output, replay, parts)?;
+
+    // 9. Of a machine that was saved: all that it was.
+    if let Some(restored) = restored {
+        restored.put_into(&mut machine)?;
+    }
+    Ok(machine)
 }
 
 /// What KVM and the host have given.
@@ -165,19 +184,22 @@ fn equip<'a>(
         })
     });
     let (mut ports, mut addresses) = buses(config, &devices, dirty_log.as_ref());
+    let msr = Arc::new(LessonMsr::default());
+    let mut saved = devices.saved();
+    saved.push((sections::LESSON_MSR, msr.clone()));
     let mut board = None;
     if let Some(start) = board_start {
         let (output, attention) = (&device_output, &attention);
         let handles =
             Handles { vm: &vm, memory: &memory, lifecycle: &lifecycle, output, attention };
         let built = Board::new(config, &handles, start)?;
-        built.attach(&mut ports, &mut addresses, &handles);
+        saved.extend(built.attach(&mut ports, &mut addresses, &handles));
         board = Some(built);
     }
     let handler = Arc::new(ExitHandler {
         ports,
         addresses,
-        msr: LessonMsr::default(),
+        msr,
         log: devices.log.clone(),
         lifecycle: lifecycle.clone(),
         controllers: board.as_ref().and_then(|board| board.controllers.clone()),
@@ -220,6 +242,7 @@ fn equip<'a>(
         output: output.clone(),
         statistics,
         dirty_log,
+        devices: saved,
         replay,
     })
 }
@@ -293,7 +316,24 @@ fn prepare_memory(
         None => Arc::new(GuestMemory::map(config.backing, &config.regions())?),
     };
     payload.load(config, &memory)?;
+    if config.has_acpi() && !matches!(payload, Payload::WakeUp(_)) {
+        vm_generation::set(&memory).map_err(boot::Error::from)?;
+    }
     Ok(memory)
+}
+
+/// What fw_cfg tells of a machine that was saved: its files are opened again. The guest has read them at its start, as a rule; so if
+/// they are gone, it goes on without them.
+fn describe_again(config: &Config, output: &Output) -> Items {
+    let opened = || -> Result<Items, Error> {
+        let payload = Payload::open(config)?;
+        Ok(describe(config, &payload, open_named_items(config)?))
+    };
+    opened().unwrap_or_else(|error| {
+        let text = format_args!("fw_cfg has none of the guest's files any more: {error}");
+        output.message(text, None);
+        Items::new(config.cpus, config.memory)
+    })
 }
 
 /// What fw_cfg tells of the machine.

@@ -32,6 +32,15 @@ fn max(kvm: &Kvm, with_lapic: bool) -> Result<Cpuid, kvm::Error> {
     Ok(cpuid)
 }
 
+/// All that a guest's CPUID may say here, also while it runs: some bits follow control registers and the number of vCPUs.
+pub fn most(kvm: &Kvm) -> Result<Cpuid, kvm::Error> {
+    let mut cpuid = max(kvm, true)?;
+    for name in ["ht", "apic", "osxsave", "ospke"] {
+        cpuid.set(Feature::named(name), true);
+    }
+    Ok(cpuid)
+}
+
 /// What CPUID shall say. [`Error::NoFeature`]: this KVM can't offer what the user wants.
 pub fn cpuid(kvm: &Kvm, model: &CpuModel, with_lapic: bool) -> Result<Cpuid, Error> {
     if *model == CpuModel::default() {

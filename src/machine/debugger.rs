@@ -6,6 +6,7 @@
 use crate::config::GdbAddress;
 use crate::host::socket::Listener;
 use crate::lifecycle::{DebugStop, End};
+use crate::machine::keys::Input;
 use crate::machine::{Error, Machine};
 use core::ffi::c_int;
 
@@ -27,7 +28,11 @@ pub trait Debugger {
     fn stopped(&mut self, machine: &Machine, why: Why) -> Result<Option<Resume>, Error>;
 
     /// One of its descriptors is ready while they are stopped. Returns how they go on, as soon as that is known.
-    fn serve(&mut self, machine: &Machine) -> Option<Resume>;
+    /// `input`: what the guest has not taken, for a snapshot.
+    fn serve(&mut self, machine: &Machine, input: &Input) -> Option<Resume>;
+
+    /// Whether RAM has breakpoints that are not the guest's.
+    fn has_changed_code(&self) -> bool;
 
     /// Another machine follows this one, after a reset or sleep.
     fn is_followed(&mut self, machine: &Machine, end: End);

@@ -15,10 +15,12 @@ use crate::inspect::dirty_log::DirtyLogView;
 use crate::kvm::Vm;
 use crate::layout::*;
 use crate::lifecycle::Lifecycle;
+use crate::machine::sections::{self, SavedDevice};
 use crate::memory::GuestMemory;
 use crate::output::Output;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 /// The devices that others must reach: the doorbell is wired to them, and statistics count what they have saved.
 pub struct Devices {
@@ -66,6 +68,18 @@ impl Devices {
             log: Arc::new(Log::new(vm.clone())),
             window,
         }
+    }
+}
+
+impl Devices {
+    /// Those that have a state.
+    pub fn saved(&self) -> Vec<SavedDevice> {
+        Vec::from([
+            (sections::SCRATCH, self.scratch.clone() as _),
+            (sections::COUNTER, self.counter.clone() as _),
+            (sections::LOG, self.log.clone() as _),
+            (sections::WINDOW, self.window.clone() as _),
+        ])
     }
 }
 

@@ -6,7 +6,7 @@ use crate::host::clock;
 use crate::host::signal;
 use crate::host::syscall::CallError;
 use crate::host::terminal::Terminal;
-use crate::lifecycle::{End, Request};
+use crate::lifecycle::{End, Request, Stop};
 use crate::machine::board::Board;
 use crate::machine::debugger::{Debugger, Resume};
 use crate::machine::halt_watch::HaltWatch;
@@ -27,7 +27,7 @@ const SIGTERM: End = End::Signal(libc::SIGTERM as u8);
 
 /// What is the user's, and outlives a reset.
 pub struct User {
-    input: Input,
+    pub input: Input,
     /// Taken while a guest with a serial port runs.
     pub terminal: Option<Terminal>,
     /// When the guest must have switched off after SIGTERM.
@@ -110,8 +110,8 @@ impl<'a> EventLoop<'a> {
                 return Ok(Resume::End);
             }
             if self.wait_and_act()?
-                && let Some(debugger) = &mut self.user.debugger
-                && let Some(resume) = debugger.serve(self.machine)
+                && let User { debugger: Some(debugger), input, .. } = &mut *self.user
+                && let Some(resume) = debugger.serve(self.machine, input)
             {
                 return Ok(resume);
             }
@@ -172,6 +172,9 @@ impl<'a> EventLoop<'a> {
         let Machine { lifecycle, output, .. } = self.machine;
         if signal::take_statistics_wanted() {
             report::statistics_now(self.machine);
+        }
+        if signal::take_snapshot_wanted() {
+            lifecycle.stop(Stop::Save, None);
         }
         if signal::take_button_pressed() {
             self.terminate_by_button();

@@ -14,7 +14,7 @@ use alloc::sync::Arc;
 pub struct ExitHandler {
     pub ports: Bus,
     pub addresses: Bus,
-    pub msr: LessonMsr,
+    pub msr: Arc<LessonMsr>,
     /// Its coalesced writes are collected before each exit is answered.
     pub log: Arc<Log>,
     pub lifecycle: Arc<Lifecycle>,
@@ -136,7 +136,7 @@ mod tests {
         attach(&mut ports, &lifecycle);
         let addresses = Bus::new(nobody(Space::Addresses));
         let log = Arc::new(Log::without_vm());
-        let msr = LessonMsr::default();
+        let msr = Arc::default();
         ExitHandler {
             ports,
             addresses,

@@ -5,6 +5,7 @@ use crate::host::errno::Errno;
 use crate::host::fd;
 use crate::host::terminal;
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
 /// Ctrl-A, as QEMU's.
 const ESCAPE: u8 = 1;
@@ -65,6 +66,16 @@ impl Input {
     pub fn new(is_open: bool) -> Input {
         let is_terminal = is_open && terminal::is_terminal(libc::STDIN_FILENO);
         Input { is_escaped: false, held: VecDeque::new(), is_open, is_terminal }
+    }
+
+    /// What was typed, and the guest has not taken.
+    pub fn held(&self) -> Vec<u8> {
+        self.held.iter().copied().collect()
+    }
+
+    /// Those bytes come first.
+    pub fn hold(&mut self, bytes: &[u8]) {
+        bytes.iter().rev().for_each(|&byte| self.held.push_front(byte));
     }
 
     /// Whether standard input is to be read.

@@ -24,7 +24,10 @@ pub mod halt_watch;
 pub mod keys;
 pub mod processor_reset;
 pub mod report;
+pub mod restore;
 pub mod run;
+pub mod save;
+pub mod sections;
 pub mod trace_file;
 pub mod vcpu_thread;
 
@@ -49,6 +52,7 @@ use crate::lifecycle::{End, Lifecycle};
 use crate::memory::{self, GuestMemory};
 use crate::output::Output;
 use crate::show::Text;
+use crate::snapshot;
 use crate::sys::regs::{kvm_regs, kvm_sregs};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -58,6 +62,8 @@ use core::ffi::CStr;
 use core::fmt;
 use debugger::Debugger;
 use event_loop::User;
+use restore::Restored;
+use sections::SavedDevice;
 use vcpu_thread::VcpuRunner;
 
 /// A machine that is ready to run. RAM is dropped after the vCPUs.
@@ -73,6 +79,8 @@ pub struct Machine<'a> {
     pub output: Arc<Output>,
     pub statistics: Statistics,
     pub dirty_log: Option<Arc<DirtyLogView>>,
+    /// The devices that have a state.
+    pub devices: Vec<SavedDevice>,
     pub replay: Option<Arc<Mutex<Replay>>>,
     pub memory: Arc<GuestMemory>,
 }
@@ -86,7 +94,7 @@ pub struct StartState {
     pub after_reset: kvm_sregs,
 }
 
-/// What outlives a machine that is reset, or that sleeps.
+/// What outlives a machine that is reset, that sleeps, or that was saved.
 #[derive(Default)]
 pub struct Kept {
     /// RAM with its contents.
@@ -95,6 +103,8 @@ pub struct Kept {
     pub clock: Option<rtc::Kept>,
     /// Where the guest goes on after sleep.
     pub wake_up: Option<WakeUp>,
+    /// The machine goes on from a snapshot.
+    pub restored: Option<Box<Restored>>,
 }
 
 /// See [`Kept::wake_up`].
@@ -114,7 +124,7 @@ impl Machine<'_> {
     /// What outlives this machine.
     fn keep(&self) -> Kept {
         let clock = self.board.as_ref().map(|board| board.rtc.kept());
-        Kept { memory: Some(self.memory.clone()), clock, wake_up: None }
+        Kept { memory: Some(self.memory.clone()), clock, ..Kept::default() }
     }
 
     /// Whether another machine follows such an end.
@@ -168,6 +178,7 @@ impl Machine<'_> {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Error {
     Boot(boot::Error),
+    Snapshot(snapshot::Error),
     Memory(memory::Error),
     Kvm(kvm::Error),
     /// The program can't have what it needs to run a machine: a thread, an event.
@@ -225,6 +236,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match *self {
             Error::Boot(error) => error.fmt(f),
+            Error::Snapshot(error) => error.fmt(f),
             Error::Memory(error) => error.fmt(f),
             Error::Kvm(error) => error.fmt(f),
             Error::Host(CallError { call, errno }) => {
@@ -286,18 +298,29 @@ pub fn run(
     config: &Config,
     output: &Arc<Output>,
     debugger: Option<Box<dyn Debugger>>,
+    restored: Option<Restored>,
 ) -> Result<End, Error> {
     let mut user = User::new(config, debugger);
-    let result = run_machines(config, output, &mut user);
+    let result = run_machines(config, output, &mut user, restored);
     if let Some(debugger) = &mut user.debugger {
         debugger.ended(result.map_or(FAILED, status));
     }
     result
 }
 
-/// Runs one machine after the other.
-fn run_machines(config: &Config, output: &Arc<Output>, user: &mut User) -> Result<End, Error> {
-    let mut kept = Kept::default();
+/// Runs one machine after the other. The first one may go on from a snapshot.
+fn run_machines(
+    config: &Config,
+    output: &Arc<Output>,
+    user: &mut User,
+    restored: Option<Restored>,
+) -> Result<End, Error> {
+    if let Some(restored) = &restored {
+        restored.check(config)?;
+        restored.start_clock();
+        user.input.hold(&restored.typed());
+    }
+    let mut kept = Kept { restored: restored.map(Box::new), ..Kept::default() };
     let mut is_first = true;
     loop {
         let machine = builder::build(config, output, kept, None)?;
@@ -372,7 +395,9 @@ pub const GUEST_DIED: i32 = 3;
 /// The exit status of a run that ended like this.
 pub fn status(end: End) -> i32 {
     match end {
-        End::Halted | End::Done | End::PoweredOff | End::Reset | End::UserQuit => SUCCESS,
+        End::Halted | End::Done | End::PoweredOff | End::Reset | End::UserQuit | End::Saved => {
+            SUCCESS
+        }
         // The next machine goes on from it.
         End::Woken => SUCCESS,
         End::Status(status) => status.into(),

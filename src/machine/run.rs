@@ -1,12 +1,14 @@
 //! A machine's run, from its first instruction to its end: the vCPUs' threads are started, and stopped again where the guest or a debugger
 //! wants it.
 
+use crate::config::Save;
 use crate::host::emergency;
 use crate::host::signal;
 use crate::host::terminal::Terminal;
 use crate::lifecycle::{DebugStop, End, Request, Stop};
 use crate::machine::debugger::{Resume, Why};
 use crate::machine::event_loop::{EventLoop, User, kick_all};
+use crate::machine::save::AfterSave;
 use crate::machine::vcpu_thread::{RunningVcpu, VcpuRunner};
 use crate::machine::{Error, Kept, Machine, processor_reset, report};
 use alloc::vec::Vec;
@@ -39,8 +41,13 @@ impl Machine<'_> {
             None => false,
         };
         let resume = if stops { self.hold(user, Why::Start)? } else { Resume::All };
-        self.run_vcpus(user, resume)?;
-        self.run_on(user)?;
+        // One that was saved in its sleep sleeps on.
+        let sleeps = self.board.as_ref().is_some_and(|board| board.pm.is_asleep());
+        match resume {
+            Resume::All | Resume::One(_) if sleeps => self.sleep(user)?,
+            resume => self.run_vcpus(user, resume)?,
+        }
+        self.run_on(user, sleeps)?;
         let Some((end, vcpu)) = self.lifecycle.how() else { return Ok(true) };
         let Some(debugger) = &mut user.debugger else { return Ok(true) };
         // After a reset it has the next machine, if there is one.
@@ -60,8 +67,8 @@ impl Machine<'_> {
     }
 
     /// Goes on after each stop of the vCPUs, until the run has ended.
-    fn run_on(&mut self, user: &mut User) -> Result<(), Error> {
-        let mut sleeps = false;
+    fn run_on(&mut self, user: &mut User, sleeps: bool) -> Result<(), Error> {
+        let mut sleeps = sleeps;
         while self.lifecycle.how().is_none() {
             // The debugger comes first. What else has stopped the vCPUs waits until it lets them go on.
             if let Some(mut stops) = self.lifecycle.take_debug_stops() {
@@ -73,6 +80,14 @@ impl Machine<'_> {
                 continue;
             }
             let Some((stop, vcpu)) = self.lifecycle.take_stop() else { return Ok(()) };
+            if stop == Stop::Save {
+                self.save_as_configured(user)?;
+                match sleeps {
+                    true => self.sleep(user)?,
+                    false => self.run_vcpus(user, Resume::All)?,
+                }
+                continue;
+            }
             let Some(board) = &self.board else { return Ok(()) };
             match stop {
                 Stop::ProcessorReset => {
@@ -87,6 +102,8 @@ impl Machine<'_> {
                 Stop::Sleep | Stop::WakeUp if self.replay.is_some() => {
                     self.lifecycle.end(End::Reset, vcpu);
                 }
+                // It was taken above.
+                Stop::Save => {}
                 Stop::Sleep => {
                     self.output.message(format_args!("{ASLEEP}"), None);
                     board.pm.wake_if_due();
@@ -103,6 +120,37 @@ impl Machine<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Saves the machine where the user has said. If that can't be done, it goes on.
+    fn save_as_configured(&mut self, user: &User) -> Result<(), Error> {
+        self.complete_exits(&mut Vec::new())?;
+        match (self.config.save, &user.debugger) {
+            _ if self.lifecycle.how().is_some() => {}
+            (None, _) => {
+                let text = format_args!("not saved: there is no --save or --save-ram");
+                self.output.message(text, None);
+            }
+            (_, Some(debugger)) if debugger.has_changed_code() => {
+                let text =
+                    format_args!("not saved: the debugger has breakpoints in the guest's code");
+                self.output.message(text, None);
+            }
+            (Some(save), _) => self.save_or_say_why_not(save, user),
+        }
+        self.runners.iter_mut().for_each(|runner| runner.restart());
+        Ok(())
+    }
+
+    fn save_or_say_why_not(&self, save: Save, user: &User) {
+        match self.save(save, &user.input) {
+            Ok(AfterSave::Ends) => self.lifecycle.end(End::Saved, None),
+            Ok(AfterSave::GoesOn) => {}
+            Err(error) => {
+                let text = format_args!("not saved: {error}");
+                self.output.message(text, None);
+            }
+        }
     }
 
     /// Waits, without vCPUs, until something wakes the machine, or a debugger stops it.

@@ -9,6 +9,7 @@ use crate::layout::{HUGE_PAGE, PAGE_SIZE};
 use crate::memory::Error;
 use crate::memory::pool::Pool;
 use crate::memory::ram_file::{GuardedFile, RamFile};
+use crate::memory::saved_ram::FileIdentity;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ffi::{CStr, c_int};
@@ -21,10 +22,16 @@ pub struct Ram {
     /// The size of the pages that the host backs it with, in bytes. `None` where the host does not tell: it makes transparent
     /// huge pages where it can, and a device maps as it likes.
     pub page_size: Option<u64>,
+    /// All its pages were zeros before anybody touched them.
+    pub(super) began_as_zeros: bool,
+    /// It is a saved machine's file, in which no guest has run since then.
+    is_taken_over: AtomicBool,
     /// A guest has run in it.
     pub(super) is_used: AtomicBool,
     /// The parts that have moved to small pages, first byte and size: `small_pages.rs`.
     pub(super) moved: Mutex<Vec<(usize, usize)>>,
+    /// The file from which it is mapped privately, locked.
+    pub(super) source: Option<Fd>,
     /// Closed and perhaps undone last.
     pub(super) file: Option<GuardedFile>,
 }
@@ -38,13 +45,40 @@ impl Ram {
         file: Option<GuardedFile>,
     ) -> Ram {
         let (is_used, moved) = (AtomicBool::new(false), Mutex::default());
-        Ram { mapping, backing, page_size, is_used, moved, file }
+        let began_as_zeros = page_size.is_some() || backing == Backing::Transparent;
+        let is_taken_over = AtomicBool::new(false);
+        let source = None;
+        Ram {
+            mapping,
+            backing,
+            page_size,
+            began_as_zeros,
+            is_taken_over,
+            is_used,
+            moved,
+            source,
+            file,
+        }
+    }
+
+    /// Memory with a guest's contents.
+    pub(super) fn restored(
+        mapping: Mapping,
+        backing: Backing,
+        page_size: Option<u64>,
+        file: Option<GuardedFile>,
+    ) -> Ram {
+        let mut ram = Ram::new(mapping, backing, page_size, file);
+        (ram.is_used, ram.began_as_zeros) = (AtomicBool::new(true), false);
+        ram
     }
 
     /// Maps `size` bytes.
     pub fn map(backing: Backing, size: u64) -> Result<Ram, Error> {
         match backing {
             Backing::Anonymous => anonymous(size),
+            // Cleared RAM, after a cold reset.
+            Backing::Private => transparent(size),
             Backing::Transparent => transparent(size),
             Backing::Memfd => memfd(size),
             Backing::File(path) => {
@@ -59,11 +93,26 @@ impl Ram {
         self.mapping.start().wrapping_add(offset)
     }
 
+    /// How its file will be known again, if that is a file on hugetlbfs, where it can stay when the program ends.
+    /// Its path is absolute.
+    pub fn own_file(&self) -> Option<Result<(Vec<u8>, FileIdentity), CallError>> {
+        match (self.backing, &self.file) {
+            (Backing::File(_), Some(file)) if !self.is_device() => {
+                let path = file.fd.path();
+                Some(path.and_then(|path| Ok((path, FileIdentity::of(&file.fd)?))))
+            }
+            _ => None,
+        }
+    }
+
     /// From now on the contents are the guest's, and stay for users to look at when it has gone.
     pub fn keep(&self) {
         self.is_used.store(true, SeqCst);
-        if let Some(file) = &self.file {
-            file.keep();
+        let Some(file) = &self.file else { return };
+        file.keep();
+        if self.is_taken_over.swap(false, SeqCst) {
+            // The snapshot that it belonged to can't be restored any more. Where that can't be noted, nobody is told.
+            let _ = file.fd.touch();
         }
     }
 
@@ -111,6 +160,22 @@ fn memfd(size: u64) -> Result<Ram, Error> {
         .map_err(|error| Error::Call { backing, error })?;
     let file = GuardedFile::new(Arc::new_uninit(), RamFile::unnamed(fd));
     fill(file, backing, Some(HUGE_PAGE), size)
+}
+
+/// Maps a file on hugetlbfs with a saved machine's RAM, which goes on in the same pages. When the guest runs, the file is not
+/// any more what was saved.
+pub(super) fn take_over(path: &'static CStr, size: u64) -> Result<Ram, Error> {
+    let backing = Backing::File(path);
+    let failed = |error| Error::Call { backing, error };
+    let (file, page_size) = open(path)?;
+    if file.fd.stat().map_err(failed)?.st_size as u64 != size {
+        return Err(Error::OtherSize { path });
+    }
+    let mapping = Mapping::new(Some(&file.fd), size as usize, libc::MAP_SHARED)
+        .map_err(|error| map_failed(backing, page_size, size, error))?;
+    let ram = Ram::restored(mapping, backing, page_size, Some(file));
+    ram.is_taken_over.store(true, SeqCst);
+    Ok(ram)
 }
 
 /// Opens a hugetlbfs file or a character device:
@@ -185,7 +250,12 @@ fn check_size(backing: Backing, page_size: u64, memory: u64) -> Result<(), Error
 }
 
 /// For ENOMEM of huge pages, the pool is to blame.
-fn map_failed(backing: Backing, page_size: Option<u64>, size: u64, error: CallError) -> Error {
+pub(super) fn map_failed(
+    backing: Backing,
+    page_size: Option<u64>,
+    size: u64,
+    error: CallError,
+) -> Error {
     match page_size {
         Some(page_size) if error.is(libc::ENOMEM) => {
             Error::Pool { backing, needed: size / page_size, page_size, error: Some(error) }
@@ -214,7 +284,7 @@ pub fn probe(backing: Backing, size: u64) -> Result<(), Error> {
 }
 
 /// The page size of the hugetlbfs on which a file is; `None` where it is on another file system.
-fn hugetlbfs_page_size(fd: &Fd) -> Result<Option<u64>, CallError> {
+pub(super) fn hugetlbfs_page_size(fd: &Fd) -> Result<Option<u64>, CallError> {
     let statfs = fd.statfs()?;
     // The types of both differ between C libraries.
     #[allow(clippy::unnecessary_cast)]

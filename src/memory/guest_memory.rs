@@ -76,19 +76,45 @@ unsafe impl Plain for u16 {}
 unsafe impl Plain for u32 {}
 // SAFETY: integers.
 unsafe impl Plain for u64 {}
+// SAFETY: integers.
+unsafe impl Plain for i64 {}
 // SAFETY: an array has no gaps.
 unsafe impl<T: Plain, const N: usize> Plain for [T; N] {}
+
+/// A value whose bytes are all zeros.
+pub fn zeros<T: Plain>() -> T {
+    // SAFETY: any bytes are such a value.
+    unsafe { MaybeUninit::zeroed().assume_init() }
+}
+
+/// The bytes of plain values.
+pub fn bytes_of<T: Plain>(values: &[T]) -> &[u8] {
+    // SAFETY: such values have no gaps, so that all their bytes may be read.
+    unsafe { core::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
+}
+
+/// Likewise, to be changed.
+pub fn bytes_of_mut<T: Plain>(values: &mut [T]) -> &mut [u8] {
+    // SAFETY: likewise; and any bytes are such values.
+    unsafe { core::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), size_of_val(values)) }
+}
 
 impl GuestMemory {
     /// Maps RAM for these regions, first address and size of each, one behind the other. Empty ones are left out.
     pub fn map(backing: Backing, regions: &[(u64, u64)]) -> Result<GuestMemory, Error> {
+        let size = regions.iter().map(|(_, size)| size).sum();
+        Ok(GuestMemory::with_ram(Ram::map(backing, size)?, regions))
+    }
+
+    /// These regions in RAM that is mapped already, and large enough.
+    pub(super) fn with_ram(ram: Ram, regions: &[(u64, u64)]) -> GuestMemory {
         let mut offset = 0;
         let mut placed = Vec::new();
         for &(gpa, size) in regions.iter().filter(|(_, size)| *size > 0) {
             placed.push(Region { gpa, size, offset });
             offset += size;
         }
-        Ok(GuestMemory { ram: Ram::map(backing, offset)?, regions: placed })
+        GuestMemory { ram, regions: placed }
     }
 
     /// In ascending order.
@@ -205,6 +231,32 @@ impl GuestMemory {
     /// far as the host can do that; the rest is read by pread(2), straight to RAM.
     pub fn read_file(&self, file: &Fd, offset: u64, gpa: u64, len: u64) -> Result<(), ReadError> {
         let start = self.find(gpa, len).map_err(ReadError::Access)?;
+        self.fill_from(file, offset, gpa, start, len)
+    }
+
+    /// Likewise to a place in the mapping.
+    pub(super) fn fill(
+        &self,
+        file: &Fd,
+        offset: u64,
+        start: u64,
+        len: u64,
+    ) -> Result<(), ReadError> {
+        let is_inside = start.checked_add(len).is_some_and(|end| end <= self.size());
+        assert!(is_inside, "{start:#x}, {len:#x}: not all of it is RAM");
+        let region = self.regions.iter().rfind(|region| region.offset <= start);
+        let gpa = region.map_or(0, |region| region.gpa + (start - region.offset));
+        self.fill_from(file, offset, gpa, start, len)
+    }
+
+    fn fill_from(
+        &self,
+        file: &Fd,
+        offset: u64,
+        gpa: u64,
+        start: u64,
+        len: u64,
+    ) -> Result<(), ReadError> {
         let made = self.ram.make_pages(file, offset, start, len);
         for (from, to) in [(0, made.start), (made.end, len)] {
             self.read_part(file, offset + from, gpa + from, start + from, to - from)?;

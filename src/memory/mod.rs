@@ -16,6 +16,7 @@ pub mod guest_memory;
 mod made_pages;
 pub mod pool;
 pub mod ram_file;
+pub mod saved_ram;
 mod small_pages;
 
 pub use guest_memory::GuestMemory;
@@ -39,6 +40,10 @@ pub enum Error {
     NotHugetlbfs { path: &'static CStr },
     /// Another open file has locked it: two VMs would share this RAM.
     Locked { path: &'static CStr, error: CallError },
+    /// A machine runs in the file from which RAM is to be mapped privately.
+    PrivateLocked { error: CallError },
+    /// The file behind a saved machine's RAM has another size than that had.
+    OtherSize { path: &'static CStr },
     /// `memory` is not a multiple of the size of the backing's pages.
     Size { backing: Backing, memory: u64, page_size: u64 },
     /// The pool of huge pages can't give as many; `error` is mmap(2)'s, if it was tried.
@@ -56,6 +61,7 @@ impl fmt::Display for BackingName {
             Backing::File(path) => Text::from(path).fmt(f),
             Backing::Anonymous | Backing::Transparent => f.write_str("anonymous memory"),
             Backing::Memfd => f.write_str("a memfd"),
+            Backing::Private => f.write_str("a snapshot's RAM"),
         }
     }
 }
@@ -114,6 +120,16 @@ impl fmt::Display for Error {
                 Text::from(path),
                 error.errno
             ),
+            Error::PrivateLocked { error } => {
+                write!(
+                    f,
+                    "flock: {}: another VM runs in this RAM\n  End that VM first",
+                    error.errno
+                )
+            }
+            Error::OtherSize { path } => {
+                write!(f, "{}: not as large as the saved machine's RAM", Text::from(path))
+            }
             Error::Size { backing, memory, page_size } => write!(
                 f,
                 "--memory {}: not a multiple of {}, the page size of {}\n  Next: --memory {}",

@@ -35,6 +35,10 @@ named_table! {
     KVM_CAP_IOEVENTFD = 36;
     /// `KVM_SET_IDENTITY_MAP_ADDR`.
     KVM_CAP_SET_IDENTITY_MAP_ADDR = 37;
+    /// `KVM_GET_CLOCK`; the answer has the flags that it knows: Linux 5.16.
+    KVM_CAP_ADJUST_CLOCK = 39;
+    /// `KVM_GET_XCRS`.
+    KVM_CAP_XCRS = 56;
     /// The processor scales a guest's TSC: `KVM_SET_TSC_KHZ` takes smaller frequencies too.
     KVM_CAP_TSC_CONTROL = 60;
     /// `KVM_GET_TSC_KHZ`.
@@ -59,14 +63,20 @@ named_table! {
     KVM_CAP_MAX_VCPU_ID = 128;
     /// `kvm_run.immediate_exit`: Linux 4.11.
     KVM_CAP_IMMEDIATE_EXIT = 136;
+    /// `KVM_GET_NESTED_STATE`; the answer is the most room that it needs. 0: guests have none of their own. Linux 4.20.
+    KVM_CAP_NESTED_STATE = 157;
     /// The ring takes ports too: Linux 4.20.
     KVM_CAP_COALESCED_PIO = 162;
     /// 7.21: MSRs that KVM doesn't know leave to user space. A bit for each reason. Linux 5.10.
     KVM_CAP_X86_USER_SPACE_MSR = 188;
     /// 8.34: hypercalls that leave to user space. A bit for each. Linux 5.14.
     KVM_CAP_EXIT_HYPERCALL = 201;
+    /// `KVM_GET_SREGS2`: Linux 5.14.
+    KVM_CAP_SREGS2 = 200;
     /// `KVM_GET_STATS_FD`: Linux 5.14.
     KVM_CAP_BINARY_STATS_FD = 203;
+    /// `KVM_GET_XSAVE2`; asked of a VM, the answer is the size of the state: Linux 5.17.
+    KVM_CAP_XSAVE2 = 208;
 }
 
 /// What `KVM_ENABLE_CAP` takes: api.rst 4.37.

@@ -1,4 +1,4 @@
-//! The paravirtual clock, kvmclock: api.rst 4.29 and 4.30. Older than Linux 5.0.
+//! The guest's clocks: kvmclock, the paravirtual one (api.rst 4.29 and 4.30, older than Linux 5.0), and the TSC's offset.
 
 /// `KVM_GET_CLOCK`, `KVM_SET_CLOCK`.
 #[repr(C)]
@@ -15,3 +15,28 @@ pub struct kvm_clock_data {
     pub host_tsc: u64,
     pub pad: [u32; 4],
 }
+
+/// In `flags`, and in the answer for `KVM_CAP_ADJUST_CLOCK`: all vCPUs' kvmclocks agree.
+pub const KVM_CLOCK_TSC_STABLE: u32 = 1 << 1;
+/// `realtime` is filled in; in `KVM_SET_CLOCK`: the time that has passed since then is added. Linux 5.16.
+pub const KVM_CLOCK_REALTIME: u32 = 1 << 2;
+/// `host_tsc` is filled in. Linux 5.16.
+pub const KVM_CLOCK_HOST_TSC: u32 = 1 << 3;
+
+/// `KVM_GET_DEVICE_ATTR` and its like: api.rst 4.80.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct kvm_device_attr {
+    pub flags: u32,
+    /// Which kind of attributes.
+    pub group: u32,
+    /// Which one of them.
+    pub attr: u64,
+    /// Where its value lies in user space.
+    pub addr: u64,
+}
+
+/// A vCPU's group of attributes about its TSC: `Documentation/virt/kvm/devices/vcpu.rst`, 4. Linux 5.16.
+pub const KVM_VCPU_TSC_CTRL: u32 = 0;
+/// u64: what is added to the host's TSC, which was scaled before.
+pub const KVM_VCPU_TSC_OFFSET: u64 = 0;

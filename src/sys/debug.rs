@@ -62,3 +62,16 @@ pub struct kvm_translation {
     pub usermode: u8,
     pub pad: [u8; 5],
 }
+
+/// `KVM_GET_DEBUGREGS`, `KVM_SET_DEBUGREGS`: api.rst 4.33 and 4.34. The guest's own debug registers.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct kvm_debugregs {
+    /// DR0 to DR3.
+    pub db: [u64; 4],
+    pub dr6: u64,
+    pub dr7: u64,
+    /// 0.
+    pub flags: u64,
+    pub reserved: [u64; 9],
+}

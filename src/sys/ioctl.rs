@@ -6,11 +6,13 @@
 //! has the call. "Gone" requests were in Linux 6.1's header and are not in 6.12's.
 
 use super::cap::kvm_enable_cap;
+use super::clock::{kvm_clock_data, kvm_device_attr};
 use super::cpuid::kvm_cpuid2;
-use super::debug::{kvm_guest_debug, kvm_translation};
+use super::debug::{kvm_debugregs, kvm_guest_debug, kvm_translation};
+use super::events::{kvm_nested_state, kvm_vcpu_events};
 use super::irqchip::*;
 use super::memory::{kvm_dirty_log, kvm_userspace_memory_region};
-use super::regs::{kvm_msrs, kvm_regs, kvm_sregs, kvm_xsave};
+use super::regs::*;
 
 /// KVM's letter among all drivers' ioctls: `Documentation/userspace-api/ioctl/ioctl-number.rst`.
 pub const KVMIO: u32 = 0xae;
@@ -48,7 +50,7 @@ named_table! {
     /// 4.2. Makes a VM; the argument is its type, 0 on x86. Returns its descriptor.
     KVM_CREATE_VM = _IO(0x01);
     /// 4.3. `kvm_msr_list`: the MSRs that can be saved and restored.
-    KVM_GET_MSR_INDEX_LIST = _IOWR(0x02, 4);
+    KVM_GET_MSR_INDEX_LIST = _IOWR(0x02, size_of::<kvm_msr_list>());
     /// 4.4. The argument is a `KVM_CAP_*`; returns 0 for no, else yes or a number.
     KVM_CHECK_EXTENSION = _IO(0x03);
     /// 4.5. Returns the size in bytes of the mapping that holds `kvm_run`.
@@ -108,9 +110,9 @@ named_table! {
     /// 4.25, IRQCHIP. `kvm_irq_level`: sets an interrupt line.
     KVM_IRQ_LINE = _IOW(0x61, size_of::<kvm_irq_level>());
     /// 4.26, IRQCHIP. `kvm_irqchip`: one controller's state.
-    KVM_GET_IRQCHIP = _IOWR(0x62, 520);
+    KVM_GET_IRQCHIP = _IOWR(0x62, size_of::<kvm_irqchip>());
     /// 4.27, IRQCHIP. The reverse; its number says "read" although it writes.
-    KVM_SET_IRQCHIP = _IOR(0x63, 520);
+    KVM_SET_IRQCHIP = _IOR(0x63, size_of::<kvm_irqchip>());
     /// PIT, not in api.rst; see `KVM_CREATE_PIT2`.
     KVM_CREATE_PIT = _IO(0x64);
     /// PIT. `kvm_pit_state`; see `KVM_GET_PIT2`.
@@ -150,13 +152,13 @@ named_table! {
     /// 4.28, XEN_HVM. `kvm_xen_hvm_config`: the hypercall page.
     KVM_XEN_HVM_CONFIG = _IOW(0x7a, 56);
     /// 4.30, ADJUST_CLOCK. `kvm_clock_data`: the paravirtual clock.
-    KVM_SET_CLOCK = _IOW(0x7b, 48);
+    KVM_SET_CLOCK = _IOW(0x7b, size_of::<kvm_clock_data>());
     /// 4.29, ADJUST_CLOCK.
-    KVM_GET_CLOCK = _IOR(0x7c, 48);
+    KVM_GET_CLOCK = _IOR(0x7c, size_of::<kvm_clock_data>());
     /// 4.72, PIT_STATE2. `kvm_pit_state2`.
-    KVM_GET_PIT2 = _IOR(0x9f, 112);
+    KVM_GET_PIT2 = _IOR(0x9f, size_of::<kvm_pit_state2>());
     /// 4.73, PIT_STATE2. The number is `KVM_SET_VCPU_EVENTS`' but for the size.
-    KVM_SET_PIT2 = _IOW(0xa0, 112);
+    KVM_SET_PIT2 = _IOW(0xa0, size_of::<kvm_pit_state2>());
     /// `kvm_assigned_pci_dev`. Gone.
     KVM_ASSIGN_SET_INTX_MASK = _IOW(0xa4, 64);
     /// 4.71, SIGNAL_MSI. `kvm_msi`: sends a message interrupt.
@@ -179,11 +181,11 @@ named_table! {
     // -- a device, and what else has attributes
 
     /// 4.80, DEVICE_CTRL. `kvm_device_attr`.
-    KVM_SET_DEVICE_ATTR = _IOW(0xe1, 24);
+    KVM_SET_DEVICE_ATTR = _IOW(0xe1, size_of::<kvm_device_attr>());
     /// 4.80.
-    KVM_GET_DEVICE_ATTR = _IOW(0xe2, 24);
+    KVM_GET_DEVICE_ATTR = _IOW(0xe2, size_of::<kvm_device_attr>());
     /// 4.81.
-    KVM_HAS_DEVICE_ATTR = _IOW(0xe3, 24);
+    KVM_HAS_DEVICE_ATTR = _IOW(0xe3, size_of::<kvm_device_attr>());
 
     // -- a vCPU
 
@@ -202,7 +204,7 @@ named_table! {
     /// 4.16. `kvm_interrupt`: queues a vector; while the 8259s are not in the kernel.
     KVM_INTERRUPT = _IOW(0x86, size_of::<kvm_interrupt>());
     /// 4.18. `kvm_msrs`: reads the MSRs that it lists; returns how many it could.
-    KVM_GET_MSRS = _IOWR(0x88, 8);
+    KVM_GET_MSRS = _IOWR(0x88, size_of::<kvm_msrs>());
     /// 4.19. Writes them; returns how many it could.
     KVM_SET_MSRS = _IOW(0x89, size_of::<kvm_msrs>());
     /// 4.20. `kvm_cpuid`, without sub-leaves; see `KVM_SET_CPUID2`.
@@ -220,15 +222,15 @@ named_table! {
     /// 4.20, EXT_CPUID. `kvm_cpuid2`: what CPUID says in the guest.
     KVM_SET_CPUID2 = _IOW(0x90, size_of::<kvm_cpuid2>());
     /// 4.20, EXT_CPUID.
-    KVM_GET_CPUID2 = _IOWR(0x91, 8);
+    KVM_GET_CPUID2 = _IOWR(0x91, size_of::<kvm_cpuid2>());
     /// VAPIC, not in api.rst. `kvm_tpr_access_ctl`: turns `KVM_EXIT_TPR_ACCESS` on and off.
     KVM_TPR_ACCESS_REPORTING = _IOWR(0x92, 40);
     /// VAPIC, not in api.rst. `kvm_vapic_addr`: where the guest keeps a copy of its priority.
     KVM_SET_VAPIC_ADDR = _IOW(0x93, 8);
     /// 4.38, MP_STATE. `kvm_mp_state`: running, halted, waiting for start-up, ...
-    KVM_GET_MP_STATE = _IOR(0x98, 4);
+    KVM_GET_MP_STATE = _IOR(0x98, size_of::<kvm_mp_state>());
     /// 4.39, MP_STATE.
-    KVM_SET_MP_STATE = _IOW(0x99, 4);
+    KVM_SET_MP_STATE = _IOW(0x99, size_of::<kvm_mp_state>());
     /// 4.64, USER_NMI. Queues an NMI.
     KVM_NMI = _IO(0x9a);
     /// 4.87, SET_GUEST_DEBUG. `kvm_guest_debug`: breakpoints and single-stepping.
@@ -238,13 +240,13 @@ named_table! {
     /// 4.106, MCE. `kvm_x86_mce`: raises a machine check.
     KVM_X86_SET_MCE = _IOW(0x9e, 64);
     /// 4.31, VCPU_EVENTS. `kvm_vcpu_events`: exceptions, interrupts and NMIs in flight.
-    KVM_GET_VCPU_EVENTS = _IOR(0x9f, 64);
+    KVM_GET_VCPU_EVENTS = _IOR(0x9f, size_of::<kvm_vcpu_events>());
     /// 4.32, VCPU_EVENTS.
-    KVM_SET_VCPU_EVENTS = _IOW(0xa0, 64);
+    KVM_SET_VCPU_EVENTS = _IOW(0xa0, size_of::<kvm_vcpu_events>());
     /// 4.33, DEBUGREGS. `kvm_debugregs`.
-    KVM_GET_DEBUGREGS = _IOR(0xa1, 128);
+    KVM_GET_DEBUGREGS = _IOR(0xa1, size_of::<kvm_debugregs>());
     /// 4.34, DEBUGREGS.
-    KVM_SET_DEBUGREGS = _IOW(0xa2, 128);
+    KVM_SET_DEBUGREGS = _IOW(0xa2, size_of::<kvm_debugregs>());
     /// 4.55, TSC_CONTROL. The guest's TSC frequency, in kHz.
     KVM_SET_TSC_KHZ = _IO(0xa2);
     /// 4.56, GET_TSC_KHZ.
@@ -256,29 +258,29 @@ named_table! {
     /// 4.43, XSAVE.
     KVM_SET_XSAVE = _IOW(0xa5, size_of::<kvm_xsave>());
     /// 4.44, XCRS. `kvm_xcrs`.
-    KVM_GET_XCRS = _IOR(0xa6, 392);
+    KVM_GET_XCRS = _IOR(0xa6, size_of::<kvm_xcrs>());
     /// 4.45, XCRS.
-    KVM_SET_XCRS = _IOW(0xa7, 392);
+    KVM_SET_XCRS = _IOW(0xa7, size_of::<kvm_xcrs>());
     /// 4.70, KVMCLOCK_CTRL. Tells the guest that it was paused.
     KVM_KVMCLOCK_CTRL = _IO(0xad);
     /// 4.96, X86_SMM, Linux 4.2. Queues a system management interrupt.
     KVM_SMI = _IO(0xb7);
     /// 4.114, NESTED_STATE, Linux 4.19. `kvm_nested_state`: the state of a guest's own guest.
-    KVM_GET_NESTED_STATE = _IOWR(0xbe, 128);
+    KVM_GET_NESTED_STATE = _IOWR(0xbe, size_of::<kvm_nested_state>());
     /// 4.115, NESTED_STATE, Linux 4.19.
-    KVM_SET_NESTED_STATE = _IOW(0xbf, 128);
+    KVM_SET_NESTED_STATE = _IOW(0xbf, size_of::<kvm_nested_state>());
     /// 4.129, XEN_HVM, Linux 5.12. `kvm_xen_vcpu_attr`.
     KVM_XEN_VCPU_GET_ATTR = _IOWR(0xca, 72);
     /// 4.128, XEN_HVM, Linux 5.12.
     KVM_XEN_VCPU_SET_ATTR = _IOW(0xcb, 72);
     /// 4.131, SREGS2, Linux 5.14. `kvm_sregs2`: `kvm_sregs` with the PDPTEs.
-    KVM_GET_SREGS2 = _IOR(0xcc, 320);
+    KVM_GET_SREGS2 = _IOR(0xcc, size_of::<kvm_sregs2>());
     /// 4.132, SREGS2, Linux 5.14.
-    KVM_SET_SREGS2 = _IOW(0xcd, 320);
+    KVM_SET_SREGS2 = _IOW(0xcd, size_of::<kvm_sregs2>());
     /// 4.133, BINARY_STATS_FD, Linux 5.14; a VM takes it too. Returns a descriptor to read.
     KVM_GET_STATS_FD = _IO(0xce);
     /// 4.143, PRE_FAULT_MEMORY, Linux 6.11. `kvm_pre_fault_memory`: maps guest memory before the guest touches it.
     KVM_PRE_FAULT_MEMORY = _IOWR(0xd5, 64);
     /// 4.134, XSAVE2, Linux 5.17. As `KVM_GET_XSAVE`, in the size that the capability tells.
-    KVM_GET_XSAVE2 = _IOR(0xcf, 4096);
+    KVM_GET_XSAVE2 = _IOR(0xcf, size_of::<kvm_xsave>());
 }

@@ -10,8 +10,9 @@
 //! - [`exit`]: why `KVM_RUN` came back
 //! - [`run`]: the page that user space and KVM share for a vCPU
 //! - [`regs`]: registers and segments
+//! - [`events`]: exceptions, interrupts and NMIs that are under way
 //! - [`irqchip`]: interrupt controllers in the kernel, and events that it carries
-//! - [`clock`]: the paravirtual clock
+//! - [`clock`]: the paravirtual clock, and the TSC's offset
 //! - [`cpuid`]: what the guest's CPUID says
 //! - [`memory`]: slots of guest memory, and which of their pages were written
 //! - [`cap`]: what a kernel can do
@@ -67,6 +68,7 @@ pub mod cap;
 pub mod clock;
 pub mod cpuid;
 pub mod debug;
+pub mod events;
 pub mod exit;
 pub mod fw_cfg;
 pub mod ioctl;

@@ -81,6 +81,34 @@ pub struct kvm_sregs {
     pub interrupt_bitmap: [u64; KVM_NR_INTERRUPTS.div_ceil(64)],
 }
 
+/// `KVM_GET_SREGS2`, `KVM_SET_SREGS2`: api.rst 4.131 and 4.132, Linux 5.14. As [`kvm_sregs`], but with what PAE paging has loaded; an
+/// interrupt that waits is in `kvm_vcpu_events`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct kvm_sregs2 {
+    pub cs: kvm_segment,
+    pub ds: kvm_segment,
+    pub es: kvm_segment,
+    pub fs: kvm_segment,
+    pub gs: kvm_segment,
+    pub ss: kvm_segment,
+    pub tr: kvm_segment,
+    pub ldt: kvm_segment,
+    pub gdt: kvm_dtable,
+    pub idt: kvm_dtable,
+    pub cr0: u64,
+    pub cr2: u64,
+    pub cr3: u64,
+    pub cr4: u64,
+    pub cr8: u64,
+    pub efer: u64,
+    pub apic_base: u64,
+    /// Bit 0: the next field counts.
+    pub flags: u64,
+    /// The four entries that a write of CR3 loads in PAE mode: SDM volume 3, 4.4.1.
+    pub pdptrs: [u64; 4],
+}
+
 /// `KVM_GET_XSAVE`, `KVM_SET_XSAVE`: api.rst 4.42. What XSAVE stores, in its standard form: SDM volume 1, 13.4.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -114,3 +142,33 @@ pub struct kvm_msrs {
     pub pad: u32,
     pub entries: [kvm_msr_entry; 0],
 }
+
+/// `KVM_GET_MSR_INDEX_LIST`: api.rst 4.3. `nmsrs` numbers lie behind. E2BIG: it says how many there are.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct kvm_msr_list {
+    pub nmsrs: u32,
+    pub indices: [u32; 0],
+}
+
+/// An extended control register.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct kvm_xcr {
+    pub xcr: u32,
+    pub reserved: u32,
+    pub value: u64,
+}
+
+/// `KVM_GET_XCRS`, `KVM_SET_XCRS`: api.rst 4.44 and 4.45. There is one so far, XCR0.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct kvm_xcrs {
+    pub nr_xcrs: u32,
+    pub flags: u32,
+    pub xcrs: [kvm_xcr; KVM_MAX_XCRS],
+    pub padding: [u64; 16],
+}
+
+/// Room for so many.
+pub const KVM_MAX_XCRS: usize = 16;

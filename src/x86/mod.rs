@@ -127,6 +127,16 @@ pub const PTE: &str = "P RW US PWT PCD A D PAT G";
 /// The one-byte instruction HLT.
 pub const HLT: u8 = 0xf4;
 
+/// Who made this host's processor: twelve letters, in this order of registers. SDM volume 2, CPUID.
+pub fn vendor() -> [u8; 12] {
+    let leaf = core::arch::x86_64::__cpuid(0);
+    let mut letters = [0; 12];
+    for (place, register) in letters.chunks_mut(4).zip([leaf.ebx, leaf.edx, leaf.ecx]) {
+        place.copy_from_slice(&register.to_le_bytes());
+    }
+    letters
+}
+
 /// Whether a processor is AMD's or of the same design, by EBX of CPUID leaf 0: the first letters of "AuthenticAMD" or
 /// "HygonGenuine".
 pub fn is_amd(ebx: u32) -> bool {

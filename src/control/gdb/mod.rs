@@ -17,6 +17,7 @@ use crate::host::socket::{Listener, Stream};
 use crate::kvm;
 use crate::lifecycle::{DebugStop, End};
 use crate::machine::debugger::{self, Debugger, Resume, Why};
+use crate::machine::keys::Input;
 use crate::machine::{Error, Machine};
 use crate::output::Output;
 use crate::sys::debug::*;
@@ -338,7 +339,11 @@ impl Debugger for Gdb {
         Ok(Some(self.resumed))
     }
 
-    fn serve(&mut self, machine: &Machine) -> Option<Resume> {
+    fn has_changed_code(&self) -> bool {
+        self.breakpoints.has_software()
+    }
+
+    fn serve(&mut self, machine: &Machine, input: &Input) -> Option<Resume> {
         // The one who has gone first: the next one may have come already.
         self.receive();
         self.accept();
@@ -362,7 +367,7 @@ impl Debugger for Gdb {
             if self.client.as_ref()?.acknowledges {
                 self.acknowledge(b"+");
             }
-            match self.answer(machine, &packet) {
+            match self.answer(machine, input, &packet) {
                 Answer::Contents(contents) => self.send(&contents),
                 Answer::Unknown => self.send(b""),
                 Answer::Error(errno) => self.send(format!("E{errno:02x}").as_bytes()),

@@ -1,5 +1,6 @@
 //! `monitor`: commands of our own. gdb sends them as `qRcmd`.
 
+use crate::config::Save;
 use crate::control::gdb::Gdb;
 use crate::control::gdb::packets::{Answer, ok};
 use crate::inspect::death::{BrokenRules, Known, Walk};
@@ -7,9 +8,14 @@ use crate::inspect::registers::Registers;
 use crate::lifecycle::End;
 use crate::machine::Machine;
 use crate::machine::debugger::Resume;
+use crate::machine::keys::Input;
+use crate::machine::save::AfterSave;
 use crate::x86::registers;
+use alloc::boxed::Box;
+use alloc::ffi::CString;
 use alloc::format;
 use alloc::string::String;
+use core::ffi::CStr;
 
 const HELP: &str = "\
 exits, stats            what the guest has exited with, and KVM's figures (counted with --stats)
@@ -19,6 +25,7 @@ dirty                   the pages that were written since the last time (with --
 phys ADDRESS [BYTES]    what is at a guest-physical address
 phys on|off             gdb reads and writes memory by guest-physical addresses, or by linear ones
 reset                   reset the machine, as the guest could
+save FILE               save the machine, as --save does
 stop-at-reset on|off    stop when the guest has reset itself
 help                    this
 ";
@@ -27,7 +34,7 @@ help                    this
 const MOST: u64 = 4096;
 
 impl Gdb {
-    pub(super) fn monitor(&mut self, machine: &Machine, line: &[u8]) -> Answer {
+    pub(super) fn monitor(&mut self, machine: &Machine, input: &Input, line: &[u8]) -> Answer {
         let line = String::from_utf8_lossy(line).into_owned();
         let words: alloc::vec::Vec<&str> = line.split_whitespace().collect();
         let text = match words[..] {
@@ -61,6 +68,7 @@ impl Gdb {
                 machine.lifecycle.end(End::Reset, None);
                 return Answer::Resume(Resume::All);
             }
+            ["save", path] => return self.save(machine, input, path),
             ["stop-at-reset", how @ ("on" | "off")] => {
                 self.stops_at_reset = how == "on";
                 "".into()
@@ -70,6 +78,36 @@ impl Gdb {
         };
         self.print(&text);
         ok()
+    }
+
+    /// The machine ends if its RAM stays in its own file.
+    fn save(&mut self, machine: &Machine, input: &Input, path: &str) -> Answer {
+        if self.breakpoints.has_software() {
+            self.print("not saved: there are breakpoints in the guest's code; delete them first\n");
+            return ok();
+        }
+        let Ok(name) = CString::new(path) else {
+            self.print("not saved: a path has no zero byte\n");
+            return ok();
+        };
+        // It stands in messages, and these live as long as the program.
+        let path: &'static CStr = Box::leak(name.into_boxed_c_str());
+        match machine.save(Save { path, with_ram: false }, input) {
+            Ok(AfterSave::GoesOn) => {
+                self.print("saved, with RAM\n");
+                ok()
+            }
+            Ok(AfterSave::Ends) => {
+                self.print("saved; RAM stays in its file, and the machine ends here\n");
+                self.send(b"OK");
+                machine.lifecycle.end(End::Saved, None);
+                Answer::Resume(Resume::End)
+            }
+            Err(error) => {
+                self.print(&format!("not saved: {error}\n"));
+                ok()
+            }
+        }
     }
 
     fn all_registers(&self, machine: &Machine) -> String {

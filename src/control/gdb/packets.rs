@@ -8,6 +8,7 @@ use crate::kvm::{self, Vcpu};
 use crate::layout::PAGE_SIZE;
 use crate::machine::Machine;
 use crate::machine::debugger::Resume;
+use crate::machine::keys::Input;
 use crate::sys::irqchip::{KVM_MP_STATE_HALTED, KVM_MP_STATE_RUNNABLE};
 use alloc::format;
 use alloc::string::String;
@@ -46,7 +47,7 @@ impl Gdb {
         &machine.runners[self.thread as usize].vcpu
     }
 
-    pub(super) fn answer(&mut self, machine: &Machine, packet: &[u8]) -> Answer {
+    pub(super) fn answer(&mut self, machine: &Machine, input: &Input, packet: &[u8]) -> Answer {
         let Some((&kind, rest)) = packet.split_first() else { return Answer::Unknown };
         let result = match kind {
             b'?' => Ok(Answer::Contents(self.reason.clone())),
@@ -59,7 +60,7 @@ impl Gdb {
             b'D' => Ok(Answer::Detached),
             b'k' => Ok(Answer::Killed),
             b'v' => Ok(self.answer_v(machine, rest)),
-            b'q' | b'Q' => Ok(self.answer_query(machine, packet)),
+            b'q' | b'Q' => Ok(self.answer_query(machine, input, packet)),
             _ => Ok(Answer::Unknown),
         };
         result.unwrap_or_else(|error: kvm::Error| match error {
@@ -255,7 +256,7 @@ impl Gdb {
         }
     }
 
-    fn answer_query(&mut self, machine: &Machine, packet: &[u8]) -> Answer {
+    fn answer_query(&mut self, machine: &Machine, input: &Input, packet: &[u8]) -> Answer {
         let (name, rest) = split(packet, b':').unwrap_or((packet, b""));
         let contents = match name {
             b"qSupported" => {
@@ -292,7 +293,7 @@ impl Gdb {
                 let Some(line) = bytes_of(&name[b"qRcmd,".len()..]) else {
                     return Answer::Error(libc::EINVAL);
                 };
-                return self.monitor(machine, &line);
+                return self.monitor(machine, input, &line);
             }
             _ => return Answer::Unknown,
         };

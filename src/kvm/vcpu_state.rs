@@ -1,0 +1,380 @@
+//! All of a vCPU's state, to be saved and restored.
+//!
+//! The order of restoring is KVM's: each part stands on those before it.
+//!
+//! 1. CPUID says which registers there are.
+//! 2. TSC: its frequency, then its value, for timers that wait for it.
+//! 3. Segment and control registers: they switch the local APIC on, and decide what the FPU's state may have (`CR4.OSXSAVE`).
+//! 4. XCR0, then the FPU's state, whose parts XCR0 enables.
+//! 5. The local APIC.
+//! 6. MSRs: the deadline of the local APIC's timer is one; others are about the guest's own guests, whose state follows.
+//! 7. General and debug registers.
+//! 8. What is under way: older parts of this list would drop it.
+//! 9. Whether the vCPU runs at all.
+
+use crate::kvm::cpuid::Cpuid;
+use crate::kvm::{Error, Vcpu};
+use crate::memory::guest_memory::Plain;
+use crate::snapshot::fields::{Field, Fields, Invalid, list, option, visit};
+use crate::sys::cap::*;
+use crate::sys::clock::*;
+use crate::sys::cpuid::kvm_cpuid_entry2;
+use crate::sys::debug::kvm_debugregs;
+use crate::sys::events::*;
+use crate::sys::ioctl;
+use crate::sys::irqchip::{kvm_lapic_state, kvm_mp_state};
+use crate::sys::regs::*;
+use crate::x86::MSR_IA32_TSC;
+use alloc::vec;
+use alloc::vec::Vec;
+
+/// The kernel's structures, all without gaps.
+macro_rules! plain {
+    ($($name:ty),+) => {
+        // SAFETY: made of integers without gaps.
+        $(unsafe impl Plain for $name {})+
+    };
+}
+plain!(kvm_regs, kvm_sregs, kvm_sregs2, kvm_xcrs, kvm_msr_entry, kvm_lapic_state);
+plain!(kvm_mp_state, kvm_vcpu_events, kvm_debugregs, kvm_cpuid_entry2);
+
+/// Segment and control registers, as this kernel gives them.
+#[derive(Clone, Copy)]
+pub enum Sregs {
+    /// Before Linux 5.14: what PAE paging has loaded is read again from RAM.
+    Old(kvm_sregs),
+    New(kvm_sregs2),
+}
+
+impl Sregs {
+    /// As all kernels give them.
+    pub fn old(&self) -> kvm_sregs {
+        match *self {
+            Sregs::Old(sregs) => sregs,
+            Sregs::New(sregs) => kvm_sregs {
+                cs: sregs.cs,
+                ds: sregs.ds,
+                es: sregs.es,
+                fs: sregs.fs,
+                gs: sregs.gs,
+                ss: sregs.ss,
+                tr: sregs.tr,
+                ldt: sregs.ldt,
+                gdt: sregs.gdt,
+                idt: sregs.idt,
+                cr0: sregs.cr0,
+                cr2: sregs.cr2,
+                cr3: sregs.cr3,
+                cr4: sregs.cr4,
+                cr8: sregs.cr8,
+                efer: sregs.efer,
+                apic_base: sregs.apic_base,
+                interrupt_bitmap: [0; 4],
+            },
+        }
+    }
+}
+
+impl Default for Sregs {
+    fn default() -> Sregs {
+        Sregs::New(kvm_sregs2::default())
+    }
+}
+
+/// The state. Lists are empty, and options `None`, where the kernel does not have such a thing.
+#[derive(Clone, Default)]
+pub struct VcpuState {
+    pub cpuid: Vec<kvm_cpuid_entry2>,
+    pub regs: kvm_regs,
+    pub sregs: Sregs,
+    /// In words of eight bytes, as XSAVE stores it.
+    pub xsave: Vec<u64>,
+    pub xcrs: Option<kvm_xcrs>,
+    /// All that `KVM_GET_MSR_INDEX_LIST` names, but for the TSC.
+    pub msrs: Vec<kvm_msr_entry>,
+    pub lapic: Option<kvm_lapic_state>,
+    pub mp_state: kvm_mp_state,
+    pub events: kvm_vcpu_events,
+    pub debugregs: kvm_debugregs,
+    /// Header and state of the guest's own guest.
+    pub nested: Vec<u64>,
+    pub tsc: Tsc,
+}
+
+/// Of a vCPU's time-stamp counter.
+#[derive(Clone, Copy, Default)]
+pub struct Tsc {
+    /// 0: the host's is not steady.
+    pub khz: u32,
+    pub value: u64,
+    /// What is added to the host's: Linux 5.16.
+    pub offset: Option<u64>,
+}
+
+/// What a TSC goes on from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum TscStart {
+    Offset(u64),
+    Value(u64),
+}
+
+impl Field for Tsc {
+    fn visit(&mut self, fields: &mut Fields) -> Result<(), Invalid> {
+        visit!(fields; self.khz, self.value);
+        option(fields, &mut self.offset)
+    }
+}
+
+impl Field for Sregs {
+    fn visit(&mut self, fields: &mut Fields) -> Result<(), Invalid> {
+        let mut is_new = u8::from(matches!(self, Sregs::New(_)));
+        visit!(fields; is_new);
+        if fields.is_restoring() {
+            *self = if is_new != 0 { Sregs::default() } else { Sregs::Old(kvm_sregs::default()) };
+        }
+        match self {
+            Sregs::Old(sregs) => sregs.visit(fields),
+            Sregs::New(sregs) => sregs.visit(fields),
+        }
+    }
+}
+
+impl Field for VcpuState {
+    fn visit(&mut self, fields: &mut Fields) -> Result<(), Invalid> {
+        list(fields, &mut self.cpuid)?;
+        visit!(fields; self.regs, self.sregs);
+        list(fields, &mut self.xsave)?;
+        option(fields, &mut self.xcrs)?;
+        list(fields, &mut self.msrs)?;
+        option(fields, &mut self.lapic)?;
+        visit!(fields; self.mp_state, self.events, self.debugregs);
+        list(fields, &mut self.nested)?;
+        visit!(fields; self.tsc);
+        fields.check(self.xsave.len() * 8 >= size_of::<kvm_xsave>(), "the FPU's state is too short")
+    }
+}
+
+/// Two frequencies are taken for the same if they differ by this part at most: that much each start of Linux finds another one, and
+/// KVM's own `tsc_tolerance_ppm` is as large.
+const TSC_TOLERANCE: u32 = 1_000_000 / 250;
+
+/// More than one `KVM_GET_MSRS` takes: api.rst 4.18 has no number, the kernel's is 256.
+const MSRS_AT_ONCE: usize = 200;
+
+impl Vcpu {
+    /// All of its state. Its thread does not run, and its last exit is finished. `msrs`: those to be saved.
+    pub fn state(&self, msrs: &[u32], has_lapic: bool) -> Result<VcpuState, Error> {
+        let mp_state = kvm_mp_state { mp_state: self.mp_state()? };
+        let has = |capability| Ok(self.vm().check_extension(capability)? != 0);
+        Ok(VcpuState {
+            // First: asking for it, KVM carries out an INIT or a SIPI that waits.
+            mp_state,
+            cpuid: self.cpuid()?.entries().to_vec(),
+            regs: self.regs()?,
+            sregs: match has(KVM_CAP_SREGS2)? {
+                true => Sregs::New(self.get(ioctl::KVM_GET_SREGS2)?),
+                false => Sregs::Old(self.sregs()?),
+            },
+            xsave: self.xsave_area()?,
+            xcrs: if has(KVM_CAP_XCRS)? { Some(self.get(ioctl::KVM_GET_XCRS)?) } else { None },
+            msrs: self.msrs(msrs)?,
+            lapic: if has_lapic { Some(self.lapic()?) } else { None },
+            events: self.get(ioctl::KVM_GET_VCPU_EVENTS)?,
+            debugregs: self.get(ioctl::KVM_GET_DEBUGREGS)?,
+            nested: self.nested_state()?,
+            tsc: self.tsc()?,
+        })
+    }
+
+    /// Sets all of its state; the vCPU is fresh. `tsc`: what its TSC goes on from. Where KVM refuses a part, the error names it.
+    pub fn set_state(&mut self, state: &VcpuState, tsc: TscStart) -> Result<(), Error> {
+        if !state.cpuid.is_empty() {
+            self.set_cpuid(&Cpuid::of_entries(&state.cpuid))?;
+        }
+        let khz = state.tsc.khz;
+        if khz != 0 && self.tsc_khz().is_ok_and(|now| now.abs_diff(khz) > khz / TSC_TOLERANCE) {
+            self.set_tsc_khz(khz)?;
+        }
+        match tsc {
+            TscStart::Value(value) => self.set_msrs([(MSR_IA32_TSC, value)])?,
+            TscStart::Offset(mut offset) => {
+                self.tsc_offset(ioctl::KVM_SET_DEVICE_ATTR, &mut offset)?
+            }
+        }
+        match &state.sregs {
+            Sregs::New(sregs) => {
+                self.set(ioctl::KVM_SET_SREGS2, sregs, format_args!("")).map(drop)?;
+                self.page_mut().set_cr8(sregs.cr8);
+            }
+            Sregs::Old(sregs) => {
+                self.set_sregs(sregs, &self.sregs()?)?;
+                self.page_mut().set_cr8(sregs.cr8);
+            }
+        }
+        if let Some(xcrs) = &state.xcrs {
+            self.set(ioctl::KVM_SET_XCRS, xcrs, format_args!(""))?;
+        }
+        let mut xsave = state.xsave.clone();
+        // The kernel reads as much as this host's processors have.
+        xsave.resize(xsave.len().max(self.xsave_words()?), 0);
+        // SAFETY: it is as long as the kernel can need, and only read.
+        unsafe { self.descriptor.exchange(ioctl::KVM_SET_XSAVE, &mut xsave, format_args!("")) }?;
+        if let Some(lapic) = &state.lapic {
+            self.set_lapic(lapic)?;
+        }
+        self.set_changed_msrs(&state.msrs)?;
+        self.set_nested_state(&state.nested)?;
+        self.set_regs(&state.regs)?;
+        self.set(ioctl::KVM_SET_DEBUGREGS, &state.debugregs, format_args!(""))?;
+        self.set(ioctl::KVM_SET_VCPU_EVENTS, &state.events, format_args!(""))?;
+        if self.mp_state()? != state.mp_state.mp_state {
+            let shown = format_args!("{}", state.mp_state.mp_state);
+            self.set(ioctl::KVM_SET_MP_STATE, &state.mp_state, shown)?;
+        }
+        Ok(())
+    }
+
+    /// Whether its TSC's offset can be asked for and set.
+    pub fn has_tsc_offset(&self) -> bool {
+        self.tsc_offset(ioctl::KVM_HAS_DEVICE_ATTR, &mut 0).is_ok()
+    }
+
+    /// `KVM_GET_DEVICE_ATTR` and its like, for the attribute `KVM_VCPU_TSC_OFFSET`.
+    fn tsc_offset(&self, request: u32, offset: &mut u64) -> Result<(), Error> {
+        let addr = (&raw mut *offset).expose_provenance() as u64;
+        let attr =
+            kvm_device_attr { flags: 0, group: KVM_VCPU_TSC_CTRL, attr: KVM_VCPU_TSC_OFFSET, addr };
+        // The kernel reads or writes eight bytes at this address, which is `offset`.
+        self.set(request, &attr, format_args!("KVM_VCPU_TSC_OFFSET")).map(drop)
+    }
+
+    fn tsc(&self) -> Result<Tsc, Error> {
+        let mut offset = 0;
+        let offset = self.tsc_offset(ioctl::KVM_GET_DEVICE_ATTR, &mut offset).ok().map(|()| offset);
+        Ok(Tsc { khz: self.tsc_khz().unwrap_or(0), value: self.msr(MSR_IA32_TSC)?, offset })
+    }
+
+    /// `KVM_GET_CPUID2`: what its CPUID says; nothing where nothing was set.
+    fn cpuid(&self) -> Result<Cpuid, Error> {
+        let mut cpuid = Cpuid::with_all_room();
+        // SAFETY: the kernel reads the header, and fills as many entries as it says at most.
+        unsafe { self.descriptor.fill(ioctl::KVM_GET_CPUID2, &mut cpuid, format_args!("")) }?;
+        Ok(cpuid)
+    }
+
+    /// In words of eight bytes: how large the FPU's state is.
+    fn xsave_words(&self) -> Result<usize, Error> {
+        let size = self.vm().check_extension(KVM_CAP_XSAVE2)? as usize;
+        Ok(size.max(size_of::<kvm_xsave>()).div_ceil(8))
+    }
+
+    /// `KVM_GET_XSAVE2`, or what older kernels have.
+    fn xsave_area(&self) -> Result<Vec<u64>, Error> {
+        let mut area = vec![0; self.xsave_words()?];
+        let request = match self.vm().check_extension(KVM_CAP_XSAVE2)? {
+            0 => ioctl::KVM_GET_XSAVE,
+            _ => ioctl::KVM_GET_XSAVE2,
+        };
+        // SAFETY: it is as long as the kernel says.
+        unsafe { self.descriptor.exchange(request, &mut area, format_args!("")) }?;
+        Ok(area)
+    }
+
+    /// `KVM_GET_MSRS` of several. Those that this vCPU does not have are left out.
+    fn msrs(&self, indices: &[u32]) -> Result<Vec<kvm_msr_entry>, Error> {
+        let mut found = Vec::new();
+        let mut indices = indices;
+        while !indices.is_empty() {
+            let count = indices.len().min(MSRS_AT_ONCE);
+            let wanted = indices[..count].iter();
+            let entries: Vec<kvm_msr_entry> =
+                wanted.map(|&index| kvm_msr_entry { index, ..Default::default() }).collect();
+            let mut msrs = with_header(&entries);
+            // SAFETY: the kernel reads the header and fills as many entries as it says.
+            let read = unsafe {
+                let shown = format_args!("{count} entries");
+                self.descriptor.exchange(ioctl::KVM_GET_MSRS, &mut msrs, shown)
+            }? as usize;
+            found.extend(entries_of(&msrs[..1 + 2 * read]));
+            // It stops at the first that it does not have.
+            indices = &indices[if read == count { count } else { read + 1 }..];
+        }
+        found.retain(|msr| msr.index != MSR_IA32_TSC);
+        Ok(found)
+    }
+
+    /// `KVM_SET_MSRS` of those that are not as they are to be. Some can be read and not set, but those never change.
+    fn set_changed_msrs(&self, msrs: &[kvm_msr_entry]) -> Result<(), Error> {
+        let indices: Vec<u32> = msrs.iter().map(|msr| msr.index).collect();
+        let now = self.msrs(&indices)?;
+        let is_so = |msr: &kvm_msr_entry| {
+            now.iter().any(|now| (now.index, now.data) == (msr.index, msr.data))
+        };
+        let changed: Vec<kvm_msr_entry> = msrs.iter().filter(|msr| !is_so(msr)).copied().collect();
+        for some in changed.chunks(MSRS_AT_ONCE) {
+            let request = ioctl::KVM_SET_MSRS;
+            let shown = format_args!("{} entries", some.len());
+            // SAFETY: the kernel reads as many entries as the header says.
+            let set = unsafe { self.descriptor.exchange(request, &mut with_header(some), shown) }?;
+            if let Some(refused) = some.get(set as usize) {
+                return Err(Error::Msr { request, index: refused.index });
+            }
+        }
+        Ok(())
+    }
+
+    /// `KVM_GET_NESTED_STATE`; empty where guests have no guests of their own.
+    fn nested_state(&self) -> Result<Vec<u64>, Error> {
+        let most = self.vm().check_extension(KVM_CAP_NESTED_STATE)? as usize;
+        if most == 0 {
+            return Ok(Vec::new());
+        }
+        let mut state = vec![0; most.max(size_of::<kvm_nested_state>()).div_ceil(8)];
+        set_size(&mut state, most as u32);
+        // SAFETY: it is as long as the header says.
+        unsafe {
+            self.descriptor.exchange(ioctl::KVM_GET_NESTED_STATE, &mut state, format_args!(""))
+        }?;
+        let used = (state[0] >> 32) as usize;
+        state.truncate(used.div_ceil(8));
+        Ok(state)
+    }
+
+    /// `KVM_SET_NESTED_STATE`, where it is not so already.
+    fn set_nested_state(&self, state: &[u64]) -> Result<(), Error> {
+        if state.len() * 8 < size_of::<kvm_nested_state>() || self.nested_state()? == state {
+            return Ok(());
+        }
+        let mut state = state.to_vec();
+        let size = 8 * state.len() as u32;
+        set_size(&mut state, size);
+        // SAFETY: it is as long as the header says, and only read.
+        unsafe {
+            self.descriptor.exchange(ioctl::KVM_SET_NESTED_STATE, &mut state, format_args!(""))
+        }
+        .map(drop)
+    }
+}
+
+/// Sets `kvm_nested_state::size`, in the upper half of the first word.
+fn set_size(nested: &mut [u64], size: u32) {
+    nested[0] = nested[0] & u64::from(u32::MAX) | u64::from(size) << 32;
+}
+
+/// `struct kvm_msrs` with its entries, in words of eight bytes.
+fn with_header(entries: &[kvm_msr_entry]) -> Vec<u64> {
+    let mut words = vec![entries.len() as u64];
+    for entry in entries {
+        words.extend([entry.index.into(), entry.data]);
+    }
+    words
+}
+
+/// The reverse.
+fn entries_of(words: &[u64]) -> impl Iterator<Item = kvm_msr_entry> + '_ {
+    words[1..].chunks_exact(2).map(|entry| kvm_msr_entry {
+        index: entry[0] as u32,
+        reserved: 0,
+        data: entry[1],
+    })
+}

@@ -1,0 +1,112 @@
+//! A VM's state beside its RAM and its vCPUs: kvmclock, and those interrupt controllers and timers that are in the kernel.
+
+use crate::kvm::{Error, Vm};
+use crate::memory::guest_memory::Plain;
+use crate::snapshot::fields::{Field, Fields, Invalid, list, option, visit};
+use crate::sys::cap::KVM_CAP_ADJUST_CLOCK;
+use crate::sys::clock::*;
+use crate::sys::ioctl;
+use crate::sys::irqchip::*;
+use alloc::vec::Vec;
+
+// SAFETY: integers without gaps.
+unsafe impl Plain for kvm_clock_data {}
+// SAFETY: likewise.
+unsafe impl Plain for kvm_pit_state2 {}
+
+/// The state.
+#[derive(Clone, Default)]
+pub struct VmState {
+    pub clock: kvm_clock_data,
+    /// The two 8259 and the I/O APIC: 512 bytes of each. Empty where they are the program's.
+    pub chips: Vec<[u8; CHIP_SIZE]>,
+    /// `None` where it is the program's, or absent.
+    pub pit: Option<kvm_pit_state2>,
+}
+
+const CHIP_SIZE: usize = size_of::<kvm_irqchip_state>();
+const CHIPS: [u32; 3] = [KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE, KVM_IRQCHIP_IOAPIC];
+
+impl Field for VmState {
+    fn visit(&mut self, fields: &mut Fields) -> Result<(), Invalid> {
+        visit!(fields; self.clock);
+        list(fields, &mut self.chips)?;
+        option(fields, &mut self.pit)?;
+        fields.check(
+            self.chips.is_empty() || self.chips.len() == CHIPS.len(),
+            "not all interrupt controllers are there",
+        )
+    }
+}
+
+impl Vm {
+    /// The state. No vCPU runs.
+    pub fn state(&self, has_chips: bool, has_pit: bool) -> Result<VmState, Error> {
+        let mut state = VmState { clock: self.clock_data()?, ..VmState::default() };
+        if has_chips {
+            for chip_id in CHIPS {
+                state.chips.push(self.irqchip(chip_id)?);
+            }
+        }
+        if has_pit {
+            let mut pit = kvm_pit_state2::default();
+            // SAFETY: the kernel fills the structure.
+            unsafe { self.descriptor.fill(ioctl::KVM_GET_PIT2, &mut pit, format_args!("")) }?;
+            state.pit = Some(pit);
+        }
+        Ok(state)
+    }
+
+    /// Sets all but the clock. The vCPUs' local APICs have their state: what the controllers have still to send arrives there.
+    /// `behind`: how much later on the host's monotonic clock it is than it was when this was saved, in nanoseconds, but for the time that
+    /// has passed in truth.
+    pub fn set_controllers(&self, state: &VmState, behind: i64) -> Result<(), Error> {
+        for (&chip_id, chip) in CHIPS.iter().zip(&state.chips) {
+            let chip = kvm_irqchip_state { dummy: *chip };
+            let irqchip = kvm_irqchip { chip_id, pad: 0, chip };
+            self.set(ioctl::KVM_SET_IRQCHIP, &irqchip, format_args!("chip {chip_id}"))?;
+        }
+        if let Some(mut pit) = state.pit {
+            for channel in &mut pit.channels {
+                channel.count_load_time = channel.count_load_time.wrapping_add(behind);
+            }
+            self.set(ioctl::KVM_SET_PIT2, &pit, format_args!("flags {}", pit.flags))?;
+        }
+        Ok(())
+    }
+
+    /// `KVM_SET_CLOCK`: kvmclock goes on from what was saved, and `passed` nanoseconds. Where both kernels know the time of day that
+    /// belongs to it, KVM itself adds what has passed.
+    pub fn set_clock_after(&self, saved: &kvm_clock_data, passed: u64) -> Result<(), Error> {
+        let known = self.check_extension(KVM_CAP_ADJUST_CLOCK)? as u32;
+        let clock = saved.clock;
+        let data = match known & saved.flags & KVM_CLOCK_REALTIME {
+            0 => kvm_clock_data { clock: clock.wrapping_add(passed), ..Default::default() },
+            flags => {
+                let realtime = saved.realtime;
+                kvm_clock_data { clock, flags, realtime, ..Default::default() }
+            }
+        };
+        let shown = format_args!("{} ns, flags {}", data.clock, data.flags);
+        self.set(ioctl::KVM_SET_CLOCK, &data, shown).map(drop)
+    }
+
+    /// `KVM_GET_CLOCK`, with what belongs to it.
+    pub fn clock_data(&self) -> Result<kvm_clock_data, Error> {
+        let mut data = kvm_clock_data::default();
+        // SAFETY: the kernel fills the structure.
+        unsafe { self.descriptor.fill(ioctl::KVM_GET_CLOCK, &mut data, format_args!("")) }?;
+        Ok(data)
+    }
+
+    /// `KVM_GET_IRQCHIP`: one controller.
+    fn irqchip(&self, chip_id: u32) -> Result<[u8; CHIP_SIZE], Error> {
+        let chip = kvm_irqchip_state { dummy: [0; CHIP_SIZE] };
+        let mut irqchip = kvm_irqchip { chip_id, pad: 0, chip };
+        let shown = format_args!("chip {chip_id}");
+        // SAFETY: the kernel reads which chip it is, and fills its state.
+        unsafe { self.descriptor.fill(ioctl::KVM_GET_IRQCHIP, &mut irqchip, shown) }?;
+        // SAFETY: made of integers, for which any bytes are values.
+        Ok(unsafe { irqchip.chip.dummy })
+    }
+}

@@ -1,0 +1,226 @@
+//! Restoring a machine: it is checked whether the snapshot fits this host, the builder makes an equal machine, and then everything that was
+//! saved is put into it.
+
+use crate::config::{Config, PitPlace};
+use crate::devices::vm_generation;
+use crate::host::clock;
+use crate::host::fd::Fd;
+use crate::kvm::Kvm;
+use crate::kvm::cpuid::Cpuid;
+use crate::kvm::vcpu_state::TscStart;
+use crate::kvm::vm_state::VmState;
+use crate::machine::save::this_host;
+use crate::machine::sections::{self, Host, OwnFile, SavedVcpu};
+use crate::machine::{Error, Machine, StartState, cpu_model};
+use crate::memory::GuestMemory;
+use crate::memory::saved_ram::{FileIdentity, RestoreError, SavedRam};
+use crate::snapshot::{self, Snapshot};
+use crate::sys::regs::kvm_sregs;
+use crate::x86::features::{Feature, WORDS};
+use alloc::boxed::Box;
+use alloc::ffi::CString;
+use alloc::vec::Vec;
+use core::ffi::CStr;
+
+/// A snapshot, read and checked.
+pub struct Restored {
+    snapshot: Snapshot,
+    host: Host,
+    vm: VmState,
+    vcpus: Vec<SavedVcpu>,
+    own_file: Option<(&'static CStr, FileIdentity)>,
+    /// How long ago it was saved, in nanoseconds.
+    passed: u64,
+    /// On this host since its last start.
+    is_same_start: bool,
+}
+
+impl Restored {
+    /// Opens a snapshot and reads all that is not a device's.
+    pub fn open(path: &'static CStr) -> Result<Restored, snapshot::Error> {
+        let snapshot = Snapshot::open(path, sections::is_known)?;
+        let host: Host = snapshot.value(sections::HOST, 0)?;
+        let vm = snapshot.value(sections::VM, 0)?;
+        let own_file: OwnFile = snapshot.value(sections::RAM, 0)?;
+        let mut vcpus = Vec::new();
+        while snapshot.section(sections::VCPU, vcpus.len()).is_some() || vcpus.is_empty() {
+            vcpus.push(snapshot.value(sections::VCPU, vcpus.len())?);
+        }
+        let own_file = match own_file.path.is_empty() {
+            true => None,
+            false => Some((leak(own_file.path), own_file.identity)),
+        };
+        let now = this_host();
+        let is_same_start = !now.boot_id.is_empty() && now.boot_id == host.boot_id;
+        let passed = now.real.saturating_sub(host.real);
+        Ok(Restored { snapshot, host, vm, vcpus, own_file, passed, is_same_start })
+    }
+
+    /// The words of the command line that made the machine.
+    pub fn words(&self) -> Result<Vec<&'static CStr>, snapshot::Error> {
+        let mut words = Vec::new();
+        self.snapshot
+            .restore(sections::ARGUMENTS, 0, |fields| sections::words(fields, &mut words))?;
+        Ok(words.into_iter().map(leak).collect())
+    }
+
+    /// Whether this host can run it.
+    pub fn check(&self, config: &Config) -> Result<(), Error> {
+        let (path, host) = (self.snapshot.path, this_host().vendor);
+        if host != self.host.vendor {
+            let saved = self.host.vendor;
+            return Err(snapshot::Error::Vendor { path, saved, host }.into());
+        }
+        if self.vcpus.len() != config.cpus as usize {
+            return Err(snapshot::Error::Missing { path, tag: sections::VCPU }.into());
+        }
+        if self.snapshot.header.ram_size != config.memory {
+            let what = "its RAM is not as large as its options say";
+            return Err(snapshot::Error::Damaged { path, what }.into());
+        }
+        if self.own_file.is_none() && self.snapshot.header.ram_offset == 0 {
+            return Err(snapshot::Error::Damaged { path, what: "it has no RAM" }.into());
+        }
+        let kvm = Kvm::open()?;
+        kvm.api_version()?;
+        let mut offered = cpu_model::most(&kvm)?;
+        for vcpu in &self.vcpus {
+            let mut cpuid = Cpuid::of_entries(&vcpu.state.cpuid);
+            for word in 0..WORDS.len() {
+                let missing = cpuid.word(word) & !offered.word(word);
+                if missing != 0 {
+                    let name = Feature { word, bit: missing.trailing_zeros() }.name();
+                    return Err(snapshot::Error::NoFeature { path, name }.into());
+                }
+            }
+        }
+        self.check_own_file()
+    }
+
+    /// The file in which RAM has stayed, open to be read.
+    fn open_own_file(&self, ram: &'static CStr) -> Result<Fd, Error> {
+        let path = self.snapshot.path;
+        Fd::open(ram, libc::O_RDONLY | libc::O_NOFOLLOW, 0).map_err(|error| {
+            let why = match error.errno.0 {
+                libc::ENOENT => "the file is gone",
+                libc::EACCES | libc::EPERM => "the file can't be opened: permission denied",
+                _ => "the file can't be opened",
+            };
+            snapshot::Error::Ram { path, ram, why }.into()
+        })
+    }
+
+    fn check_own_file(&self) -> Result<(), Error> {
+        let Some((ram, identity)) = self.own_file else { return Ok(()) };
+        let fd = self.open_own_file(ram)?;
+        let is_same = FileIdentity::of(&fd).is_ok_and(|now| now == identity);
+        let is_whole =
+            fd.stat().is_ok_and(|stat| stat.st_size as u64 == self.snapshot.header.ram_size);
+        match is_same && is_whole {
+            true => Ok(()),
+            false => {
+                let why = "another machine has run in this file since";
+                Err(snapshot::Error::Ram { path: self.snapshot.path, ram, why }.into())
+            }
+        }
+    }
+
+    /// RAM again.
+    pub fn memory(&self, config: &Config) -> Result<GuestMemory, Error> {
+        let path = self.snapshot.path;
+        let own = self.own_file.map(|(ram, _)| self.open_own_file(ram)).transpose()?;
+        let saved = SavedRam {
+            fd: own.as_ref().unwrap_or(&self.snapshot.fd),
+            offset: self.snapshot.header.ram_offset,
+            is_own_file: own.is_some(),
+        };
+        GuestMemory::restore(saved, config.backing, &config.regions()).map_err(
+            |error| match error {
+                RestoreError::Memory(error) => error.into(),
+                RestoreError::Read(error) => crate::boot::Error::read(path, error).into(),
+            },
+        )
+    }
+
+    /// The machine's clock goes on from where it was, and what has passed. This comes before there are devices.
+    pub fn start_clock(&self) {
+        clock::set_machine(self.host.machine.saturating_add(self.passed));
+    }
+
+    /// Where the interval timer was.
+    pub fn pit_place(&self) -> Result<PitPlace, snapshot::Error> {
+        let mut place = PitPlace::Absent;
+        self.snapshot
+            .restore(sections::BOARD, 0, |fields| sections::pit_place(fields, &mut place))?;
+        Ok(place)
+    }
+
+    /// What was typed, and the guest has not taken.
+    pub fn typed(&self) -> Vec<u8> {
+        let mut typed = Vec::new();
+        let list = |fields: &mut snapshot::Fields| snapshot::fields::list(fields, &mut typed);
+        match self.snapshot.restore(sections::TYPED, 0, list) {
+            Ok(()) => typed,
+            // It may be missing.
+            Err(_) => Vec::new(),
+        }
+    }
+
+    /// Puts everything into a machine that was built as this one was. The order is KVM's: the clock before the MSR that shows the guest what
+    /// time it is, the local APICs before the controllers that send to them, and these before the devices.
+    pub fn put_into(&self, machine: &mut Machine) -> Result<(), Error> {
+        machine.runners[0].vcpu.vm().set_clock_after(&self.vm.clock, self.passed)?;
+        for (runner, saved) in machine.runners.iter_mut().zip(&self.vcpus) {
+            let tsc = self.tsc_start(saved, runner.vcpu.has_tsc_offset());
+            runner.vcpu.set_state(&saved.state, tsc)?;
+            runner.waits_at_hlt = saved.waits_at_hlt;
+        }
+        let elsewhere = clock::monotonic().wrapping_sub(self.host.monotonic).cast_signed();
+        let behind = elsewhere.wrapping_sub_unsigned(self.passed);
+        machine.runners[0].vcpu.vm().set_controllers(&self.vm, behind)?;
+        for (tag, device) in &machine.devices {
+            self.snapshot.restore(*tag, 0, |fields| device.visit(fields))?;
+        }
+        if let Some(board) = &machine.board
+            && machine.config.has_acpi()
+        {
+            vm_generation::change(&machine.memory, &board.pm).map_err(crate::boot::Error::from)?;
+        }
+        machine.devices.iter().for_each(|(_, device)| device.restored());
+        for runner in &machine.runners {
+            // EINVAL: the guest has no kvmclock.
+            let _ = runner.vcpu.note_pause();
+        }
+        Ok(())
+    }
+
+    /// The registers with which the boot processor goes on; `after_reset`: those of a fresh vCPU.
+    pub fn start_state(&self, after_reset: kvm_sregs) -> StartState {
+        let state = &self.vcpus[0].state;
+        StartState { regs: state.regs, sregs: state.sregs.old(), after_reset }
+    }
+
+    /// Since the host's last start its TSC has gone on with the time of day: the offset is kept. Anywhere else the value goes on by what has
+    /// passed. `has_offset`: this kernel takes one.
+    fn tsc_start(&self, saved: &SavedVcpu, has_offset: bool) -> TscStart {
+        let tsc = saved.state.tsc;
+        match tsc.offset {
+            Some(offset) if self.is_same_start && has_offset => TscStart::Offset(offset),
+            _ => {
+                let counts = u128::from(self.passed) * u128::from(tsc.khz) / 1_000_000;
+                TscStart::Value(tsc.value.wrapping_add(counts as u64))
+            }
+        }
+    }
+}
+
+impl From<snapshot::Error> for Error {
+    fn from(error: snapshot::Error) -> Error {
+        Error::Snapshot(error)
+    }
+}
+
+/// A path or a word of the command line, for as long as the program runs.
+fn leak(bytes: Vec<u8>) -> &'static CStr {
+    Box::leak(CString::new(bytes).expect("checked when it was read").into_boxed_c_str())
+}

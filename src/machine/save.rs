@@ -1,0 +1,149 @@
+//! Saving a machine: everything that it is goes into a file.
+//!
+//! The vCPUs' threads have ended, and KVM has finished their last exits: only then are their registers those between two instructions. RAM on
+//! hugetlbfs stays in its file, so that saving takes the same time for any size. The machine ends then, since going on it would change
+//! what was saved. Other RAM is written too, and the machine goes on.
+
+use crate::config::{Irqchip, PitPlace, Save};
+use crate::host::clock;
+use crate::host::procfs;
+use crate::host::syscall::CallError;
+use crate::host::terminal;
+use crate::kvm::Kvm;
+use crate::machine::keys::Input;
+use crate::machine::sections::{self, Host, OwnFile, SavedVcpu};
+use crate::machine::{Error, Machine};
+use crate::show::{Amount, Bytes, Text};
+use crate::snapshot::file::{MAY_BE_SKIPPED, Replacement};
+use crate::snapshot::{self, Field, Header, RamPlace, Sections};
+use crate::x86;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// What becomes of a machine that was saved.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum AfterSave {
+    /// It has stayed in its RAM's file, and must not go on.
+    Ends,
+    GoesOn,
+}
+
+/// After so many nanoseconds, a terminal is told how far it is.
+const PROGRESS: u64 = 1_000_000_000;
+
+/// Where and when this is.
+pub fn this_host() -> Host {
+    let boot_id = procfs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    Host {
+        vendor: x86::vendor(),
+        boot_id: String::from_utf8_lossy(boot_id.trim_ascii()).into_owned(),
+        machine: clock::machine(),
+        monotonic: clock::monotonic(),
+        real: clock::real(),
+    }
+}
+
+impl Machine<'_> {
+    /// Saves the machine, and tells the user. An old snapshot stays until the new one is complete.
+    pub fn save(&self, save: Save, input: &Input) -> Result<AfterSave, Error> {
+        let failed = |error| snapshot::Error::Call { path: save.path, error };
+        let own_file = self.own_file(save).map_err(failed)?;
+        let (place, after) = match own_file.path.is_empty() {
+            true => (RamPlace::Here, AfterSave::GoesOn),
+            false => (RamPlace::Elsewhere, AfterSave::Ends),
+        };
+        let sections = self.sections(&own_file, input)?;
+        let header = Header::new(sections.bytes().len() as u64, self.memory.size(), place);
+        let write = || -> Result<(), CallError> {
+            let file = Replacement::create(save.path)?;
+            file.fd().write_all_at(0, header.bytes())?;
+            file.fd().write_all_at(header.bytes().len() as u64, sections.bytes())?;
+            if place == RamPlace::Here {
+                self.save_ram(&file, header.ram_offset)?;
+            }
+            file.complete()
+        };
+        write().map_err(failed)?;
+        let path = Text::from(save.path);
+        match after {
+            AfterSave::Ends => self.output.message(
+                format_args!(
+                    "saved to {path}; RAM stays in {}, and the machine ends here",
+                    Text(&own_file.path)
+                ),
+                None,
+            ),
+            AfterSave::GoesOn => {
+                self.output.message(format_args!("saved to {path}, with RAM"), None);
+                for runner in &self.runners {
+                    // EINVAL: the guest has no kvmclock.
+                    let _ = runner.vcpu.note_pause();
+                }
+            }
+        }
+        Ok(after)
+    }
+
+    /// The file in which RAM can stay.
+    fn own_file(&self, save: Save) -> Result<OwnFile, CallError> {
+        match self.memory.ram().own_file() {
+            Some(file) if !save.with_ram => {
+                let (path, identity) = file?;
+                Ok(OwnFile { path, identity })
+            }
+            _ => Ok(OwnFile::default()),
+        }
+    }
+
+    /// Everything but RAM.
+    fn sections(&self, own_file: &OwnFile, input: &Input) -> Result<Sections, Error> {
+        let config = self.config;
+        let vm = self.runners[0].vcpu.vm();
+        let msrs = Kvm::open()?.msr_indices()?;
+        let has_lapic = config.has_lapic_in_kernel();
+        let has_chips = config.has_board() && config.irqchip() == Irqchip::Full;
+        let pit = self.board.as_ref().map(|board| board.pit_place());
+
+        let mut sections = Sections::default();
+        let mut words: Vec<Vec<u8>> =
+            config.words.iter().map(|word| word.to_bytes().to_vec()).collect();
+        sections.add(sections::ARGUMENTS, 0, |fields| sections::words(fields, &mut words));
+        // The clocks, one right after the other.
+        let mut vm_state = vm.state(has_chips, pit == Some(PitPlace::Kernel))?;
+        let mut host = this_host();
+        sections.add(sections::HOST, 0, |fields| host.visit(fields));
+        sections.add(sections::RAM, 0, |fields| own_file.clone().visit(fields));
+        sections.add(sections::VM, 0, |fields| vm_state.visit(fields));
+        for runner in &self.runners {
+            let state = runner.vcpu.state(&msrs, has_lapic)?;
+            let mut vcpu = SavedVcpu { state, waits_at_hlt: runner.waits_at_hlt };
+            sections.add(sections::VCPU, 0, |fields| vcpu.visit(fields));
+        }
+        if let Some(mut pit) = pit {
+            sections.add(sections::BOARD, 0, |fields| sections::pit_place(fields, &mut pit));
+        }
+        for (tag, device) in &self.devices {
+            sections.add(*tag, 0, |fields| device.visit(fields));
+        }
+        let mut typed = input.held();
+        sections.add(sections::TYPED, MAY_BE_SKIPPED, |fields| {
+            snapshot::fields::list(fields, &mut typed)
+        });
+        Ok(sections)
+    }
+
+    fn save_ram(&self, file: &Replacement, offset: u64) -> Result<(), CallError> {
+        let size = self.memory.size();
+        let shows = terminal::is_terminal(libc::STDERR_FILENO);
+        let mut next = clock::monotonic() + PROGRESS;
+        self.memory.save(file.fd(), offset, &mut |done| {
+            if shows && clock::monotonic() >= next {
+                next = clock::monotonic() + PROGRESS;
+                let text = format_args!("saving: {} of {}", Amount(done), Bytes(size));
+                self.output.message(text, None);
+                // Nobody else writes it meanwhile.
+                self.output.write_some();
+            }
+        })
+    }
+}

@@ -1,0 +1,163 @@
+//! The sections of a snapshot, and what stands in those that are not a device's.
+//!
+//! | tag    | how many       | contents                                                                           |
+//! |--------|----------------|------------------------------------------------------------------------------------|
+//! | `ARGS` | 1              | the words of the command line                                                      |
+//! | `HOST` | 1              | where and when: the processor's maker, this start of the kernel, the clocks        |
+//! | `RAM ` | 1              | which file RAM has stayed in, and how that is known again; or nothing              |
+//! | `VM  ` | 1              | kvmclock, and KVM's interrupt controllers and interval timer                       |
+//! | `VCPU` | 1 for each     | registers and all else that KVM has of it                                          |
+//! | `BORD` | 1 with a board | where the interval timer is                                                        |
+//! | `TYPE` | 1, may be skipped | what was typed, and the guest has not taken                                     |
+//! | others | 1 for each     | a device: its file's `visit` says what                                             |
+
+use crate::config::PitPlace;
+use crate::kvm::vcpu_state::VcpuState;
+use crate::memory::saved_ram::FileIdentity;
+use crate::snapshot::Tag;
+use crate::snapshot::fields::{Field, Fields, Invalid, Saved, flag, list, text, visit};
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+pub const ARGUMENTS: Tag = *b"ARGS";
+pub const HOST: Tag = *b"HOST";
+pub const RAM: Tag = *b"RAM ";
+pub const VM: Tag = *b"VM  ";
+pub const VCPU: Tag = *b"VCPU";
+pub const BOARD: Tag = *b"BORD";
+pub const TYPED: Tag = *b"TYPE";
+
+// The devices that every machine has.
+pub const SCRATCH: Tag = *b"SCRA";
+pub const COUNTER: Tag = *b"COUN";
+pub const LOG: Tag = *b"LOG ";
+pub const WINDOW: Tag = *b"WIND";
+pub const LESSON_MSR: Tag = *b"LMSR";
+// Those of the board.
+pub const SERIAL: Tag = *b"SERI";
+pub const POWER: Tag = *b"ACPI";
+pub const CLOCK: Tag = *b"RTC ";
+pub const FW_CFG: Tag = *b"FWCF";
+pub const HPET: Tag = *b"HPET";
+pub const PIT: Tag = *b"PIT ";
+pub const PIC: Tag = *b"PIC ";
+pub const IO_APIC: Tag = *b"IOAP";
+pub const PCI: Tag = *b"PCI ";
+pub const PCI_PORTS: Tag = *b"PCIP";
+pub const RESET: Tag = *b"RSET";
+pub const TEST_LINES: Tag = *b"LINE";
+pub const TEST_MEMORY: Tag = *b"TMEM";
+
+const KNOWN: [Tag; 25] = [
+    ARGUMENTS,
+    HOST,
+    RAM,
+    VM,
+    VCPU,
+    BOARD,
+    TYPED,
+    SCRATCH,
+    COUNTER,
+    LOG,
+    WINDOW,
+    LESSON_MSR,
+    SERIAL,
+    POWER,
+    CLOCK,
+    FW_CFG,
+    HPET,
+    PIT,
+    PIC,
+    IO_APIC,
+    PCI,
+    PCI_PORTS,
+    RESET,
+    TEST_LINES,
+    TEST_MEMORY,
+];
+
+/// Whether this program reads such a section.
+pub fn is_known(tag: Tag) -> bool {
+    KNOWN.contains(&tag)
+}
+
+/// A device, and the tag of its section.
+pub type SavedDevice = (Tag, Arc<dyn Saved>);
+
+/// Where and when a machine was saved.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Host {
+    /// Who made the processor: twelve letters of CPUID.
+    pub vendor: [u8; 12],
+    /// `/proc/sys/kernel/random/boot_id`: on the same start of the same host, its TSC has gone on.
+    pub boot_id: String,
+    /// The machine's clock, the host's, and the time of day, in nanoseconds.
+    pub machine: u64,
+    pub monotonic: u64,
+    pub real: u64,
+}
+
+impl Field for Host {
+    fn visit(&mut self, fields: &mut Fields) -> Result<(), Invalid> {
+        /// A century.
+        const LATEST: u64 = 1 << 62;
+        visit!(fields; self.vendor);
+        text(fields, &mut self.boot_id)?;
+        visit!(fields; self.machine, self.monotonic, self.real);
+        let is_sane = self.machine < LATEST && self.real < LATEST && self.monotonic < LATEST;
+        fields.check(is_sane, "a clock is off by a century")
+    }
+}
+
+/// Where RAM has stayed; no path: it is in the snapshot.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OwnFile {
+    pub path: Vec<u8>,
+    pub identity: FileIdentity,
+}
+
+impl Field for OwnFile {
+    fn visit(&mut self, fields: &mut Fields) -> Result<(), Invalid> {
+        list(fields, &mut self.path)?;
+        visit!(fields; self.identity);
+        fields.check(!self.path.contains(&0), "a path has a zero byte")
+    }
+}
+
+/// A vCPU.
+#[derive(Clone, Default)]
+pub struct SavedVcpu {
+    pub state: VcpuState,
+    /// Without a local APIC in the kernel: it waits at HLT.
+    pub waits_at_hlt: bool,
+}
+
+impl Field for SavedVcpu {
+    fn visit(&mut self, fields: &mut Fields) -> Result<(), Invalid> {
+        self.state.visit(fields)?;
+        flag(fields, &mut self.waits_at_hlt)
+    }
+}
+
+/// The words of a command line, each with a zero behind it.
+pub fn words(fields: &mut Fields, words: &mut Vec<Vec<u8>>) -> Result<(), Invalid> {
+    let mut bytes: Vec<u8> =
+        words.iter().flat_map(|word| word.iter().copied().chain([0])).collect();
+    list(fields, &mut bytes)?;
+    fields.check(bytes.last().is_none_or(|&last| last == 0), "the last word is cut off")?;
+    let mut split: Vec<Vec<u8>> = bytes.split(|&byte| byte == 0).map(<[u8]>::to_vec).collect();
+    // Behind the last zero there is nothing.
+    split.pop();
+    *words = split;
+    Ok(())
+}
+
+/// Where the interval timer is.
+pub fn pit_place(fields: &mut Fields, place: &mut PitPlace) -> Result<(), Invalid> {
+    const PLACES: [PitPlace; 3] = [PitPlace::Absent, PitPlace::Kernel, PitPlace::Program];
+    let mut number = *place as u8;
+    visit!(fields; number);
+    *place = *PLACES.get(usize::from(number)).ok_or(Invalid("there is no such place"))?;
+    Ok(())
+}

@@ -1,0 +1,227 @@
+//! RAM in a snapshot: how it is written, and how it becomes RAM again.
+//!
+//! There are three ways back. RAM can be *mapped privately*: pages are read when they are touched, and copied when they are written, so that
+//! many machines can begin from one file, which stays as it is. It can be *read* into memory of another kind, such as huge pages. And a
+//! hugetlbfs file can be *taken over*: the guest goes on in the same pages.
+
+use crate::config::Backing;
+use crate::host::errno::Errno;
+use crate::host::fd::Fd;
+use crate::host::guarded;
+use crate::host::mapping::Mapping;
+use crate::host::signal;
+use crate::host::syscall::{CallError, Name};
+use crate::layout::{HUGE_PAGE, PAGE_SIZE};
+use crate::memory::Error;
+use crate::memory::backing::{self, Ram};
+use crate::memory::guest_memory::{GuestMemory, Plain, ReadError};
+use alloc::vec;
+use core::ffi::CStr;
+use core::ops::Range;
+
+const PAGE: usize = PAGE_SIZE as usize;
+/// How much is copied at once.
+const CHUNK: usize = 64 << 10;
+
+/// How a file is known again. Who has run a machine in it has changed it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct FileIdentity {
+    inode: u64,
+    /// When it was changed last: seconds, and nanoseconds.
+    changed: [i64; 2],
+}
+
+// SAFETY: made of integers without gaps.
+unsafe impl Plain for FileIdentity {}
+
+impl FileIdentity {
+    pub fn of(fd: &Fd) -> Result<FileIdentity, CallError> {
+        let stat = fd.stat()?;
+        Ok(FileIdentity { inode: stat.st_ino, changed: [stat.st_ctime, stat.st_ctime_nsec] })
+    }
+}
+
+/// Where a snapshot's RAM is.
+#[derive(Clone, Copy, Debug)]
+pub struct SavedRam<'a> {
+    pub fd: &'a Fd,
+    /// Where it begins in the file, in bytes: a multiple of [`HUGE_PAGE`].
+    pub offset: u64,
+    /// It is a file on hugetlbfs, in which RAM has stayed.
+    pub is_own_file: bool,
+}
+
+/// Why RAM was not restored.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum RestoreError {
+    Memory(Error),
+    Read(ReadError),
+}
+
+impl From<Error> for RestoreError {
+    fn from(error: Error) -> RestoreError {
+        RestoreError::Memory(error)
+    }
+}
+
+impl GuestMemory {
+    /// RAM again, for regions as [`GuestMemory::map`] takes them. [`Backing::Private`] maps it privately; its own file is taken over;
+    /// into anything else it is read.
+    pub fn restore(
+        saved: SavedRam,
+        backing: Backing,
+        regions: &[(u64, u64)],
+    ) -> Result<GuestMemory, RestoreError> {
+        let size = regions.iter().map(|(_, size)| size).sum();
+        match backing {
+            Backing::Private => {
+                let ram = map_privately(saved.fd, saved.offset, size)?;
+                Ok(GuestMemory::with_ram(ram, regions))
+            }
+            Backing::File(path) if saved.is_own_file && is_same_file(path, saved.fd) => {
+                Ok(GuestMemory::with_ram(backing::take_over(path, size)?, regions))
+            }
+            _ => {
+                lock_against_runs(saved.fd)?;
+                let memory = GuestMemory::map(backing, regions)?;
+                read(&memory, saved, size).map_err(RestoreError::Read)?;
+                Ok(memory)
+            }
+        }
+    }
+
+    /// Writes RAM to a file, from `offset` on. Pages that nobody has touched, or that are all zeros, become holes. No vCPU runs.
+    /// `progress` is told how much is done.
+    pub fn save(
+        &self,
+        fd: &Fd,
+        offset: u64,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(), CallError> {
+        let size = self.size() as usize;
+        fd.set_size(offset + size as u64)?;
+        let touched = Touched::of(self.ram());
+        let mut buffer = vec![0; CHUNK];
+        for start in (0..size).step_by(CHUNK) {
+            if start % HUGE_PAGE as usize == 0 {
+                progress(start as u64);
+                if signal::stopping().is_some() {
+                    let call = Name::Function("pwrite");
+                    return Err(CallError { call, errno: Errno(libc::EINTR) });
+                }
+            }
+            let chunk = &mut buffer[..CHUNK.min(size - start)];
+            if !touched.any(start, chunk.len()) {
+                continue;
+            }
+            let from = self.ram().at(start);
+            // SAFETY: inside the mapping, to which no Rust reference exists; the buffer has as much room.
+            let copied = unsafe { guarded::copy(chunk.as_mut_ptr(), from, chunk.len()) };
+            if let Err(missing) = copied {
+                // What the host could not provide, nobody has written.
+                let len = chunk.len();
+                chunk[len - missing.missing..].fill(0);
+            }
+            for run in runs(chunk) {
+                fd.write_all_at(offset + (start + run.start) as u64, &chunk[run])?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The stretches of whole pages that are not all zeros.
+fn runs(chunk: &[u8]) -> impl Iterator<Item = Range<usize>> + '_ {
+    let is_used = |at: usize| chunk[at..(at + PAGE).min(chunk.len())].iter().any(|&byte| byte != 0);
+    let mut at = 0;
+    core::iter::from_fn(move || {
+        let start = (at..chunk.len()).step_by(PAGE).find(|&at| is_used(at))?;
+        let end = (start..chunk.len()).step_by(PAGE).find(|&at| !is_used(at));
+        at = end.unwrap_or(chunk.len());
+        Some(start..at)
+    })
+}
+
+/// Which pages of RAM somebody has touched, as the kernel's `pagemap` has it: Documentation/admin-guide/mm/pagemap.rst.
+struct Touched<'a> {
+    ram: &'a Ram,
+    /// `None` where it does not tell: RAM has not begun as zeros, or parts of it are mapped elsewhere.
+    pagemap: Option<Fd>,
+}
+
+impl Touched<'_> {
+    fn of(ram: &Ram) -> Touched<'_> {
+        let tells = ram.began_as_zeros && !ram.has_moved();
+        let pagemap = tells.then(|| Fd::open(c"/proc/self/pagemap", libc::O_RDONLY, 0).ok());
+        Touched { ram, pagemap: pagemap.flatten() }
+    }
+
+    /// Whether one of these pages may have been touched.
+    fn any(&self, start: usize, len: usize) -> bool {
+        /// In an entry: the page is in RAM, or in swap space.
+        const PRESENT_OR_SWAPPED: u64 = 1 << 63 | 1 << 62;
+        let Some(pagemap) = &self.pagemap else { return true };
+        let mut entries = [0; 8 * CHUNK / PAGE];
+        let entries = &mut entries[..8 * len.div_ceil(PAGE)];
+        let page = self.ram.at(start).addr() / PAGE;
+        match pagemap.read_at(8 * page as u64, entries) {
+            Ok(count) if count == entries.len() => {
+                let is_there = |entry: &[u8]| crate::show::number(entry) & PRESENT_OR_SWAPPED != 0;
+                entries.chunks_exact(8).any(is_there)
+            }
+            _ => true,
+        }
+    }
+}
+
+/// Whether this is the path of that file.
+fn is_same_file(path: &CStr, fd: &Fd) -> bool {
+    let of = |stat: libc::stat| (stat.st_dev, stat.st_ino);
+    crate::host::fd::stat(path).map(of).ok() == fd.stat().map(of).ok()
+}
+
+/// A machine that goes on in the file itself, or empties it, must not do so while others read it.
+fn lock_against_runs(fd: &Fd) -> Result<(), Error> {
+    fd.lock_shared().map_err(|error| Error::PrivateLocked { error })
+}
+
+/// Maps it privately. Of huge pages, as many are reserved as the guest could write to.
+fn map_privately(fd: &Fd, offset: u64, size: u64) -> Result<Ram, Error> {
+    let backing = Backing::Private;
+    let failed = |error| Error::Call { backing, error };
+    let huge = backing::hugetlbfs_page_size(fd).map_err(failed)?;
+    lock_against_runs(fd)?;
+    // The lock lives as long as the mapping.
+    let fd = fd.duplicate().map_err(failed)?;
+    match Mapping::private(&fd, offset as usize, size as usize) {
+        Ok(mapping) => {
+            let page_size = Some(huge.unwrap_or(PAGE_SIZE));
+            let mut ram = Ram::restored(mapping, backing, page_size, None);
+            ram.source = Some(fd);
+            Ok(ram)
+        }
+        Err(error) => Err(backing::map_failed(backing, huge, size, error)),
+    }
+}
+
+/// Reads it. Holes of the file are left out.
+fn read(memory: &GuestMemory, saved: SavedRam, size: u64) -> Result<(), ReadError> {
+    let mut at = 0;
+    while at < size {
+        let data = match saved.fd.seek_data(saved.offset + at) {
+            // Only holes follow.
+            Err(error) if error.is(libc::ENXIO) => break,
+            // A file system without holes.
+            Err(_) => Ok((at, size)),
+            Ok(start) => {
+                saved.fd.seek_hole(start).map(|end| (start - saved.offset, end - saved.offset))
+            }
+        };
+        let (start, end) = data.map_err(ReadError::Call)?;
+        let end = end.min(size);
+        memory.fill(saved.fd, saved.offset + start, start, end - start)?;
+        at = end;
+    }
+    Ok(())
+}

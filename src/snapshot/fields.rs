@@ -1,0 +1,196 @@
+//! The fields of a state, one behind the other, little-endian and without gaps.
+//!
+//! One function per structure goes through its fields, to save them or to restore them: the two can't differ.
+
+use crate::memory::guest_memory::{Plain, bytes_of_mut, zeros};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::mem::size_of_val;
+
+/// Where fields go to, or come from.
+pub enum Fields<'a> {
+    Save(&'a mut Vec<u8>),
+    /// What is left to be read.
+    Restore(&'a [u8]),
+}
+
+/// What is in a snapshot can't be a state: why.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Invalid(pub &'static str);
+
+const TOO_SHORT: Invalid = Invalid("it ends too early");
+
+impl Fields<'_> {
+    /// Whether fields come from a snapshot.
+    pub fn is_restoring(&self) -> bool {
+        matches!(self, Fields::Restore(_))
+    }
+
+    /// So many bytes.
+    pub fn bytes(&mut self, bytes: &mut [u8]) -> Result<(), Invalid> {
+        match self {
+            Fields::Save(to) => to.extend_from_slice(bytes),
+            Fields::Restore(from) => {
+                let (these, rest) = from.split_at_checked(bytes.len()).ok_or(TOO_SHORT)?;
+                bytes.copy_from_slice(these);
+                *from = rest;
+            }
+        }
+        Ok(())
+    }
+
+    /// Restored, this must be true: else `why`.
+    pub fn check(&self, is_valid: bool, why: &'static str) -> Result<(), Invalid> {
+        if is_valid || !self.is_restoring() { Ok(()) } else { Err(Invalid(why)) }
+    }
+
+    /// Nothing may be left.
+    pub fn end(&self) -> Result<(), Invalid> {
+        match self {
+            Fields::Restore(rest) if !rest.is_empty() => Err(Invalid("it is too long")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What can be a field.
+pub trait Field {
+    fn visit(&mut self, fields: &mut Fields) -> Result<(), Invalid>;
+}
+
+/// Integers, and the kernel's structures.
+impl<T: Plain> Field for T {
+    fn visit(&mut self, fields: &mut Fields) -> Result<(), Invalid> {
+        fields.bytes(bytes_of_mut(core::slice::from_mut(self)))
+    }
+}
+
+/// Goes through several fields, in this order.
+macro_rules! visit {
+    ($fields:expr; $($field:expr),+ $(,)?) => {{
+        $($crate::snapshot::fields::Field::visit(&mut $field, $fields)?;)+
+    }};
+}
+pub(crate) use visit;
+
+/// A byte, 0 or 1.
+pub fn flag(fields: &mut Fields, flag: &mut bool) -> Result<(), Invalid> {
+    let mut byte = u8::from(*flag);
+    visit!(fields; byte);
+    fields.check(byte <= 1, "a flag is neither 0 nor 1")?;
+    *flag = byte != 0;
+    Ok(())
+}
+
+/// Whether there is a value, and then the value.
+pub fn option<T: Field + Copy + Default>(
+    fields: &mut Fields,
+    option: &mut Option<T>,
+) -> Result<(), Invalid> {
+    let mut is_some = option.is_some();
+    flag(fields, &mut is_some)?;
+    *option = match is_some {
+        true => {
+            let mut value = option.unwrap_or_default();
+            value.visit(fields)?;
+            Some(value)
+        }
+        false => None,
+    };
+    Ok(())
+}
+
+/// How many there are, and then each of them.
+pub fn list<T: Plain>(fields: &mut Fields, list: &mut Vec<T>) -> Result<(), Invalid> {
+    let mut count = list.len() as u32;
+    visit!(fields; count);
+    if let Fields::Restore(from) = fields {
+        // What is not there is not made room for.
+        let size = (count as usize).checked_mul(size_of::<T>()).ok_or(TOO_SHORT)?;
+        if size > from.len() {
+            return Err(TOO_SHORT);
+        }
+        *list = alloc::vec![zeros(); count as usize];
+    }
+    debug_assert!(size_of_val(&**list) == count as usize * size_of::<T>());
+    fields.bytes(bytes_of_mut(list))
+}
+
+/// A text.
+pub fn text(fields: &mut Fields, text: &mut String) -> Result<(), Invalid> {
+    let mut bytes = core::mem::take(text).into_bytes();
+    list(fields, &mut bytes)?;
+    *text = String::from_utf8(bytes).map_err(|_| Invalid("a text is not UTF-8"))?;
+    Ok(())
+}
+
+/// A device whose state can be saved.
+pub trait Saved: Send + Sync {
+    /// Saves its state; or takes over what was saved.
+    fn visit(&self, fields: &mut Fields) -> Result<(), Invalid>;
+
+    /// The whole machine was restored: from now on time goes on. Timers are set; what has happened meanwhile takes effect.
+    fn restored(&self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Default, PartialEq)]
+    struct State {
+        number: u32,
+        is_on: bool,
+        at: Option<u64>,
+        bytes: Vec<u8>,
+        name: String,
+    }
+
+    impl Field for State {
+        fn visit(&mut self, fields: &mut Fields) -> Result<(), Invalid> {
+            visit!(fields; self.number);
+            flag(fields, &mut self.is_on)?;
+            option(fields, &mut self.at)?;
+            list(fields, &mut self.bytes)?;
+            text(fields, &mut self.name)
+        }
+    }
+
+    fn saved(state: &mut State) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        state.visit(&mut Fields::Save(&mut bytes)).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn what_is_saved_is_restored() {
+        let mut state =
+            State { number: 7, is_on: true, at: Some(9), bytes: vec![1, 2], name: "ä".into() };
+        let bytes = saved(&mut state);
+        assert_eq!(bytes.len(), 4 + 1 + 9 + 6 + 6);
+        let mut restored = State::default();
+        let mut fields = Fields::Restore(&bytes);
+        restored.visit(&mut fields).unwrap();
+        assert_eq!((restored, fields.end()), (state, Ok(())));
+    }
+
+    #[test]
+    fn what_is_too_short_too_long_or_no_value_is_refused() {
+        let mut state = State { bytes: vec![1; 3], ..State::default() };
+        let bytes = saved(&mut state);
+        for len in 0..bytes.len() {
+            let cut = State::default().visit(&mut Fields::Restore(&bytes[..len]));
+            assert_eq!(cut, Err(TOO_SHORT), "{len}");
+        }
+        let mut bad = bytes.clone();
+        bad[4] = 2;
+        assert!(State::default().visit(&mut Fields::Restore(&bad)).is_err());
+        let mut huge = bytes.clone();
+        huge[6..10].fill(0xff);
+        assert_eq!(State::default().visit(&mut Fields::Restore(&huge)), Err(TOO_SHORT));
+        let more = [&*bytes, &[0]].concat();
+        let mut fields = Fields::Restore(&more);
+        State::default().visit(&mut fields).unwrap();
+        assert!(fields.end().is_err());
+    }
+}

@@ -1,0 +1,89 @@
+//! What is under way in a vCPU, beside its registers: api.rst 4.31 and 4.32, and of a guest's own guest 4.114 and 4.115.
+
+/// `KVM_GET_VCPU_EVENTS`, `KVM_SET_VCPU_EVENTS`. In C the parts are structures without a name.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct kvm_vcpu_events {
+    pub exception: kvm_vcpu_events_exception,
+    pub interrupt: kvm_vcpu_events_interrupt,
+    pub nmi: kvm_vcpu_events_nmi,
+    /// The kernel never fills it in.
+    pub sipi_vector: u32,
+    /// Which of the parts count that older kernels did not have: `KVM_VCPUEVENT_VALID_*`.
+    pub flags: u32,
+    pub smi: kvm_vcpu_events_smi,
+    /// A triple fault waits. Linux 6.1.
+    pub triple_fault: kvm_vcpu_events_triple_fault,
+    pub reserved: [u8; 26],
+    pub exception_has_payload: u8,
+    pub exception_payload: u64,
+}
+
+/// An exception that is being delivered.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct kvm_vcpu_events_exception {
+    pub injected: u8,
+    pub nr: u8,
+    pub has_error_code: u8,
+    /// It waits.
+    pub pending: u8,
+    pub error_code: u32,
+}
+
+/// An interrupt, likewise.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct kvm_vcpu_events_interrupt {
+    pub injected: u8,
+    pub nr: u8,
+    pub soft: u8,
+    /// The last instruction keeps interrupts off for one more: STI is 1, MOV SS is 2.
+    pub shadow: u8,
+}
+
+/// NMIs.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct kvm_vcpu_events_nmi {
+    pub injected: u8,
+    pub pending: u8,
+    pub masked: u8,
+    pub pad: u8,
+}
+
+/// System management.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct kvm_vcpu_events_smi {
+    pub smm: u8,
+    pub pending: u8,
+    pub smm_inside_nmi: u8,
+    pub latched_init: u8,
+}
+
+/// See [`kvm_vcpu_events::triple_fault`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct kvm_vcpu_events_triple_fault {
+    pub pending: u8,
+}
+
+/// `KVM_GET_NESTED_STATE`, `KVM_SET_NESTED_STATE`: Linux 4.19. The header; the state of the guest's guest lies behind it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct kvm_nested_state {
+    pub flags: u16,
+    /// Of VMX or SVM.
+    pub format: u16,
+    /// Of all, in bytes. In: how much room there is. E2BIG: it says how much is needed.
+    pub size: u32,
+    /// What depends on the format.
+    pub hdr: [u64; 15],
+}
+
+impl Default for kvm_nested_state {
+    fn default() -> kvm_nested_state {
+        kvm_nested_state { flags: 0, format: 0, size: 0, hdr: [0; 15] }
+    }
+}
