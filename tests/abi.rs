@@ -8,6 +8,7 @@ use kob_2m::sys::cap::*;
 use kob_2m::sys::clock::*;
 use kob_2m::sys::cpuid::*;
 use kob_2m::sys::debug::*;
+use kob_2m::sys::events::*;
 use kob_2m::sys::exit::REASONS;
 use kob_2m::sys::fw_cfg::*;
 use kob_2m::sys::ioctl::{KVMIO, REQUESTS};
@@ -99,6 +100,24 @@ macro_rules! arm {
     };
 }
 
+/// A part of `kvm_vcpu_events`, which in C has no type of its own.
+macro_rules! part {
+    ($facts:expr, $part:ident: $name:ident { $($field:ident),* $(,)? }) => {
+        $facts.size(
+            stringify!($name),
+            concat!("((struct kvm_vcpu_events *)0)->", stringify!($part)),
+            size_of::<$name>(),
+        );
+        $(
+            let name = format!("{}.{}", stringify!($name), stringify!($field));
+            let c = concat!(stringify!($part), ".", stringify!($field));
+            let ours = offset_of!(kvm_vcpu_events, $part) + offset_of!($name, $field);
+            let size = field_size(|value: &$name| &value.$field);
+            $facts.field(name, "kvm_vcpu_events", c, ours, size);
+        )*
+    };
+}
+
 /// Requests that were in Linux 6.1's header and are in 6.12's no more.
 const GONE: [&str; 9] = [
     "KVM_SET_MEMORY_REGION",
@@ -137,6 +156,8 @@ fn facts() -> Facts {
     facts.constant("KVM_API_VERSION", KVM_API_VERSION as u64);
     facts.constant("KVM_EXIT_IO_IN", KVM_EXIT_IO_IN.into());
     facts.constant("KVM_EXIT_IO_OUT", KVM_EXIT_IO_OUT.into());
+    facts.constant("KVM_MAX_XCRS", KVM_MAX_XCRS as u64);
+    facts.constant("KVM_VCPU_TSC_OFFSET", KVM_VCPU_TSC_OFFSET);
     facts.constant("KVM_NR_INTERRUPTS", KVM_NR_INTERRUPTS as u64);
     facts.constant("SYNC_REGS_SIZE_BYTES", SYNC_REGS_SIZE_BYTES as u64);
     facts.constant("FW_CFG_MAX_FILE_PATH", FW_CFG_MAX_FILE_PATH as u64);
@@ -162,6 +183,10 @@ fn facts() -> Facts {
         KVM_GUESTDBG_INJECT_DB => "KVM_GUESTDBG_INJECT_DB",
         KVM_GUESTDBG_INJECT_BP => "KVM_GUESTDBG_INJECT_BP",
         KVM_GUESTDBG_BLOCKIRQ => "KVM_GUESTDBG_BLOCKIRQ",
+        KVM_CLOCK_TSC_STABLE => "KVM_CLOCK_TSC_STABLE",
+        KVM_CLOCK_REALTIME => "KVM_CLOCK_REALTIME",
+        KVM_CLOCK_HOST_TSC => "KVM_CLOCK_HOST_TSC",
+        KVM_VCPU_TSC_CTRL => "KVM_VCPU_TSC_CTRL",
         KVM_MEM_LOG_DIRTY_PAGES => "KVM_MEM_LOG_DIRTY_PAGES",
         KVM_MEM_READONLY => "KVM_MEM_READONLY",
         KVM_STATS_TYPE_MASK => "KVM_STATS_TYPE_MASK",
@@ -306,6 +331,62 @@ fn facts() -> Facts {
     same!(facts, kvm_guest_debug_arch { debugreg });
     same!(facts, kvm_debug_exit_arch { exception, pad, pc, dr6, dr7 });
     same!(facts, kvm_xsave { region });
+    same!(
+        facts,
+        kvm_sregs2 {
+            cs,
+            ds,
+            es,
+            fs,
+            gs,
+            ss,
+            tr,
+            ldt,
+            gdt,
+            idt,
+            cr0,
+            cr2,
+            cr3,
+            cr4,
+            cr8,
+            efer,
+            apic_base,
+            flags,
+            pdptrs
+        }
+    );
+    same!(facts, kvm_msr_list { nmsrs });
+    facts.offset(
+        "kvm_msr_list.indices",
+        "kvm_msr_list",
+        "indices",
+        offset_of!(kvm_msr_list, indices),
+    );
+    same!(facts, kvm_xcr { xcr, reserved, value });
+    same!(facts, kvm_xcrs { nr_xcrs, flags, xcrs, padding });
+    same!(facts, kvm_debugregs { db, dr6, dr7, flags, reserved });
+    same!(facts, kvm_device_attr { flags, group, attr, addr });
+    same!(
+        facts,
+        kvm_vcpu_events {
+            exception,
+            interrupt,
+            nmi,
+            sipi_vector,
+            flags,
+            smi,
+            triple_fault,
+            reserved,
+            exception_has_payload,
+            exception_payload
+        }
+    );
+    part!(facts, exception: kvm_vcpu_events_exception { injected, nr, has_error_code, pending, error_code });
+    part!(facts, interrupt: kvm_vcpu_events_interrupt { injected, nr, soft, shadow });
+    part!(facts, nmi: kvm_vcpu_events_nmi { injected, pending, masked, pad });
+    part!(facts, smi: kvm_vcpu_events_smi { smm, pending, smm_inside_nmi, latched_init });
+    part!(facts, triple_fault: kvm_vcpu_events_triple_fault { pending });
+    same!(facts, kvm_nested_state { flags, format, size, hdr });
     same!(facts, kvm_enable_cap { cap, flags, args, pad });
     same!(facts, kvm_cpuid_entry2 { function, index, flags, eax, ebx, ecx, edx, padding });
     same!(

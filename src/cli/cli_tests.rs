@@ -11,7 +11,10 @@ fn parsed(words: &[&'static CStr]) -> Result<Command, UsageError> {
 
 fn config(words: &[&'static CStr]) -> Config {
     match parsed(words) {
-        Ok(Command::Run(config)) => config,
+        Ok(Command::Run(config)) => {
+            assert_eq!(config.words, words, "they are kept for a snapshot");
+            Config { words: Vec::new(), ..config }
+        }
         other => panic!("{words:?}: {other:?}"),
     }
 }
@@ -86,6 +89,54 @@ fn a_value_may_follow_or_be_attached() {
         assert_eq!(config(words).memory, 2 << 20, "{words:?}");
     }
     assert_eq!(config(&[c"-b=x"]).backing, Backing::File(c"=x"));
+}
+
+#[test]
+fn a_saved_machine_keeps_its_options_but_for_those_of_the_run() {
+    let restore = |words: &[&'static CStr]| match parsed(words) {
+        Ok(Command::Restore(restore)) => restore,
+        other => panic!("{words:?}: {other:?}"),
+    };
+    let saved = [
+        c"-k",
+        c"k",
+        c"-c2",
+        c"--gdb=:1",
+        c"--gdb-wait",
+        c"--stats",
+        c"--save=a",
+        c"-bmemfd",
+        c"--grace=3",
+    ];
+    let plain = restore(&[c"--restore", c"a"]);
+    assert_eq!((plain.path, plain.is_check), (c"a", false));
+    let config = plain.config(saved.to_vec()).unwrap();
+    assert_eq!((config.guest, config.cpus, config.grace), (Guest::Kernel(c"k"), 2, 3_000_000_000));
+    assert_eq!((config.backing, config.save, config.gdb), (Backing::Private, None, None));
+    assert_eq!((config.gdb_wait, config.instruments), (false, Instruments::default()));
+    assert_eq!(config.words, saved, "for the next snapshot");
+    let other =
+        [c"--restore=a", c"-bthp", c"--save-ram=b", c"--trace-file=t", c"--grace=5", c"--gdb=/g"];
+    let config = restore(&other).config(saved.to_vec()).unwrap();
+    assert_eq!((config.backing, config.grace), (Backing::Transparent, 5_000_000_000));
+    assert_eq!(config.save, Some(Save { path: c"b", with_ram: true }));
+    assert_eq!(config.gdb, Some(GdbAddress::Path(c"/g")));
+    assert!(config.instruments.trace_exits && config.instruments.trace_calls);
+    assert!(restore(&[c"--check", c"--restore", c"a"]).is_check);
+    for words in [&[c"--help"][..], &[c"--restore=b"], &[c"--nonsense"], &[c"x", c"y"]] {
+        assert!(plain.config(words.to_vec()).is_err(), "{words:?}");
+    }
+    for (words, option) in [
+        (&[c"--restore=a", c"-m1M"][..], "--memory"),
+        (&[c"-k", c"k", c"--restore=a"], "--kernel"),
+        (&[c"image", c"--restore=a"], "IMAGE"),
+        (&[c"--restore=a", c"--step"], "--step"),
+    ] {
+        assert!(wrong(words).starts_with(&format!("{option}: not with --restore")), "{words:?}");
+    }
+    assert!(wrong(&[c"--save=a", c"--save-ram=b"]).starts_with("--save: not with --save-ram"));
+    assert!(wrong(&[c"--restore=a", c"--gdb-wait"]).starts_with("--gdb-wait: only with --gdb"));
+    assert!(wrong(&[c"--restore=a", c"--json"]).starts_with("--json: only with"));
 }
 
 #[test]

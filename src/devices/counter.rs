@@ -10,7 +10,7 @@ use crate::host::syscall::CallError;
 use crate::kvm::{self, Vm};
 use crate::layout::*;
 use crate::lifecycle::VcpuControl;
-use crate::snapshot::fields::{Fields, Invalid, Saved, flag, visit};
+use crate::snapshot::fields::{Fields, Invalid, Saved, visit};
 use crate::sys::irqchip::*;
 use alloc::sync::Arc;
 
@@ -128,22 +128,20 @@ impl Counter {
 /// Restored, KVM is asked to count and to raise interrupts again.
 impl Saved for Counter {
     fn visit(&self, fields: &mut Fields) -> Result<(), Invalid> {
-        let mut state = self.state.lock();
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
         state.collect();
         visit!(fields; state.exited, state.counted, state.acknowledged);
-        let mut counts = state.counts_by_event;
-        counts.iter_mut().try_for_each(|is_on| flag(fields, is_on))?;
-        let raises = state.raises;
-        drop(state);
+        let (mut counts, raises) = (state.counts_by_event, state.raises);
+        drop(guard);
         let mut is_raising = raises.is_some();
-        flag(fields, &mut is_raising)?;
         let none = Raised { gsi: 0, is_level: false, message: None };
         let Raised { mut gsi, mut is_level, message } = raises.unwrap_or(none);
         let mut has_message = message.is_some();
         let mut message = message.unwrap_or_default();
-        flag(fields, &mut is_level)?;
-        flag(fields, &mut has_message)?;
-        visit!(fields; gsi, message.address_lo, message.address_hi, message.data);
+        let [by_port, by_address] = &mut counts;
+        visit!(fields; *by_port, *by_address, is_raising, gsi, is_level, has_message);
+        visit!(fields; message.address_lo, message.address_hi, message.data);
         if !fields.is_restoring() {
             return Ok(());
         }

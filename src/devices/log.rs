@@ -9,7 +9,7 @@ use crate::kvm::{self, Vm};
 use crate::layout::{LESSON_LOG, LESSON_LOG_SIZE, LOG_PORT};
 use crate::lifecycle::VcpuControl;
 use crate::show::number;
-use crate::snapshot::fields::{Fields, Invalid, Saved, flag, visit};
+use crate::snapshot::fields::{Fields, Invalid, Saved, visit};
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
@@ -102,11 +102,12 @@ impl State {
 /// What is in the ring is collected before.
 impl Saved for Log {
     fn visit(&self, fields: &mut Fields) -> Result<(), Invalid> {
-        let mut state = self.state.lock();
-        visit!(fields; state.logged, state.sum, state.coalesced);
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
         let mut coalesces = state.coalesces;
-        coalesces.iter_mut().try_for_each(|is_on| flag(fields, is_on))?;
-        drop(state);
+        let [addresses, port] = &mut coalesces;
+        visit!(fields; state.logged, state.sum, state.coalesced, *addresses, *port);
+        drop(guard);
         if fields.is_restoring() {
             for is_port in [false, true] {
                 if coalesces[usize::from(is_port)] {

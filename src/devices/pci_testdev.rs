@@ -11,7 +11,7 @@ use crate::kvm::Vm;
 use crate::layout::*;
 use crate::lifecycle::VcpuControl;
 use crate::show::number;
-use crate::snapshot::fields::{Fields, Invalid, flag, visit};
+use crate::snapshot::fields::{Fields, Invalid, visit};
 use crate::sys::irqchip::{
     KVM_IOEVENTFD_FLAG_DATAMATCH, KVM_IOEVENTFD_FLAG_DEASSIGN, KVM_IOEVENTFD_FLAG_PIO,
 };
@@ -178,15 +178,11 @@ impl PciFunction for PciTestDevice {
     }
 
     fn visit(&self, fields: &mut Fields) -> Result<(), Invalid> {
-        let running = self
-            .running
-            .lock()
-            .as_ref()
-            .map(|running| (running.bar as u8, running.test as u8, running.count));
+        let numbers = |running: &Running| (running.bar as u8, running.test as u8, running.count);
+        let running = self.running.lock().as_ref().map(numbers);
         let mut is_running = running.is_some();
         let (mut bar, mut test, mut count) = running.unwrap_or_default();
-        flag(fields, &mut is_running)?;
-        visit!(fields; bar, test, count);
+        visit!(fields; is_running, bar, test, count);
         if fields.is_restoring() && is_running {
             let is_test = |names: &[&str]| usize::from(test) < names.len();
             let names = NAMES.get(usize::from(bar));

@@ -18,7 +18,7 @@
 use crate::bus::Device;
 use crate::host::mutex::{Guard, Mutex};
 use crate::lifecycle::{Lifecycle, VcpuControl};
-use crate::snapshot::fields::{Field, Fields, Invalid, Saved, flag, visit};
+use crate::snapshot::fields::{Field, Fields, Invalid, Saved, visit};
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
@@ -372,19 +372,9 @@ impl Field for Chip {
     fn visit(&mut self, fields: &mut Fields) -> Result<(), Invalid> {
         const EXPECTS: [Expects; 4] = [Expects::Mask, Expects::Icw2, Expects::Icw3, Expects::Icw4];
         let mut expects = self.expects as u8;
-        visit!(fields; self.lines, self.irr, self.imr, self.isr, self.level, self.base, self.last, expects);
-        for bit in [
-            &mut self.is_single,
-            &mut self.needs_icw4,
-            &mut self.auto_eoi,
-            &mut self.rotates_on_auto_eoi,
-            &mut self.special_mask,
-            &mut self.special_nested,
-            &mut self.shows_isr,
-            &mut self.is_polled,
-        ] {
-            flag(fields, bit)?;
-        }
+        visit!(fields; self.lines, self.irr, self.imr, self.isr, self.level, self.base, self.last);
+        visit!(fields; expects, self.is_single, self.needs_icw4, self.auto_eoi, self.rotates_on_auto_eoi);
+        visit!(fields; self.special_mask, self.special_nested, self.shows_isr, self.is_polled);
         fields.check(self.last < 8 && self.base & 7 == 0, "there is no such line")?;
         let expects = EXPECTS.get(usize::from(expects));
         self.expects = *expects.ok_or(Invalid("there is no such command word"))?;
@@ -395,7 +385,8 @@ impl Field for Chip {
 impl Saved for Pic {
     fn visit(&self, fields: &mut Fields) -> Result<(), Invalid> {
         let mut pair = self.pair.lock();
-        visit!(fields; pair.0[0], pair.0[1]);
+        let [first, second] = &mut pair.0;
+        visit!(fields; *first, *second);
         self.follow(&pair);
         Ok(())
     }

@@ -17,7 +17,7 @@ use crate::host::timer::Timer;
 use crate::kvm::Vm;
 use crate::kvm::interrupt_line::InterruptLine;
 use crate::lifecycle::VcpuControl;
-use crate::snapshot::fields::{Field, Fields, Invalid, Saved, flag, option, visit};
+use crate::snapshot::fields::{Field, Fields, Invalid, Saved, visit};
 use alloc::sync::Arc;
 
 // The ports, as registers of one device. Before the control word's come those of the counters.
@@ -420,16 +420,8 @@ impl Pit {
 impl Field for Counter {
     fn visit(&mut self, fields: &mut Fields) -> Result<(), Invalid> {
         let (mut mode, mut access) = (self.mode as u8, self.access as u8);
-        visit!(fields; mode, access, self.from);
-        option(fields, &mut self.next_from)?;
-        option(fields, &mut self.began)?;
-        option(fields, &mut self.held)?;
-        option(fields, &mut self.low)?;
-        option(fields, &mut self.latched)?;
-        option(fields, &mut self.latched_status)?;
-        for bit in [&mut self.bcd, &mut self.gate, &mut self.reads_high] {
-            flag(fields, bit)?;
-        }
+        visit!(fields; mode, access, self.bcd, self.gate, self.from, self.next_from, self.began, self.held);
+        visit!(fields; self.low, self.reads_high, self.latched, self.latched_status);
         let counts = 1..=self.modulus();
         let is_count = |from: &u64| counts.contains(from);
         let all = is_count(&self.from) && self.next_from.iter().all(is_count);
@@ -443,7 +435,8 @@ impl Field for Counter {
 
 impl Field for Registers {
     fn visit(&mut self, fields: &mut Fields) -> Result<(), Invalid> {
-        visit!(fields; self.counters[0], self.counters[1], self.counters[2], self.speaker, self.at);
+        let [first, second, third] = &mut self.counters;
+        visit!(fields; *first, *second, *third, self.speaker, self.at);
         let times = self.counters.iter().flat_map(|counter| [counter.began, counter.held]);
         let latest = times.flatten().max().unwrap_or(0);
         let now = counts(clock::machine());
@@ -454,9 +447,9 @@ impl Field for Registers {
 impl Saved for Pit {
     fn visit(&self, fields: &mut Fields) -> Result<(), Invalid> {
         let mut inner = self.inner.lock();
-        inner.registers.visit(fields)?;
-        flag(fields, &mut inner.is_connected)?;
-        inner.line.visit(fields)
+        let Inner { registers, is_connected, line } = &mut *inner;
+        visit!(fields; *registers, *is_connected);
+        line.visit(fields)
     }
 
     fn restored(&self) {

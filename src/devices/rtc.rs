@@ -15,7 +15,7 @@ use crate::host::timer::Timer;
 use crate::kvm::interrupt_line::InterruptLine;
 use crate::layout::{CMOS_SHUTDOWN, MIB};
 use crate::lifecycle::VcpuControl;
-use crate::snapshot::fields::{Field, Fields, Invalid, Saved, flag, visit};
+use crate::snapshot::fields::{Field, Fields, Invalid, Saved, visit};
 use alloc::sync::Arc;
 
 /// Port 0x70: which register. Bit 7 masks NMIs, which nobody here raises.
@@ -438,12 +438,13 @@ impl Rtc {
 impl Field for Registers {
     fn visit(&mut self, fields: &mut Fields) -> Result<(), Invalid> {
         let Registers { kept, index, seen, is_disconnected } = self;
-        visit!(fields; kept.bytes, kept.offset, kept.phase, kept.weekday_offset, *index, *seen);
-        flag(fields, is_disconnected)?;
+        visit!(fields; kept.bytes, kept.offset, kept.phase, kept.weekday_offset);
+        visit!(fields; *index, *seen, *is_disconnected);
         // Further than any date that its registers can show.
         let is_near = |offset: i64, most: u64| offset.unsigned_abs() < most;
         fields.check(is_near(kept.offset, 1 << 41), "a date that it can't show")?;
         fields.check(is_near(kept.weekday_offset, 1 << 10), "a weekday that it can't show")?;
+        fields.check(*seen < 1 << 62, "a time that it can't have seen")?;
         fields.check(kept.phase < NANOSECONDS, "a phase of more than a second")?;
         fields.check(usize::from(*index) < SIZE, "there is no such register")
     }

@@ -10,7 +10,7 @@ use crate::host::mutex::Mutex;
 use crate::kvm::interrupt_line::InterruptLine;
 use crate::lifecycle::VcpuControl;
 use crate::output::Output;
-use crate::snapshot::fields::{Field, Fields, Invalid, Saved, flag, visit};
+use crate::snapshot::fields::{Field, Fields, Invalid, Saved, visit};
 use alloc::sync::Arc;
 
 // The registers, by their distance from the first port. With DLAB set, the first two are the divisor latch.
@@ -209,10 +209,8 @@ impl Field for Registers {
     fn visit(&mut self, fields: &mut Fields) -> Result<(), Invalid> {
         let mut len = self.len as u8;
         visit!(fields; self.ier, self.fcr, self.lcr, self.mcr, self.changed, self.scr, self.divisor);
-        for bit in [&mut self.overrun, &mut self.is_sending, &mut self.thre_pending] {
-            flag(fields, bit)?;
-        }
-        visit!(fields; self.received, len, self.lsr_polls, self.settled_at);
+        visit!(fields; self.overrun, self.is_sending, self.thre_pending, self.received, len);
+        visit!(fields; self.lsr_polls, self.settled_at);
         fields.check(usize::from(len) <= FIFO, "more bytes than the FIFO holds")?;
         fields.check(self.lsr_polls <= POLLS, "too many polls")?;
         self.len = len.into();

@@ -4,7 +4,7 @@ use crate::bus::Device;
 use crate::host::mutex::Mutex;
 use crate::layout::TEST_MEMORY_SIZE;
 use crate::lifecycle::VcpuControl;
-use crate::snapshot::fields::{Fields, Invalid, Saved, list};
+use crate::snapshot::fields::{Field, Fields, Invalid, Saved};
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -24,7 +24,7 @@ impl Saved for TestMemory {
         let mut memory = self.0.lock();
         let is_used = memory.iter().any(|&byte| byte != 0);
         let mut bytes = if is_used { memory.clone() } else { Vec::new() };
-        list(fields, &mut bytes)?;
+        bytes.visit(fields)?;
         let size = TEST_MEMORY_SIZE as usize;
         fields.check(bytes.is_empty() || bytes.len() == size, "it has another size")?;
         bytes.resize(size, 0);

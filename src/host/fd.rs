@@ -175,7 +175,7 @@ impl Fd {
             };
             let shown = format_args!("{} at {at:#x}", Bytes(rest.len() as u64));
             match Call::on(self.0, "pwrite", shown).returned(result) {
-                Ok(count) => done += count as usize,
+                Ok(count) => done += count,
                 Err(error) if error.is(libc::EINTR) => {}
                 Err(error) => return Err(error),
             }

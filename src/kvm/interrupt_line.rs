@@ -2,7 +2,7 @@
 
 use crate::host::mutex::Mutex;
 use crate::layout::IO_APIC_LINES;
-use crate::snapshot::fields::{Fields, Invalid, flag, visit};
+use crate::snapshot::fields::{Fields, Invalid, visit};
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
@@ -69,7 +69,7 @@ impl InterruptLine {
     pub fn visit(&self, fields: &mut Fields) -> Result<(), Invalid> {
         let mut counts = self.lines.active.lock();
         let mut active = self.active.load(SeqCst);
-        flag(fields, &mut active)?;
+        visit!(fields; active);
         if fields.is_restoring() && active != self.active.swap(active, SeqCst) {
             let count = &mut counts[self.gsi as usize];
             *count = if active { *count + 1 } else { *count - 1 };

@@ -15,7 +15,7 @@
 use crate::kvm::cpuid::Cpuid;
 use crate::kvm::{Error, Vcpu};
 use crate::memory::guest_memory::Plain;
-use crate::snapshot::fields::{Field, Fields, Invalid, list, option, visit};
+use crate::snapshot::fields::{Field, Fields, Invalid, visit};
 use crate::sys::cap::*;
 use crate::sys::clock::*;
 use crate::sys::cpuid::kvm_cpuid_entry2;
@@ -120,8 +120,8 @@ pub enum TscStart {
 
 impl Field for Tsc {
     fn visit(&mut self, fields: &mut Fields) -> Result<(), Invalid> {
-        visit!(fields; self.khz, self.value);
-        option(fields, &mut self.offset)
+        visit!(fields; self.khz, self.value, self.offset);
+        Ok(())
     }
 }
 
@@ -141,15 +141,8 @@ impl Field for Sregs {
 
 impl Field for VcpuState {
     fn visit(&mut self, fields: &mut Fields) -> Result<(), Invalid> {
-        list(fields, &mut self.cpuid)?;
-        visit!(fields; self.regs, self.sregs);
-        list(fields, &mut self.xsave)?;
-        option(fields, &mut self.xcrs)?;
-        list(fields, &mut self.msrs)?;
-        option(fields, &mut self.lapic)?;
-        visit!(fields; self.mp_state, self.events, self.debugregs);
-        list(fields, &mut self.nested)?;
-        visit!(fields; self.tsc);
+        visit!(fields; self.cpuid, self.regs, self.sregs, self.xsave, self.xcrs, self.msrs, self.lapic);
+        visit!(fields; self.mp_state, self.events, self.debugregs, self.nested, self.tsc);
         fields.check(self.xsave.len() * 8 >= size_of::<kvm_xsave>(), "the FPU's state is too short")
     }
 }

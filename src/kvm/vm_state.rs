@@ -2,7 +2,7 @@
 
 use crate::kvm::{Error, Vm};
 use crate::memory::guest_memory::Plain;
-use crate::snapshot::fields::{Field, Fields, Invalid, list, option, visit};
+use crate::snapshot::fields::{Field, Fields, Invalid, visit};
 use crate::sys::cap::KVM_CAP_ADJUST_CLOCK;
 use crate::sys::clock::*;
 use crate::sys::ioctl;
@@ -29,9 +29,7 @@ const CHIPS: [u32; 3] = [KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE, KVM_IRQC
 
 impl Field for VmState {
     fn visit(&mut self, fields: &mut Fields) -> Result<(), Invalid> {
-        visit!(fields; self.clock);
-        list(fields, &mut self.chips)?;
-        option(fields, &mut self.pit)?;
+        visit!(fields; self.clock, self.chips, self.pit);
         fields.check(
             self.chips.is_empty() || self.chips.len() == CHIPS.len(),
             "not all interrupt controllers are there",

@@ -155,15 +155,9 @@ impl Restored {
         Ok(place)
     }
 
-    /// What was typed, and the guest has not taken.
+    /// What was typed, and the guest has not taken. The section may be missing.
     pub fn typed(&self) -> Vec<u8> {
-        let mut typed = Vec::new();
-        let list = |fields: &mut snapshot::Fields| snapshot::fields::list(fields, &mut typed);
-        match self.snapshot.restore(sections::TYPED, 0, list) {
-            Ok(()) => typed,
-            // It may be missing.
-            Err(_) => Vec::new(),
-        }
+        self.snapshot.value(sections::TYPED, 0).unwrap_or_default()
     }
 
     /// Puts everything into a machine that was built as this one was. The order is KVM's: the clock before the MSR that shows the guest what
@@ -222,5 +216,6 @@ impl From<snapshot::Error> for Error {
 
 /// A path or a word of the command line, for as long as the program runs.
 fn leak(bytes: Vec<u8>) -> &'static CStr {
-    Box::leak(CString::new(bytes).expect("checked when it was read").into_boxed_c_str())
+    // That it has no zero byte was checked when it was read.
+    Box::leak(CString::new(bytes).unwrap_or_default().into_boxed_c_str())
 }

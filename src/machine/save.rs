@@ -126,9 +126,7 @@ impl Machine<'_> {
             sections.add(*tag, 0, |fields| device.visit(fields));
         }
         let mut typed = input.held();
-        sections.add(sections::TYPED, MAY_BE_SKIPPED, |fields| {
-            snapshot::fields::list(fields, &mut typed)
-        });
+        sections.add(sections::TYPED, MAY_BE_SKIPPED, |fields| typed.visit(fields));
         Ok(sections)
     }
 

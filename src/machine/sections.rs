@@ -15,7 +15,7 @@ use crate::config::PitPlace;
 use crate::kvm::vcpu_state::VcpuState;
 use crate::memory::saved_ram::FileIdentity;
 use crate::snapshot::Tag;
-use crate::snapshot::fields::{Field, Fields, Invalid, Saved, flag, list, text, visit};
+use crate::snapshot::fields::{Field, Fields, Invalid, Saved, visit};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -102,9 +102,7 @@ impl Field for Host {
     fn visit(&mut self, fields: &mut Fields) -> Result<(), Invalid> {
         /// A century.
         const LATEST: u64 = 1 << 62;
-        visit!(fields; self.vendor);
-        text(fields, &mut self.boot_id)?;
-        visit!(fields; self.machine, self.monotonic, self.real);
+        visit!(fields; self.vendor, self.boot_id, self.machine, self.monotonic, self.real);
         let is_sane = self.machine < LATEST && self.real < LATEST && self.monotonic < LATEST;
         fields.check(is_sane, "a clock is off by a century")
     }
@@ -119,8 +117,7 @@ pub struct OwnFile {
 
 impl Field for OwnFile {
     fn visit(&mut self, fields: &mut Fields) -> Result<(), Invalid> {
-        list(fields, &mut self.path)?;
-        visit!(fields; self.identity);
+        visit!(fields; self.path, self.identity);
         fields.check(!self.path.contains(&0), "a path has a zero byte")
     }
 }
@@ -135,8 +132,8 @@ pub struct SavedVcpu {
 
 impl Field for SavedVcpu {
     fn visit(&mut self, fields: &mut Fields) -> Result<(), Invalid> {
-        self.state.visit(fields)?;
-        flag(fields, &mut self.waits_at_hlt)
+        visit!(fields; self.state, self.waits_at_hlt);
+        Ok(())
     }
 }
 
@@ -144,7 +141,7 @@ impl Field for SavedVcpu {
 pub fn words(fields: &mut Fields, words: &mut Vec<Vec<u8>>) -> Result<(), Invalid> {
     let mut bytes: Vec<u8> =
         words.iter().flat_map(|word| word.iter().copied().chain([0])).collect();
-    list(fields, &mut bytes)?;
+    visit!(fields; bytes);
     fields.check(bytes.last().is_none_or(|&last| last == 0), "the last word is cut off")?;
     let mut split: Vec<Vec<u8>> = bytes.split(|&byte| byte == 0).map(<[u8]>::to_vec).collect();
     // Behind the last zero there is nothing.

@@ -5,7 +5,6 @@
 use crate::memory::guest_memory::{Plain, bytes_of_mut, zeros};
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::mem::size_of_val;
 
 /// Where fields go to, or come from.
 pub enum Fields<'a> {
@@ -39,6 +38,11 @@ impl Fields<'_> {
         Ok(())
     }
 
+    /// Several fields, in this order.
+    pub fn each(&mut self, these: &mut [&mut dyn Field]) -> Result<(), Invalid> {
+        these.iter_mut().try_for_each(|field| field.visit(self))
+    }
+
     /// Restored, this must be true: else `why`.
     pub fn check(&self, is_valid: bool, why: &'static str) -> Result<(), Invalid> {
         if is_valid || !self.is_restoring() { Ok(()) } else { Err(Invalid(why)) }
@@ -58,6 +62,14 @@ pub trait Field {
     fn visit(&mut self, fields: &mut Fields) -> Result<(), Invalid>;
 }
 
+/// Goes through several fields, in this order.
+macro_rules! visit {
+    ($fields:expr; $($field:expr),+ $(,)?) => {
+        $fields.each(&mut [$(&mut $field),+])?
+    };
+}
+pub(crate) use visit;
+
 /// Integers, and the kernel's structures.
 impl<T: Plain> Field for T {
     fn visit(&mut self, fields: &mut Fields) -> Result<(), Invalid> {
@@ -65,63 +77,55 @@ impl<T: Plain> Field for T {
     }
 }
 
-/// Goes through several fields, in this order.
-macro_rules! visit {
-    ($fields:expr; $($field:expr),+ $(,)?) => {{
-        $($crate::snapshot::fields::Field::visit(&mut $field, $fields)?;)+
-    }};
-}
-pub(crate) use visit;
-
 /// A byte, 0 or 1.
-pub fn flag(fields: &mut Fields, flag: &mut bool) -> Result<(), Invalid> {
-    let mut byte = u8::from(*flag);
-    visit!(fields; byte);
-    fields.check(byte <= 1, "a flag is neither 0 nor 1")?;
-    *flag = byte != 0;
-    Ok(())
+impl Field for bool {
+    fn visit(&mut self, fields: &mut Fields) -> Result<(), Invalid> {
+        let mut byte = u8::from(*self);
+        byte.visit(fields)?;
+        *self = byte != 0;
+        fields.check(byte <= 1, "a flag is neither 0 nor 1")
+    }
 }
 
 /// Whether there is a value, and then the value.
-pub fn option<T: Field + Copy + Default>(
-    fields: &mut Fields,
-    option: &mut Option<T>,
-) -> Result<(), Invalid> {
-    let mut is_some = option.is_some();
-    flag(fields, &mut is_some)?;
-    *option = match is_some {
-        true => {
-            let mut value = option.unwrap_or_default();
+impl<T: Field + Copy + Default> Field for Option<T> {
+    fn visit(&mut self, fields: &mut Fields) -> Result<(), Invalid> {
+        let mut is_some = self.is_some();
+        is_some.visit(fields)?;
+        let mut value = self.unwrap_or_default();
+        if is_some {
             value.visit(fields)?;
-            Some(value)
         }
-        false => None,
-    };
-    Ok(())
+        *self = is_some.then_some(value);
+        Ok(())
+    }
 }
 
 /// How many there are, and then each of them.
-pub fn list<T: Plain>(fields: &mut Fields, list: &mut Vec<T>) -> Result<(), Invalid> {
-    let mut count = list.len() as u32;
-    visit!(fields; count);
-    if let Fields::Restore(from) = fields {
-        // What is not there is not made room for.
-        let size = (count as usize).checked_mul(size_of::<T>()).ok_or(TOO_SHORT)?;
-        if size > from.len() {
-            return Err(TOO_SHORT);
+impl<T: Plain> Field for Vec<T> {
+    fn visit(&mut self, fields: &mut Fields) -> Result<(), Invalid> {
+        let mut count = self.len() as u32;
+        count.visit(fields)?;
+        if let Fields::Restore(from) = fields {
+            // What is not there is not made room for.
+            let size = (count as usize).checked_mul(size_of::<T>()).ok_or(TOO_SHORT)?;
+            if size > from.len() {
+                return Err(TOO_SHORT);
+            }
+            *self = alloc::vec![zeros(); count as usize];
         }
-        *list = alloc::vec![zeros(); count as usize];
+        fields.bytes(bytes_of_mut(self))
     }
-    debug_assert!(size_of_val(&**list) == count as usize * size_of::<T>());
-    fields.bytes(bytes_of_mut(list))
 }
 
-/// A text.
-pub fn text(fields: &mut Fields, text: &mut String) -> Result<(), Invalid> {
-    let mut bytes = core::mem::take(text).into_bytes();
-    list(fields, &mut bytes)?;
-    *text = String::from_utf8(bytes).map_err(|_| Invalid("a text is not UTF-8"))?;
-    Ok(())
+/// Text in UTF-8.
+impl Field for String {
+    fn visit(&mut self, fields: &mut Fields) -> Result<(), Invalid> {
+        let mut bytes = core::mem::take(self).into_bytes();
+        bytes.visit(fields)?;
+        *self = String::from_utf8(bytes).map_err(|_| Invalid("a text is not UTF-8"))?;
+        Ok(())
+    }
 }
 
 /// A device whose state can be saved.
@@ -148,11 +152,8 @@ mod tests {
 
     impl Field for State {
         fn visit(&mut self, fields: &mut Fields) -> Result<(), Invalid> {
-            visit!(fields; self.number);
-            flag(fields, &mut self.is_on)?;
-            option(fields, &mut self.at)?;
-            list(fields, &mut self.bytes)?;
-            text(fields, &mut self.name)
+            visit!(fields; self.number, self.is_on, self.at, self.bytes, self.name);
+            Ok(())
         }
     }
 

@@ -9,6 +9,7 @@ use crate::snapshot::{Error, Field, Fields, Invalid, Tag};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::ffi::CStr;
+use core::ops::Range;
 
 pub const MAGIC: [u8; 8] = *b"KOB2SAVE";
 /// Of the format: another one can't be restored.
@@ -49,9 +50,15 @@ struct SectionHeader {
     flags: u32,
     /// Of the contents, in bytes.
     size: u64,
-    /// [`crc32`] of the contents.
+    /// [`crc32`] of this header, with 0 here, and of the contents.
     checksum: u32,
     reserved: u32,
+}
+
+impl SectionHeader {
+    fn sum(&self, contents: &[u8]) -> u32 {
+        crc32(&[bytes_of(&[SectionHeader { checksum: 0, ..*self }]), contents])
+    }
 }
 
 // SAFETY: made of integers without gaps.
@@ -84,7 +91,7 @@ impl Header {
     }
 
     fn sum(&self) -> u32 {
-        crc32(bytes_of(&[Header { checksum: 0, ..*self }]))
+        crc32(&[bytes_of(&[Header { checksum: 0, ..*self }])])
     }
 
     /// As it stands in the file.
@@ -100,7 +107,8 @@ impl Header {
         }
     }
 
-    fn check(&self, path: &'static CStr, file_size: u64) -> Result<(), Error> {
+    /// Whether it is a header of ours, of a file of this size.
+    pub fn check(&self, path: &'static CStr, file_size: u64) -> Result<(), Error> {
         let damaged = |what| Err(Error::Damaged { path, what });
         if self.magic != MAGIC {
             return Err(Error::NotASnapshot { path });
@@ -141,8 +149,9 @@ impl Sections {
         fill(&mut Fields::Save(&mut self.0)).expect("what is saved is not checked");
         let contents = start + size_of::<SectionHeader>();
         let size = (self.0.len() - contents) as u64;
-        let checksum = crc32(&self.0[contents..]);
-        let header = SectionHeader { tag, flags, size, checksum, reserved: 0 };
+        let header = SectionHeader { tag, flags, size, ..SectionHeader::default() };
+        let checksum = header.sum(&self.0[contents..]);
+        let header = SectionHeader { checksum, ..header };
         self.0[start..contents].copy_from_slice(bytes_of(&[header]));
         self.0.resize(self.0.len().next_multiple_of(8), 0);
     }
@@ -160,14 +169,18 @@ pub struct Snapshot {
     /// The file, for RAM that is in it.
     pub fd: Fd,
     pub header: Header,
+    /// All sections.
     bytes: Vec<u8>,
-    /// Of each section: its tag, and where its contents are in `bytes`.
-    sections: Vec<(Tag, core::ops::Range<usize>)>,
+    /// Of each of them: its tag, and where its contents are in `bytes`.
+    sections: Vec<Section>,
 }
+
+/// A section's tag, and where its contents are.
+pub type Section = (Tag, Range<usize>);
 
 impl Snapshot {
     /// Opens a snapshot, and checks that it is whole. `is_known` says which sections this program reads.
-    pub fn open(path: &'static CStr, is_known: impl Fn(Tag) -> bool) -> Result<Snapshot, Error> {
+    pub fn open(path: &'static CStr, is_known: fn(Tag) -> bool) -> Result<Snapshot, Error> {
         let failed = |error| Error::Call { path, error };
         // O_NONBLOCK: nobody may write to a FIFO.
         let fd = Fd::open(path, libc::O_RDONLY | libc::O_NONBLOCK, 0).map_err(failed)?;
@@ -229,8 +242,8 @@ fn read(fd: &Fd, offset: u64, bytes: &mut [u8], path: &'static CStr) -> Result<(
 pub fn find_sections(
     bytes: &[u8],
     path: &'static CStr,
-    is_known: impl Fn(Tag) -> bool,
-) -> Result<Vec<(Tag, core::ops::Range<usize>)>, Error> {
+    is_known: fn(Tag) -> bool,
+) -> Result<Vec<Section>, Error> {
     let damaged = |what| Error::Damaged { path, what };
     let mut sections = Vec::new();
     let mut at = 0;
@@ -241,7 +254,7 @@ pub fn find_sections(
         let start = at + size_of::<SectionHeader>();
         let end = usize::try_from(header.size).ok().and_then(|size| start.checked_add(size));
         let end = end.filter(|&end| end <= bytes.len()).ok_or(damaged("a section is cut off"))?;
-        if crc32(&bytes[start..end]) != header.checksum {
+        if header.sum(&bytes[start..end]) != header.checksum {
             return Err(damaged("a section's checksum is wrong"));
         }
         if is_known(header.tag) {
@@ -250,6 +263,9 @@ pub fn find_sections(
             return Err(Error::UnknownSection { path, tag: header.tag });
         }
         at = end.next_multiple_of(8);
+        if bytes.get(end..at).is_none_or(|behind| behind.iter().any(|&byte| byte != 0)) {
+            return Err(damaged("there is something between two sections"));
+        }
     }
     Ok(sections)
 }
@@ -264,7 +280,7 @@ pub struct Replacement {
 impl Replacement {
     pub fn create(path: &'static CStr) -> Result<Replacement, CallError> {
         let temporary = [path.to_bytes(), b".new\0"].concat();
-        let name = CStr::from_bytes_with_nul(&temporary).expect("a zero byte at the end alone");
+        let name = name(&temporary);
         // What an earlier attempt has left, when its program was killed, is overwritten.
         let flags = libc::O_RDWR | libc::O_CREAT | libc::O_NOFOLLOW;
         let fd = Fd::open(name, flags, 0o600)?;
@@ -275,10 +291,6 @@ impl Replacement {
         Ok(replacement)
     }
 
-    fn name(&self) -> &CStr {
-        CStr::from_bytes_with_nul(&self.temporary).expect("checked when it was made")
-    }
-
     /// The new file.
     pub fn fd(&self) -> &Fd {
         self.fd.as_ref().expect("open until it is dropped")
@@ -287,7 +299,7 @@ impl Replacement {
     /// The new file is complete: it takes the place of the old one.
     pub fn complete(mut self) -> Result<(), CallError> {
         self.fd().sync()?;
-        crate::host::fd::rename(self.name(), self.path)?;
+        crate::host::fd::rename(name(&self.temporary), self.path)?;
         self.fd = None;
         Ok(())
     }
@@ -296,15 +308,21 @@ impl Replacement {
 impl Drop for Replacement {
     fn drop(&mut self) {
         if self.fd.is_some() {
-            crate::host::fd::remove(self.name());
+            crate::host::fd::remove(name(&self.temporary));
         }
     }
 }
 
-/// The checksum of zip and Ethernet: polynomial 0x04c11db7, bits reflected.
-pub fn crc32(bytes: &[u8]) -> u32 {
+/// A name with its zero byte.
+fn name(bytes: &[u8]) -> &CStr {
+    CStr::from_bytes_until_nul(bytes).unwrap_or(c"")
+}
+
+/// The checksum of zip and Ethernet, of these bytes one behind the other: polynomial 0x04c11db7, bits reflected.
+pub fn crc32(parts: &[&[u8]]) -> u32 {
     const TABLE: [u32; 256] = table();
-    !bytes.iter().fold(!0, |crc, &byte| TABLE[(crc as u8 ^ byte) as usize] ^ crc >> 8)
+    let bytes = parts.iter().copied().flatten();
+    !bytes.fold(!0, |crc, &byte| TABLE[(crc as u8 ^ byte) as usize] ^ crc >> 8)
 }
 
 const fn table() -> [u32; 256] {
@@ -322,3 +340,7 @@ const fn table() -> [u32; 256] {
     }
     table
 }
+
+#[cfg(all(test, not(miri)))]
+#[path = "file_tests.rs"]
+mod tests;

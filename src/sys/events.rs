@@ -71,7 +71,7 @@ pub struct kvm_vcpu_events_triple_fault {
 
 /// `KVM_GET_NESTED_STATE`, `KVM_SET_NESTED_STATE`: Linux 4.19. The header; the state of the guest's guest lies behind it.
 #[repr(C)]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct kvm_nested_state {
     pub flags: u16,
     /// Of VMX or SVM.
@@ -80,10 +80,4 @@ pub struct kvm_nested_state {
     pub size: u32,
     /// What depends on the format.
     pub hdr: [u64; 15],
-}
-
-impl Default for kvm_nested_state {
-    fn default() -> kvm_nested_state {
-        kvm_nested_state { flags: 0, format: 0, size: 0, hdr: [0; 15] }
-    }
 }

@@ -11,8 +11,10 @@ use kob_2m::kvm::Vm;
 use kob_2m::lifecycle::{Lifecycle, Request, VcpuControl};
 use kob_2m::machine::board::{Board, BoardStart, Handles};
 use kob_2m::machine::device_map::{Devices, buses};
+use kob_2m::machine::sections::SavedDevice;
 use kob_2m::memory::GuestMemory;
 use kob_2m::output::Output;
+use kob_2m::snapshot::{Fields, Invalid, Tag};
 use std::sync::Arc;
 
 /// Ranges with devices, and what lies around them: where an access is tried more often than elsewhere.
@@ -37,6 +39,7 @@ pub struct Machine {
     ports: Bus,
     addresses: Bus,
     timed: Vec<Arc<dyn Timed>>,
+    saved: Vec<SavedDevice>,
     lifecycle: Arc<Lifecycle>,
     vcpu: Arc<VcpuControl>,
 }
@@ -62,11 +65,38 @@ impl Machine {
         let clock = rtc::Kept::new([1 << 20, 0]);
         let start = BoardStart { pit: PitPlace::Program, fw_cfg, clock, wake_status: 0 };
         let board = Board::new(&config, &handles, start).unwrap();
-        board.attach(&mut ports, &mut addresses, &handles);
+        let mut saved = devices.saved();
+        saved.extend(board.attach(&mut ports, &mut addresses, &handles));
         // A vCPU that is asked to stop waits for nothing.
         let vcpu = Arc::new(VcpuControl::new(0, None));
         vcpu.request(Request::Stop);
-        Machine { ports, addresses, timed: board.timed(), lifecycle: lifecycle.clone(), vcpu }
+        let (timed, lifecycle) = (board.timed(), lifecycle.clone());
+        Machine { ports, addresses, timed, saved, lifecycle, vcpu }
+    }
+
+    /// The tag and the state of each device.
+    pub fn state(&self) -> Vec<(Tag, Vec<u8>)> {
+        let state = |(tag, device): &SavedDevice| {
+            let mut bytes = Vec::new();
+            device.visit(&mut Fields::Save(&mut bytes)).unwrap();
+            (*tag, bytes)
+        };
+        self.saved.iter().map(state).collect()
+    }
+
+    /// Restores a device, for which time goes on.
+    pub fn restore(&self, tag: Tag, bytes: &[u8]) -> Result<(), Invalid> {
+        self.restore_only(tag, bytes)?;
+        self.saved.iter().for_each(|(_, device)| device.restored());
+        Ok(())
+    }
+
+    /// Restores a device.
+    pub fn restore_only(&self, tag: Tag, bytes: &[u8]) -> Result<(), Invalid> {
+        let (_, device) = self.saved.iter().find(|(other, _)| *other == tag).unwrap();
+        let mut fields = Fields::Restore(bytes);
+        device.visit(&mut fields)?;
+        fields.end()
     }
 
     /// Makes the access that these bytes stand for: where (0 to 7), how (8), with what (9 to 15).
