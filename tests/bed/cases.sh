@@ -2301,6 +2301,361 @@ sigterm_at_any_moment_ends_two_vcpus_within_a_second() {
 	nothing_is_left
 }
 
+# ---- saved, and restored
+
+# saved_linux ARGUMENT...: Linux on two vCPUs in the background, at its shell's prompt; what is written to descriptor 3 is typed.
+saved_linux() {
+	typing --memory 96M --cpus 2 "$@"
+	soon grep -q BusyBox out
+	sleep 1
+}
+# saves STATUS: SIGUSR2 ends the program in the background with a snapshot.
+saves() {
+	kill -USR2 $pid
+	status=0
+	wait $pid || status=$?
+	is $status "$1"
+}
+# restored ARGUMENT...: the snapshot goes on in the background; what is typed comes from descriptor 3 again.
+restored() { start_from typed --restore ./snapshot "$@"; }
+# answers TEXT: Linux computes something and switches off.
+answers() {
+	echo "echo $1 \$((6 * 7)); nproc; grep -c . /proc/interrupts; poweroff -f" >&3
+	tries=0
+	while kill -0 $pid 2> /dev/null && [ $tries -lt 400 ]; do
+		tries=$((tries + 1))
+		usleep 50000
+	done
+	[ $tries -lt 400 ] || { echo "no end: $(tail -n 3 out err)"; kill $pid; return 1; }
+	status=0
+	wait $pid || status=$?
+	is $status 0
+	seen "^$1 42"
+	is "$(grep -ciE 'warn|bug:|stall|lockup|unexpected' out)" 0
+}
+a_guest_finds_all_as_it_was_saved() {
+	for how in '--irqchip full --pit program' '--irqchip full --pit kernel' '--irqchip split'; do
+		p 1 -b anon -m 16M $how --save-ram ./snapshot --kernel $F/kernel/save.elf
+		prints 'registers, controllers, timers, devices: as they were\n'
+		says 'saved to ./snapshot, with RAM'
+		[ "$(stat -c %s snapshot)" = $((18 << 20)) ]
+		# Only what was written takes room.
+		[ "$(du -k snapshot | cut -f1)" -lt 512 ]
+		for backing in '' '-b anon' '-b thp' '-b memfd' "-b $RAM"; do
+			p 1 --restore ./snapshot $backing
+			prints 'registers, controllers, timers, devices: as they were\n'
+			tells_status
+		done
+	done
+	p 1 --irqchip split --save ./snapshot --kernel $F/kernel/save.elf -m 16M -b memfd
+	says 'saved to ./snapshot, with RAM'
+}
+ram_stays_in_its_file_and_can_be_shared_or_taken_over() {
+	saved_linux --save ./snapshot
+	saves 0
+	only "saved to ./snapshot; RAM stays in $RAM, and the machine ends here"
+	[ "$(stat -c %s snapshot)" -lt 65536 ]
+	is "$(ls snapshot*)" snapshot
+	# Twice, each with a copy of what it writes.
+	for name in first second; do
+		restored --stats
+		answers $name
+		says 'a private copy of a snapshot'
+		counts_pages
+		says 'of 2 MiB and 0 of 4 KiB'
+	done
+	# Now the guest goes on in the same pages, and that is the end of the snapshot.
+	restored -b $RAM
+	answers third
+	p 1 --restore ./snapshot
+	only "./snapshot: RAM in $RAM: another machine has run in this file since"
+	p 1 --restore ./snapshot -b anon
+	p 1 --restore ./snapshot --check
+	rm $RAM
+	p 1 --restore ./snapshot
+	only "./snapshot: RAM in $RAM: the file is gone"
+}
+a_path_that_is_written_otherwise_is_the_same_ram() {
+	ln -s /mnt/HugePagefs ram
+	p 0 -b ram/x --save ./snapshot $HELLO --pause 0 &
+	printf '\260\015\346\354\364' > guest
+	wait
+	p 0 -b ram/x --save ./snapshot guest
+	says 'RAM stays in /mnt/HugePagefs/x, and the machine ends here'
+	p 0 -b ../HugePagefs/x --restore ./snapshot --check
+	p 0 --restore ./snapshot -b ram/x
+	says 'KVM_EXIT_HLT: the guest halted'
+	p 1 --restore ./snapshot
+	says 'another machine has run in this file since'
+	rm /mnt/HugePagefs/x
+}
+while_a_copy_runs_its_ram_is_not_given_away() {
+	printf '\260\015\346\354\353\376' > guest
+	p 0 --save ./snapshot guest
+	start --restore ./snapshot
+	soon a_vm_is_there
+	usleep 200000
+	p 1 --restore ./snapshot -b $RAM
+	says 'another VM has it'
+	p 1 $F/halt.bin
+	says 'another VM has it'
+	kill $pid
+	ended 143
+	p 0 --restore ./snapshot --check
+}
+linux_is_saved_at_a_hundred_random_moments_of_its_start_and_answers() {
+	huge
+	rm -f typed
+	mkfifo typed
+	exec 3<> typed
+	echo 'echo it is $((6 * 7)), on $(nproc); poweroff -f' >&3
+	start_from typed $CPU --kernel /boot/vmlinuz --initrd /boot/initrd --memory 96M --cpus 2 --save ./snapshot --append 'console=ttyS0 quiet'
+	round=0
+	: > all
+	while [ $round -lt 100 ]; do
+		usleep $((20000 + round * 7919 % 61 * 1000))
+		kill -USR2 $pid
+		status=0
+		wait $pid || status=$?
+		is "$round: $status" "$round: 0"
+		cat out >> all
+		says 'and the machine ends here' || { echo "it has ended before, in round $round"; return 1; }
+		start_from typed --restore ./snapshot -b $RAM --save ./snapshot
+		round=$((round + 1))
+	done
+	limit=0
+	while kill -0 $pid 2> /dev/null && [ $limit -lt 800 ]; do limit=$((limit + 1)); usleep 50000; done
+	kill $pid 2> /dev/null && { echo "no end: $(tail -n 5 out err)"; return 1; }
+	status=0
+	wait $pid || status=$?
+	is $status 0
+	cat out >> all
+	grep -q '^it is 42, on 2' all || { echo "no answer in: $(tail -n 5 all)"; return 1; }
+	is "$(grep -ciE 'warn|bug:|stall|lockup|unexpected' all)" 0
+}
+each_moment_s_snapshot_finishes_its_start() {
+	[ "${FAULTS-}" = all ] && moments=$(seq 100) || moments='1 2 3'
+	for moment in $moments; do
+		huge
+		rm -f typed
+		mkfifo typed
+		exec 3<> typed
+		echo 'echo it is $((6 * 7)), on $(nproc); poweroff -f' >&3
+		start_from typed $CPU --kernel /boot/vmlinuz --initrd /boot/initrd -b thp --memory 96M --cpus 2 --save-ram ./snapshot --append 'console=ttyS0 quiet'
+		usleep $((200000 + moment * 7919 % 89 * 60000))
+		kill -USR2 $pid
+		soon grep -q 'saved to ./snapshot, with RAM' err
+		# The machine goes on.
+		soon grep -q '^it is 42, on 2' out || { kill $pid; return 1; }
+		status=0
+		wait $pid || status=$?
+		is "$moment: $status" "$moment: 0"
+		echo 'echo it is $((6 * 7)), on $(nproc); poweroff -f' >&3
+		restored -b memfd
+		soon grep -q '^it is 42, on 2' out || { kill $pid; echo "moment $moment: $(tail -n 5 out err)"; return 1; }
+		ended 0
+	done
+}
+ten_clones_run_at_once_and_none_sees_another() {
+	saved_linux -b thp --save ./snapshot
+	kill -USR2 $pid
+	soon grep -q 'saved to ./snapshot, with RAM' err
+	echo 'poweroff -f' >&3
+	wait $pid
+	before=$(cksum < snapshot)
+	for clone in 0 1 2 3 4 5 6 7 8 9; do
+		(
+			echo "echo clone $clone > /tmp/x; usleep 3000000; echo \$(cat /tmp/x) is alone; dd if=/dev/urandom bs=16 count=1 2> /dev/null | hexdump -e '16/1 \"%02x\" \" random\\\\n\"'; cat /sys/firmware/acpi/interrupts/gpe00; dmesg | grep 'virtual machine fork'; usleep 200000; poweroff -f" > keys.$clone
+			status=0
+			timeout 90 $P --restore ./snapshot < keys.$clone > out.$clone 2> err.$clone || status=$?
+			echo $status > status.$clone
+		) &
+	done
+	wait
+	for clone in 0 1 2 3 4 5 6 7 8 9; do
+		is "$clone: $(cat status.$clone)" "$clone: 0"
+		grep -q "^clone $clone is alone" out.$clone || { echo "clone $clone: $(tail -n 4 out.$clone err.$clone)"; return 1; }
+		# The guest has learnt that it was copied.
+		grep -qE '^ +1 +(STS )?.*enabled' out.$clone || { echo "clone $clone has no event: $(tail -n 9 out.$clone)"; return 1; }
+		case $(uname -r) in
+		6.12.*) grep -q 'reseeded due to virtual machine fork' out.$clone ;;
+		esac
+	done
+	is "$(cat out.* | grep 'random$' | sort -u | wc -l)" 10
+	is "$(cksum < snapshot)" "$before"
+}
+linux_goes_on_wherever_its_interrupt_controllers_are() {
+	for where in split none; do
+		typing --memory 96M -b anon --irqchip $where --save ./snapshot
+		soon grep -q BusyBox out
+		sleep 1
+		kill -USR2 $pid
+		soon grep -q 'saved to ./snapshot, with RAM' err
+		answers still
+		restored
+		answers again
+	done
+}
+a_sleeping_linux_is_saved_and_wakes_up() {
+	typing --memory 96M -b anon --save ./snapshot
+	soon grep -q BusyBox out
+	echo 'echo mem > /sys/power/state; echo awake' >&3
+	soon grep -q 'the guest sleeps' err
+	kill -USR2 $pid
+	soon grep -q 'saved to ./snapshot, with RAM' err
+	kill $pid
+	ended 143
+	restored
+	sleep 1
+	lacks awake out
+	printf '\001p' >&3
+	soon grep -q '^awake' out
+	answers up
+}
+what_was_typed_and_not_taken_is_not_lost() {
+	# It never listens, until it is restored and asks.
+	printf 'typed ahead\n' > keys
+	printf '\260\015\346\354\272\375\003\354\250\001\164\373\262\370\354\346\020\353\364' > guest
+	status=0
+	timeout 20 $P --irqchip --pause 0 --save ./snapshot guest < keys > out 2> err || status=$?
+	is $status 0
+	start_from /dev/null --restore ./snapshot
+	soon grep -q 'typed ahead' out
+	kill $pid
+	ended 143
+}
+a_clock_that_was_saved_goes_on_with_the_host_s() {
+	saved_linux --save ./snapshot
+	saves 0
+	sleep 5
+	restored
+	echo 'date +now=%s; cat /sys/devices/system/clocksource/clocksource0/current_clocksource' >&3
+	soon grep -q '^now=' out
+	is $(($(date +%s) - $(sed -n 's/^now=\([0-9]*\).*/\1/p' out) <= 2)) 1
+	seen '^kvm-clock'
+	answers clock
+}
+a_debugger_saves_and_a_restored_machine_has_one() {
+	debugged -m 16M --pause 0 $HELLO
+	gdb 'stepi' 'stepi' 'monitor save ./snapshot' 'stepi' 'monitor save /no/such' 'detach'
+	tells '^saved, with RAM'
+	tells '^not saved: open /no/such: ENOENT (2)'
+	ended 0
+	start --gdb ./socket --gdb-wait --restore ./snapshot
+	soon grep -q 'the guest waits for a debugger' err
+	gdb 'info registers eip ax' 'stepi' 'info registers eip' 'continue'
+	tells '^eip  *0x1005 '
+	tells '^ax  *0x6548 '
+	tells '^eip  *0x1007 '
+	ended 0
+	prints 'Hello BiscuitOS :)\n'
+	# In its own file it ends.
+	start --gdb ./socket --gdb-wait --pause 0 $HELLO
+	soon grep -q 'the guest waits for a debugger' err
+	gdb 'stepi' 'monitor save ./snapshot'
+	tells 'saved; RAM stays in its file, and the machine ends here'
+	ended 0
+	p 0 --restore ./snapshot
+	prints 'Hello BiscuitOS :)\n'
+}
+a_snapshot_that_is_not_asked_for_rightly_is_refused() {
+	start --pause 60
+	soon lines 1
+	kill -USR2 $pid
+	soon grep -q 'not saved: there is no --save or --save-ram' err
+	kill $pid
+	ended 143
+	# It goes on where it can't be saved.
+	start --pause 60 --save /no/such/file
+	soon lines 1
+	kill -USR2 $pid
+	soon grep -q 'not saved: open /no/such/file: ENOENT (2): no such file or directory' err
+	kill -0 $pid
+	kill $pid
+	ended 143
+	printf '\260\015\346\354\364' > guest
+	mkdir small
+	mount -t tmpfs -o size=4k none small
+	p 0 -b anon -m 16M --save small/full guest
+	says 'not saved: pwrite small/full: ENOSPC (28): the file system is full'
+	is "$(ls small)" ''
+	umount small
+	p 0 --save $RAM.snapshot guest
+	says 'not saved: '
+	[ ! -e $RAM.snapshot ]
+	p 1 --restore /no/such
+	says 'open /no/such: ENOENT (2)'
+	for file in /dev/null /tmp $HELLO $P; do
+		p 1 --restore $file
+		only "$file: not a snapshot of this program's"
+	done
+	p 2 --restore x -m 16M
+	says '--memory: not with --restore'
+}
+a_snapshot_that_is_damaged_is_refused() {
+	printf '\260\015\346\354\364' > guest
+	p 0 -b anon -m 4M --save ./snapshot guest
+	size=$(stat -c %s snapshot)
+	for len in 0 10 63 64 100 5000 $((size - 1)); do
+		head -c $len snapshot > cut
+		p 1 --restore ./cut
+	done
+	cp snapshot longer
+	echo >> longer
+	p 1 --restore ./longer
+	only './longer: damaged or incomplete: it is not as long as its header says'
+	for at in 9 20 70 100 500 3000 6000; do
+		cp snapshot altered
+		printf '\377' | dd of=altered bs=1 seek=$at conv=notrunc 2> /dev/null
+		p 1 --restore ./altered
+		grep -qE 'damaged or incomplete|in format' err
+	done
+	p 0 --restore ./snapshot
+}
+# Half of the calls on each kernel, for the time that they take.
+each_call_of_save_and_restore_fails_in_turn() {
+	printf '\260\015\346\354\364' > guest
+	p 0 -b anon -m 4M --save ./old guest
+	case $(uname -r) in
+	6.12.*) how='-b anon -m 4M' calls='open fstat pread64 pwrite64 lseek ftruncate fsync rename flock fcntl mmap' ;;
+	*) how= calls='ioctl readlink futimens utimensat open flock fsync' ;;
+	esac
+	for what in save restore; do
+		cp old snapshot
+		case $what in
+		save) set -- $how --save ./snapshot guest ;;
+		restore)
+			p 0 $how --save ./snapshot guest
+			cp snapshot old
+			set -- --restore ./snapshot
+			;;
+		esac
+		strace -f -o trace $P "$@" > out 2> err < /dev/null || { cat err; return 1; }
+		for call in $calls; do
+			most=$(grep -cE "^[0-9]+ +$call\\(" trace || :)
+			number=1
+			while [ $number -le "$most" ]; do
+				cp old snapshot
+				status=0
+				timeout 20 strace -f -o /dev/null -e signal=none -e inject=$call:error=EIO:when=$number $P "$@" > out 2> err < /dev/null || status=$?
+				said="$what: $call $number: status $status: $(tail -n 3 err)"
+				case $status in
+				0) ;;
+				1) grep -qE '(KVM_[A-Z0-9_]+|open|f?stat(fs)?|flock|ftruncate|fallocate|mmap|eventfd|sigaction|p?read|p?write|fsync|rename|lseek|readlink|fcntl)[^:]*: E(IO|NOMEM) |can.t be opened|another machine has run' err || { echo "no call in $said"; return 1; } ;;
+				*) echo "$said"; return 1 ;;
+				esac
+				# A snapshot is the old one or the new one, and nothing is left beside it.
+				case $what in
+				save) $P --restore ./snapshot --check > check 2>&1 || grep -q 'another machine has run' check || { echo "$said; then: $(cat check)"; return 1; } ;;
+				esac
+				is "$(ls snapshot*)" snapshot
+				number=$((number + 1))
+			done
+		done
+		rm -f $RAM
+	done
+}
+
 # Each case starts from what BiscuitOS' script prepares.
 prepare() {
 	[ ! -e /dev/kvm.away ] || mv /dev/kvm.away /dev/kvm
@@ -2359,7 +2714,7 @@ transcript() {
 
 for case in $(sed -n 's/^\([a-z0-9_]*\)() .*/\1/p' "$0" | sed -n '/^the_line_comes/,/^prepare$/p'); do
 	case $case in
-	prepare | pages | stops | a_vm_is_there | shows | only | tells_status | asleep | told | first | check | finds | fails_in_turn | b | k | huge | under_limit | boot | seen | cpu | typing | listening_linux | quiet | gdb | tells | debugged) continue ;;
+	prepare | pages | stops | a_vm_is_there | shows | only | tells_status | asleep | told | first | check | finds | fails_in_turn | b | k | huge | under_limit | boot | seen | cpu | typing | listening_linux | quiet | gdb | tells | debugged | saved_linux | saves | restored | answers) continue ;;
 	esac
 	attempt $case $case
 done
