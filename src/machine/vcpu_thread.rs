@@ -44,7 +44,7 @@ pub struct VcpuRunner {
     pub has_kvm_s_timer: bool,
     /// The boot processor's, where the 8259s are not KVM's.
     pub interrupt_pin: Option<InterruptPin>,
-    /// A debugger has cut its wait at HLT short, which it goes on with.
+    /// A debugger or a snapshot has cut its wait at HLT short, which it goes on with.
     pub waits_at_hlt: bool,
 }
 
@@ -52,7 +52,7 @@ impl VcpuRunner {
     /// Runs the guest until the run has ended, or the vCPU is asked to stop.
     fn run(&mut self) {
         if core::mem::take(&mut self.waits_at_hlt) {
-            self.handler.handle(exit::decode(self.vcpu.page_mut()), &self.control);
+            self.wait_at_hlt_again();
         }
         while !self.handler.lifecycle.is_stopping() {
             match self.enter_guest() {
@@ -83,6 +83,16 @@ impl VcpuRunner {
             }
         }
         self.control.stopped();
+    }
+
+    fn wait_at_hlt_again(&mut self) {
+        match self.vcpu.regs() {
+            Ok(regs) => {
+                let takes_interrupts = regs.rflags & RFLAGS_IF != 0;
+                self.handler.handle(Exit::Halt { takes_interrupts }, &self.control);
+            }
+            Err(error) => self.handler.lifecycle.end(End::Failed(error), Some(self.vcpu.number())),
+        }
     }
 
     #[inline]

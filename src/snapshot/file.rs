@@ -284,8 +284,13 @@ impl Replacement {
         // What an earlier attempt has left, when its program was killed, is overwritten.
         let flags = libc::O_RDWR | libc::O_CREAT | libc::O_NOFOLLOW;
         let fd = Fd::open(name, flags, 0o600)?;
-        // Another machine writes the same snapshot.
-        fd.lock()?;
+        if let Err(error) = fd.lock() {
+            // EAGAIN: another machine writes the same snapshot, and has made it.
+            if !error.is(libc::EAGAIN) {
+                crate::host::fd::remove(name);
+            }
+            return Err(error);
+        }
         let replacement = Replacement { path, temporary, fd: Some(fd) };
         replacement.fd().set_size(0)?;
         Ok(replacement)

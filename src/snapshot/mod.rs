@@ -58,6 +58,7 @@ impl fmt::Display for Error {
                 f.write_str(match error.errno.0 {
                     libc::ENOENT | libc::ENOTDIR => ": no such file or directory\n  Check the path",
                     libc::EACCES | libc::EPERM => ": permission denied\n  Name another file",
+                    libc::EAGAIN => ": another machine is being saved there\n  Name another file",
                     libc::ENOSPC => ": the file system is full\n  Name a file elsewhere",
                     libc::EISDIR => ": a directory\n  Name a file in it",
                     libc::EFBIG => ": larger than a file may be\n  Raise ulimit -f",

@@ -2413,7 +2413,8 @@ linux_is_saved_at_a_hundred_random_moments_of_its_start_and_answers() {
 	round=0
 	: > all
 	while [ $round -lt 100 ]; do
-		usleep $((20000 + round * 7919 % 61 * 1000))
+		soon a_vm_is_there
+		usleep $((round * 7919 % 31 * 1000))
 		kill -USR2 $pid
 		status=0
 		wait $pid || status=$?
@@ -2442,7 +2443,7 @@ each_moment_s_snapshot_finishes_its_start() {
 		exec 3<> typed
 		echo 'echo it is $((6 * 7)), on $(nproc); poweroff -f' >&3
 		start_from typed $CPU --kernel /boot/vmlinuz --initrd /boot/initrd -b thp --memory 96M --cpus 2 --save-ram ./snapshot --append 'console=ttyS0 quiet'
-		usleep $((200000 + moment * 7919 % 89 * 60000))
+		usleep $((200000 + moment * 7919 % 89 * 30000))
 		kill -USR2 $pid
 		soon grep -q 'saved to ./snapshot, with RAM' err
 		# The machine goes on.
@@ -2462,10 +2463,10 @@ ten_clones_run_at_once_and_none_sees_another() {
 	soon grep -q 'saved to ./snapshot, with RAM' err
 	echo 'poweroff -f' >&3
 	wait $pid
-	before=$(cksum < snapshot)
+	cp snapshot before
 	for clone in 0 1 2 3 4 5 6 7 8 9; do
 		(
-			echo "echo clone $clone > /tmp/x; usleep 3000000; echo \$(cat /tmp/x) is alone; dd if=/dev/urandom bs=16 count=1 2> /dev/null | hexdump -e '16/1 \"%02x\" \" random\\\\n\"'; cat /sys/firmware/acpi/interrupts/gpe00; dmesg | grep 'virtual machine fork'; usleep 200000; poweroff -f" > keys.$clone
+			echo "echo clone $clone > /tmp/x; usleep 3000000; echo \$(cat /tmp/x) is alone; head -c 16 /dev/urandom | hexdump -e '16/1 \"%02x\"'; echo ' random'; cat /sys/firmware/acpi/interrupts/gpe00; dmesg | grep 'virtual machine fork'; usleep 200000; poweroff -f" > keys.$clone
 			status=0
 			timeout 90 $P --restore ./snapshot < keys.$clone > out.$clone 2> err.$clone || status=$?
 			echo $status > status.$clone
@@ -2476,13 +2477,13 @@ ten_clones_run_at_once_and_none_sees_another() {
 		is "$clone: $(cat status.$clone)" "$clone: 0"
 		grep -q "^clone $clone is alone" out.$clone || { echo "clone $clone: $(tail -n 4 out.$clone err.$clone)"; return 1; }
 		# The guest has learnt that it was copied.
-		grep -qE '^ +1 +(STS )?.*enabled' out.$clone || { echo "clone $clone has no event: $(tail -n 9 out.$clone)"; return 1; }
+		grep -qE '^ +1 .*enabled' out.$clone || { echo "clone $clone has no event: $(tail -n 9 out.$clone)"; return 1; }
 		case $(uname -r) in
 		6.12.*) grep -q 'reseeded due to virtual machine fork' out.$clone ;;
 		esac
 	done
 	is "$(cat out.* | grep 'random$' | sort -u | wc -l)" 10
-	is "$(cksum < snapshot)" "$before"
+	cmp snapshot before
 }
 linux_goes_on_wherever_its_interrupt_controllers_are() {
 	for where in split none; do
@@ -2513,12 +2514,13 @@ a_sleeping_linux_is_saved_and_wakes_up() {
 	answers up
 }
 what_was_typed_and_not_taken_is_not_lost() {
-	# It never listens, until it is restored and asks.
+	# It does not listen for 8192 exits, and is saved; then it prints what it gets.
 	printf 'typed ahead\n' > keys
-	printf '\260\015\346\354\272\375\003\354\250\001\164\373\262\370\354\346\020\353\364' > guest
+	printf '\271\000\040\344\340\342\374\260\015\346\354\272\375\003\354\250\001\164\373\262\370\354\346\020\353\361' > guest
 	status=0
 	timeout 20 $P --irqchip --pause 0 --save ./snapshot guest < keys > out 2> err || status=$?
 	is $status 0
+	lacks typed out
 	start_from /dev/null --restore ./snapshot
 	soon grep -q 'typed ahead' out
 	kill $pid
@@ -2532,7 +2534,7 @@ a_clock_that_was_saved_goes_on_with_the_host_s() {
 	echo 'date +now=%s; cat /sys/devices/system/clocksource/clocksource0/current_clocksource' >&3
 	soon grep -q '^now=' out
 	is $(($(date +%s) - $(sed -n 's/^now=\([0-9]*\).*/\1/p' out) <= 2)) 1
-	seen '^kvm-clock'
+	soon grep -q '^kvm-clock' out
 	answers clock
 }
 a_debugger_saves_and_a_restored_machine_has_one() {
@@ -2540,23 +2542,30 @@ a_debugger_saves_and_a_restored_machine_has_one() {
 	gdb 'stepi' 'stepi' 'monitor save ./snapshot' 'stepi' 'monitor save /no/such' 'detach'
 	tells '^saved, with RAM'
 	tells '^not saved: open /no/such: ENOENT (2)'
-	ended 0
+	soon lines 1
+	kill $pid
+	ended 143
 	start --gdb ./socket --gdb-wait --restore ./snapshot
 	soon grep -q 'the guest waits for a debugger' err
-	gdb 'info registers eip ax' 'stepi' 'info registers eip' 'continue'
+	gdb 'info registers eip ax' 'stepi' 'info registers eip' 'detach'
 	tells '^eip  *0x1005 '
 	tells '^ax  *0x6548 '
 	tells '^eip  *0x1007 '
-	ended 0
-	prints 'Hello BiscuitOS :)\n'
+	soon lines 1
+	is "$(head -n 1 out)" 'Hello BiscuitOS :)'
+	kill $pid
+	ended 143
 	# In its own file it ends.
 	start --gdb ./socket --gdb-wait --pause 0 $HELLO
 	soon grep -q 'the guest waits for a debugger' err
 	gdb 'stepi' 'monitor save ./snapshot'
 	tells 'saved; RAM stays in its file, and the machine ends here'
 	ended 0
-	p 0 --restore ./snapshot
-	prints 'Hello BiscuitOS :)\n'
+	start --restore ./snapshot
+	soon lines 1
+	is "$(head -n 1 out)" 'Hello BiscuitOS :)'
+	kill $pid
+	ended 143
 }
 a_snapshot_that_is_not_asked_for_rightly_is_refused() {
 	start --pause 60
@@ -2641,7 +2650,7 @@ each_call_of_save_and_restore_fails_in_turn() {
 				said="$what: $call $number: status $status: $(tail -n 3 err)"
 				case $status in
 				0) ;;
-				1) grep -qE '(KVM_[A-Z0-9_]+|open|f?stat(fs)?|flock|ftruncate|fallocate|mmap|eventfd|sigaction|p?read|p?write|fsync|rename|lseek|readlink|fcntl)[^:]*: E(IO|NOMEM) |can.t be opened|another machine has run' err || { echo "no call in $said"; return 1; } ;;
+				1) grep -qE '(KVM_[A-Z0-9_]+|open|f?stat(fs)?|flock|ftruncate|fallocate|mmap|eventfd|sigaction|p?read|p?write|fsync|rename|lseek|readlink|fcntl|malloc)[^:]*: E(IO|NOMEM) |can.t be opened|another machine has run' err || { echo "no call in $said"; return 1; } ;;
 				*) echo "$said"; return 1 ;;
 				esac
 				# A snapshot is the old one or the new one, and nothing is left beside it.
