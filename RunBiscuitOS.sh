@@ -17,12 +17,13 @@ fail() {
 program=$(dirname "$0")/$PROGRAM
 # How much RAM the arguments ask for, and from where. A value that is no number, the program refuses. A word behind an option
 # that takes a value is that value.
-size= kernel= backing= cpu= takes=
+size= kernel= backing= cpu= snapshot= takes=
 for word; do
 	case $takes in
 	size) size=$word ;;
 	backing) backing=$word ;;
 	cpu) cpu=$word ;;
+	snapshot) snapshot=$word ;;
 	esac
 	[ ! "$takes" ] || { takes= && continue; }
 	case $word in
@@ -42,8 +43,10 @@ for word; do
 	--bac*) takes=backing ;;
 	-cpu | --cpu) takes=cpu ;;
 	--cpu=*) cpu=${word#*=} ;;
+	--rest*=*) snapshot=${word#*=} ;;
+	-restore | --rest*) takes=snapshot ;;
 	--*=*) ;;
-	-[ipc] | -initrd | -append | -params | -cpus | -smp | --bas* | --l* | --e* | --mo* | --se* | --pa* | --in* | --a* | --cp* | \
+	-[ipc] | -initrd | -append | -params | -cpus | -smp | --bas* | --l* | --e* | --mo* | --se* | --sa* | --pa* | --in* | --a* | --cp* | \
 		--rese* | --trace-*) takes=other ;;
 	esac
 done
@@ -51,6 +54,11 @@ done
 case $backing:$cpu in
 thp:* | anon:* | *:help) exec "$program" "$@" ;;
 esac
+# A snapshot's header says where its RAM is in it, 0 for elsewhere, and how large RAM is: docs/snapshot.md.
+if [ "$snapshot" ]; then
+	set_size() { size=$2 && [ "$1" = 0 ]; }
+	set_size $(od -A n -t u8 -j 24 -N 16 "$snapshot" 2> /dev/null) || [ "$backing" ] || exec "$program" "$@"
+fi
 size=${size:-$kernel}
 case $size in
 *[kK]) shift=10 ;;
@@ -73,9 +81,10 @@ if ! grep -q " $MOUNT hugetlbfs " /proc/mounts; then
 		fail "no hugetlbfs: the kernel needs CONFIG_HUGETLBFS, and you must be root"
 fi
 
-# The default file of an earlier run holds pages, or their reservations, for its whole size. A run with it has them again.
+# The default file of an earlier run holds pages, or their reservations, for its whole size. A run with it has them again, but not one that
+# goes on from a copy of it.
 held=
-[ "$backing" ] || held=$(stat -c %s $MOUNT/BiscuitOS_HugePage 2> /dev/null)
+[ "$backing$snapshot" ] || held=$(stat -c %s $MOUNT/BiscuitOS_HugePage 2> /dev/null)
 available=$(($(cat $POOL/free_hugepages) - $(cat $POOL/resv_hugepages) + ${held:-0} / 2097152))
 
 # Fewer than asked for is no error here: the program says what it lacks. If it would not start, the pool becomes what it was.
