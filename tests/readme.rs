@@ -115,8 +115,9 @@ fn every_option_and_target_exists() {
                 options.insert(option.to_string());
             }
         }
-        // Of cargo, and of a table's ruler.
-        for option in options.iter().filter(|option| !["test", "-"].contains(&option.as_str())) {
+        // Of cargo, of a table's ruler, and of cp.
+        let others = ["test", "-", "sparse"];
+        for option in options.iter().filter(|option| !others.contains(&option.as_str())) {
             if option.chars().all(|c| c == '-') {
                 continue;
             }
@@ -130,6 +131,28 @@ fn every_option_and_target_exists() {
             }
             assert!(makefile.contains(&format!("\n{target}:")), "{name}: make {target}");
         }
+    }
+}
+
+/// The page on snapshots names each section, and says which version it is about.
+#[test]
+fn the_format_of_snapshots_is_described() {
+    let source = read("src/machine/sections.rs");
+    let tags: Vec<&str> =
+        source.split("Tag = *b\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    assert!(tags.len() > 20, "{tags:?}");
+    let version = format!("{}", kob_2m::snapshot::file::VERSION);
+    for name in ["docs/snapshot.md", "docs/zh/snapshot.md"] {
+        let page = read(name);
+        for tag in &tags {
+            assert!(page.contains(&format!("`{tag}`")), "{name}: no `{tag}`");
+            assert!(
+                kob_2m::machine::sections::is_known(tag.as_bytes().try_into().unwrap()),
+                "{tag}"
+            );
+        }
+        let row = page.lines().find(|line| line.starts_with("| 8 | 4 |")).unwrap();
+        assert!(row.contains(&version), "{name}: {row}");
     }
 }
 

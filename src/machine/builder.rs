@@ -289,7 +289,7 @@ fn build_runner(parts: &RunnerParts, mut vcpu: Vcpu) -> Result<VcpuRunner, kvm::
     let steps_over_hlt = stepper.is_some() && Backend::of_this_host() == Backend::Software;
     let immediate_exit = vcpu.page().immediate_exit();
     let controllers = handler.controllers.as_ref().filter(|_| vcpu.number() == 0);
-    let interrupt_pin = controllers.map(|controllers| InterruptPin(controllers.clone()));
+    let interrupt_pin = controllers.map(|controllers| InterruptPin::new(controllers.clone()));
     Ok(VcpuRunner {
         control: Arc::new(VcpuControl::new(vcpu.number(), Some(immediate_exit))),
         vcpu,

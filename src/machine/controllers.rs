@@ -4,9 +4,12 @@
 use crate::devices::io_apic::IoApic;
 use crate::devices::pic::Pic;
 use crate::kvm::interrupt_line::InterruptControllers;
+use crate::kvm::vcpu_state::VcpuState;
 use crate::kvm::{Error, Vcpu};
 use crate::layout::{IO_APIC_TIMER_PIN, TIMER_LINE};
 use crate::lifecycle::{Activity, Stopped, VcpuControl};
+use crate::show::number;
+use crate::x86::{LVT_LINT0, RFLAGS_IF};
 use alloc::sync::Arc;
 
 /// The controllers.
@@ -57,17 +60,54 @@ impl Controllers {
 
 /// The boot processor's interrupt pin. A processor acknowledges an interrupt when it takes it, and gets the vector then. So
 /// the vector is asked for as late as possible: when KVM says that the guest would take an interrupt.
-pub struct InterruptPin(pub Arc<Controllers>);
+pub struct InterruptPin {
+    controllers: Arc<Controllers>,
+    /// The vector that KVM was given last, if the guest may not have taken it yet.
+    given: Option<u8>,
+}
 
 impl InterruptPin {
+    pub fn new(controllers: Arc<Controllers>) -> InterruptPin {
+        InterruptPin { controllers, given: None }
+    }
+
     /// Before the guest is entered: gives it an interrupt if it would take one. If it would not, `KVM_RUN` returns when it would.
     /// (A vector that it has been given and has not taken yet keeps it from being ready.)
-    pub fn update(&self, vcpu: &mut Vcpu) -> Result<(), Error> {
-        let pic = &self.0.pic;
-        if pic.asks() && vcpu.page().is_ready_for_interrupt() {
-            vcpu.interrupt(pic.acknowledge())?;
+    pub fn update(&mut self, vcpu: &mut Vcpu) -> Result<(), Error> {
+        let pic = self.controllers.pic.clone();
+        if vcpu.page().is_ready_for_interrupt() {
+            self.given = None;
+            if pic.asks() {
+                self.give(vcpu, pic.acknowledge())?;
+            }
         }
         vcpu.page_mut().request_interrupt_window(pic.asks());
         Ok(())
+    }
+
+    /// Gives the guest a vector.
+    pub fn give(&mut self, vcpu: &Vcpu, vector: u8) -> Result<(), Error> {
+        vcpu.interrupt(vector)?;
+        self.given = Some(vector);
+        Ok(())
+    }
+
+    /// A vector that KVM has and that no request shows: with a local APIC in the kernel it is not among what is under way until KVM
+    /// has entered the guest. But KVM says then that the guest would not take an interrupt, and nothing else keeps it from that.
+    pub fn hidden_vector(&self, vcpu: &Vcpu, state: &VcpuState) -> Option<u8> {
+        const EXTINT: u64 = 7 << 8;
+        const MASKED_AND_DELIVERY: u64 = 1 << 16 | 7 << 8;
+        let lint0 = number(&state.lapic?.regs[LVT_LINT0..LVT_LINT0 + 4]);
+        let events = &state.events;
+        let is_busy = events.exception.injected
+            | events.exception.pending
+            | events.interrupt.injected
+            | events.interrupt.shadow
+            | events.nmi.injected
+            | events.nmi.pending;
+        let would_take_one = state.regs.rflags & RFLAGS_IF != 0
+            && lint0 & MASKED_AND_DELIVERY == EXTINT
+            && is_busy == 0;
+        self.given.filter(|_| would_take_one && !vcpu.page().is_ready_for_interrupt())
     }
 }

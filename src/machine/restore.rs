@@ -168,6 +168,9 @@ impl Restored {
             let tsc = self.tsc_start(saved, runner.vcpu.has_tsc_offset());
             runner.vcpu.set_state(&saved.state, tsc)?;
             runner.waits_at_hlt = saved.waits_at_hlt;
+            if let (Some(pin), Some(vector)) = (&mut runner.interrupt_pin, saved.hidden_vector) {
+                pin.give(&runner.vcpu, vector)?;
+            }
         }
         let elsewhere = clock::monotonic().wrapping_sub(self.host.monotonic).cast_signed();
         let behind = elsewhere.wrapping_sub_unsigned(self.passed);

@@ -116,7 +116,9 @@ impl Machine<'_> {
         sections.add(sections::VM, 0, |fields| vm_state.visit(fields));
         for runner in &self.runners {
             let state = runner.vcpu.state(&msrs, has_lapic)?;
-            let mut vcpu = SavedVcpu { state, waits_at_hlt: runner.waits_at_hlt };
+            let pin = runner.interrupt_pin.as_ref();
+            let hidden_vector = pin.and_then(|pin| pin.hidden_vector(&runner.vcpu, &state));
+            let mut vcpu = SavedVcpu { state, waits_at_hlt: runner.waits_at_hlt, hidden_vector };
             sections.add(sections::VCPU, 0, |fields| vcpu.visit(fields));
         }
         if let Some(mut pit) = pit {

@@ -128,11 +128,13 @@ pub struct SavedVcpu {
     pub state: VcpuState,
     /// Without a local APIC in the kernel: it waits at HLT.
     pub waits_at_hlt: bool,
+    /// A vector of the program's 8259s that KVM has been given, where it does not show it.
+    pub hidden_vector: Option<u8>,
 }
 
 impl Field for SavedVcpu {
     fn visit(&mut self, fields: &mut Fields) -> Result<(), Invalid> {
-        visit!(fields; self.state, self.waits_at_hlt);
+        visit!(fields; self.state, self.waits_at_hlt, self.hidden_vector);
         Ok(())
     }
 }

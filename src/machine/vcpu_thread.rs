@@ -97,7 +97,7 @@ impl VcpuRunner {
 
     #[inline]
     fn enter_guest(&mut self) -> Result<(), kvm::Error> {
-        if let Some(pin) = &self.interrupt_pin {
+        if let Some(pin) = &mut self.interrupt_pin {
             pin.update(&mut self.vcpu)?;
         }
         self.vcpu.run()

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! All numbers are little-endian. A section whose tag a program does not know is refused, or skipped where its flags say that one can do
-//! without it. `docs` of each section: [`crate::machine::save`] writes them in the order in which they are read.
+//! without it. `machine/sections.rs` lists them; `docs/snapshot.md` describes the format for others.
 
 pub mod fields;
 pub mod file;
