@@ -161,4 +161,68 @@ exits() {
 set -- $(exits 1) $(exits 2)
 row 'an exit of two vCPUs, of one' $3 $1 400000 us 1000
 
+# ---- saved, and restored
+
+# saved MEMORY: Linux with so much RAM in 2 MiB pages is saved when its init has told what it sees. The microseconds from SIGUSR2 until the
+# snapshot has its name.
+saved() {
+	rm -f $RAM /tmp/snapshot
+	: > /tmp/out
+	$P --kernel /boot/vmlinuz --initrd /boot/initrd --memory $1 --save /tmp/snapshot --append 'console=ttyS0 quiet' > /tmp/out 2> /dev/null < /dev/null &
+	soon grep -q KOB-2M: /tmp/out
+	usleep 500000
+	: > $TRACE/trace
+	echo 'sig == 12' > $TRACE/events/signal/signal_generate/filter
+	echo 1 | tee $TRACE/events/signal/signal_generate/enable > $TRACE/events/syscalls/sys_exit_rename/enable
+	kill -USR2 $!
+	wait $!
+	echo 0 | tee $TRACE/events/signal/signal_generate/enable > $TRACE/events/syscalls/sys_exit_rename/enable
+	awk '{ sub(":", "", $4) } /signal_generate/ { first = $4 * 1e6 } /sys_rename/ { printf "%d", $4 * 1e6 - first; exit }' $TRACE/trace
+}
+# restored COUNT: so many machines go on from it at once. The microseconds from the first exec until the last one's first KVM_RUN.
+restored() {
+	: > $TRACE/trace
+	echo 1 | tee $TRACE/events/syscalls/sys_enter_ioctl/enable > $TRACE/events/sched/sched_process_exec/enable
+	all=
+	for clone in $(seq $1); do
+		$P --restore /tmp/snapshot > /dev/null 2>&1 < /dev/null &
+		all="$all $!"
+	done
+	soon sh -c "[ \$(awk '/ sys_ioctl/ { sub(\".*-\", \"\", \$1); if (!seen[\$1]++) n++ } END { print n + 0 }' $TRACE/trace) -ge $1 ]"
+	echo 0 | tee $TRACE/events/syscalls/sys_enter_ioctl/enable > $TRACE/events/sched/sched_process_exec/enable
+	kill $all
+	wait $all 2> /dev/null
+	awk '{ sub(":", "", $4) } /sched_process_exec/ && /BiscuitOS_app/ && !first { first = $4 * 1e6 }
+		/ sys_ioctl/ { sub(".*-", "", $1); if (!seen[$1]++) last = $4 * 1e6 } END { printf "%d", last - first }' $TRACE/trace
+}
+rm -f $RAM
+echo 270 > /proc/sys/vm/nr_hugepages
+small=$(saved 96M)
+large=$(saved 256M)
+figure 'saving Linux with 96 MiB' "$(awk -v a=$small 'BEGIN { printf "%.3f", a / 1000 }')" ms
+figure '  with 256 MiB' "$(awk -v a=$large 'BEGIN { printf "%.3f", a / 1000 }')" ms
+[ $small -le 20000 ] && [ $large -le 20000 ] || missed 'saving takes more than 20 ms'
+figure '  the snapshot' "$(stat -c %s /tmp/snapshot)" bytes
+sum=0
+for round in 1 2 3 4 5; do
+	usleep $((round * 800))
+	sum=$((sum + $(restored 1)))
+done
+set -- $(/bench/turns 10 "$P $F/halt.bin -b anon" /bin/true)
+row 'restoring it: exec to the first KVM_RUN, halt' $((sum * 1000 / 5)) $(($1 / 20)) 1 ms 1000000
+! over $((sum * 1000 / 5)) $(($1 / 20)) 1.15 || missed 'restoring takes more than 1.15 of the tiny guest'
+rm -f $RAM
+echo 0 > /proc/sys/vm/nr_hugepages
+# Clones share what they do not write.
+rm -f /tmp/snapshot
+: > /tmp/out
+$P --kernel /boot/vmlinuz --initrd /boot/initrd --memory 256M -b thp --save /tmp/snapshot --append 'console=ttyS0 quiet' > /tmp/out 2> /tmp/err < /dev/null &
+soon grep -q KOB-2M: /tmp/out
+usleep 500000
+kill -USR2 $!
+soon grep -q 'saved to' /tmp/err
+kill $!
+wait $! 2> /dev/null
+row 'ten clones, ten cold boots up to init' "$(restored 10)" $(($(booted thp) / 100)) 1 ms 1000
+
 exit $bad
