@@ -109,8 +109,8 @@ fn restore_machine(restore: &Restore, output: Output) -> c_int {
     }
     match restored.check(&config) {
         Ok(()) => {
-            output
-                .message(format_args!("{}: can be restored here", Text::from(restore.path)), None);
+            let path = Text::from(restore.path);
+            output.message(format_args!("{path}: can be restored here; {restored}"), None);
             machine::SUCCESS
         }
         Err(error) => machine::fail(&output, error),

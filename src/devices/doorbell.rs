@@ -9,7 +9,7 @@ use crate::devices::scratch::Scratch;
 use crate::devices::window::Window;
 use crate::kvm::{self, Vm};
 use crate::layout::*;
-use crate::lifecycle::{End, Lifecycle, Stop, VcpuControl};
+use crate::lifecycle::{End, Lifecycle, VcpuControl};
 use crate::output::Output;
 use crate::show::number;
 use crate::sys::irqchip::kvm_irq_routing_msi;
@@ -58,7 +58,7 @@ impl Doorbell {
             RING_ROUTE => self.counter.raise(ROUTED_LINE, false, Some(self.message()))?,
             RING_COALESCE => self.log.coalesce(false)?,
             RING_COALESCE_PORT => self.log.coalesce(true)?,
-            RING_SAVE => self.lifecycle.stop(Stop::Save, Some(vcpu.number())),
+            RING_SAVE => self.lifecycle.stop_to_save(),
             RING_MSI => self.vm.signal_msi(self.message()).map(drop)?,
             _ => {
                 self.output.message(format_args!("doorbell: {value} means nothing"), Some(vcpu));

@@ -248,6 +248,20 @@ impl Saved for IoApic {
     }
 }
 
+impl IoApic {
+    /// After it was restored: ends the interrupts that no local APIC has any more. `has`: whether one has a vector requested or in
+    /// service. (An EOI that a vCPU has made just before it was saved is lost with KVM's request to tell of it.)
+    pub fn end_lost_interrupts(&self, has: impl Fn(u8) -> bool) {
+        let entries = self.entries();
+        let awaits = |entry: &&u64| **entry & REMOTE_IRR != 0;
+        for vector in entries.iter().filter(awaits).map(|entry| (entry & VECTOR) as u8) {
+            if !has(vector) {
+                self.end_of_interrupt(vector);
+            }
+        }
+    }
+}
+
 impl Device for IoApic {
     fn name(&self, _: u64, _: bool) -> &'static str {
         "I/O APIC"

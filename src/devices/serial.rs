@@ -213,6 +213,8 @@ impl Field for Registers {
         visit!(fields; self.lsr_polls, self.settled_at);
         fields.check(usize::from(len) <= FIFO, "more bytes than the FIFO holds")?;
         fields.check(self.lsr_polls <= POLLS, "too many polls")?;
+        let latest = clock::machine() + SETTLE;
+        fields.check(self.settled_at <= latest, "it settles later than it can")?;
         self.len = len.into();
         Ok(())
     }

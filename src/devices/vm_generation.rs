@@ -6,18 +6,31 @@
 
 use crate::devices::acpi_pm::AcpiPm;
 use crate::host::random;
-use crate::layout::VM_GENERATION;
+use crate::layout::{VM_GENERATION, VM_GENERATION_SIZE};
 use crate::memory::GuestMemory;
 use crate::memory::guest_memory::AccessError;
 
-/// A new ID. The guest does not run, or not yet.
-pub fn set(memory: &GuestMemory) -> Result<(), AccessError> {
-    memory.write(VM_GENERATION, &random::bytes())
+/// An ID.
+pub type Id = [u8; VM_GENERATION_SIZE as usize];
+
+/// An ID that no other machine has.
+pub fn new_id() -> Id {
+    random::bytes()
 }
 
-/// A new ID, of which the guest is told.
+/// The machine's.
+pub fn id(memory: &GuestMemory) -> Result<Id, AccessError> {
+    memory.read_value(VM_GENERATION)
+}
+
+/// Sets it before the guest runs.
+pub fn set_id(memory: &GuestMemory, id: &Id) -> Result<(), AccessError> {
+    memory.write_value(VM_GENERATION, id)
+}
+
+/// The machine was restored: it gets a new ID, of which the guest is told.
 pub fn change(memory: &GuestMemory, pm: &AcpiPm) -> Result<(), AccessError> {
-    set(memory)?;
+    set_id(memory, &new_id())?;
     pm.generation_changed();
     Ok(())
 }

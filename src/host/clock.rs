@@ -39,7 +39,7 @@ pub fn set_machine(now: u64) {
     MACHINE.store(now.wrapping_sub(monotonic()), Relaxed);
 }
 
-/// When it is so late on the machine's clock, it is so late on the host's.
+/// A time of the machine's clock on the host's monotonic clock.
 pub fn machine_to_monotonic(time: u64) -> u64 {
     let ahead = MACHINE.load(Relaxed).cast_signed();
     // Times before the host's start have come.

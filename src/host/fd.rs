@@ -275,6 +275,11 @@ pub fn rename(from: &CStr, to: &CStr) -> Result<(), CallError> {
     Call::new("rename", shown).returned(result as isize).map(drop)
 }
 
+/// By what a file is known: the numbers of its file system and in it.
+pub fn inode(stat: &libc::stat) -> (u64, u64) {
+    (stat.st_dev, stat.st_ino)
+}
+
 /// unlink(2). A file that could not be removed stays.
 pub fn remove(path: &CStr) {
     // SAFETY: `path` ends in a zero byte.

@@ -47,13 +47,6 @@ impl Cpuid {
         Cpuid { header, entries: [kvm_cpuid_entry2::default(); ROOM] }
     }
 
-    /// Likewise, for as many as any vCPU here can have.
-    pub fn with_all_room() -> Cpuid {
-        let mut cpuid = Cpuid::with_room();
-        cpuid.header.nent = ROOM as u32;
-        cpuid
-    }
-
     /// A list of these entries; of as many as there is room for.
     pub fn of_entries(entries: &[kvm_cpuid_entry2]) -> Cpuid {
         let mut cpuid = Cpuid::with_room();

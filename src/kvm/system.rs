@@ -7,6 +7,19 @@ use crate::kvm::descriptor::{Descriptor, Kind};
 use crate::kvm::vm::Vm;
 use crate::sys::{KVM_API_VERSION, cap, ioctl};
 use alloc::vec::Vec;
+use core::ops::RangeInclusive;
+
+/// See [`Kvm::msr_indices`]. SDM volume 4, table 2-2.
+const MORE_MSRS: [RangeInclusive<u32>; 7] = [
+    // DEBUGCTL; variable and fixed MTRRs, and their default type; 32 banks of four.
+    0x1d9..=0x1d9,
+    0x200..=0x20f,
+    0x250..=0x250,
+    0x258..=0x259,
+    0x268..=0x26f,
+    0x2ff..=0x2ff,
+    0x400..=0x47f,
+];
 
 /// An open `/dev/kvm`.
 pub struct Kvm(Descriptor);
@@ -58,7 +71,8 @@ impl Kvm {
         Ok(cpuid)
     }
 
-    /// `KVM_GET_MSR_INDEX_LIST`: the MSRs that can be saved and restored.
+    /// The MSRs that can be saved and restored: those of `KVM_GET_MSR_INDEX_LIST`, and those that KVM has too and does not list (Linux 6.12):
+    /// MTRRs, the machine-check banks, DEBUGCTL. A vCPU may lack some.
     pub fn msr_indices(&self) -> Result<Vec<u32>, Error> {
         let request = ioctl::KVM_GET_MSR_INDEX_LIST;
         // The header, and room for more than Linux 6.12 has, some 180.
@@ -66,7 +80,11 @@ impl Kvm {
         list[0] = 1023;
         // SAFETY: the kernel reads the header, and fills as many numbers as it says at most.
         unsafe { self.0.fill(request, &mut list, format_args!("")) }?;
-        Ok(list[1..][..list[0] as usize].to_vec())
+        let mut indices = list[1..][..list[0] as usize].to_vec();
+        for range in MORE_MSRS {
+            indices.extend(range.filter(|index| !list.contains(index)));
+        }
+        Ok(indices)
     }
 
     /// `KVM_CREATE_VM`.

@@ -8,12 +8,14 @@ use crate::kvm::descriptor::{Descriptor, Kind};
 use crate::kvm::run_page::RunPage;
 use crate::kvm::vm::Vm;
 use crate::show::Bits;
+use crate::sys::cpuid::kvm_cpuid_entry2;
 use crate::sys::debug::*;
 use crate::sys::ioctl;
 use crate::sys::irqchip::*;
 use crate::sys::regs::{kvm_msr_entry, kvm_msrs, kvm_regs, kvm_sregs, kvm_xsave};
 use crate::x86::registers::Changes;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::ffi::c_int;
 use core::fmt;
 
@@ -41,6 +43,8 @@ pub struct Vcpu {
     number: u32,
     pub(super) descriptor: Descriptor,
     run: RunPage,
+    /// What its CPUID was set to. (`KVM_GET_CPUID2` also gives bits that follow the guest's registers; and some backends' gives the host's.)
+    pub(super) cpuid: Vec<kvm_cpuid_entry2>,
     /// The VM, and with it guest RAM, outlives its vCPUs.
     vm: Arc<Vm>,
 }
@@ -50,7 +54,8 @@ impl Vcpu {
     pub fn create(vm: Arc<Vm>, number: u32, mmap_size: usize) -> Result<Vcpu, Error> {
         let fd = vm.create_vcpu(number)?;
         let run = RunPage::map(&fd, mmap_size)?;
-        Ok(Vcpu { number, descriptor: Descriptor { kind: Kind::Vcpu, fd }, run, vm })
+        let descriptor = Descriptor { kind: Kind::Vcpu, fd };
+        Ok(Vcpu { number, descriptor, run, cpuid: Vec::new(), vm })
     }
 
     /// The VM that it belongs to.
@@ -136,7 +141,8 @@ impl Vcpu {
         value: &T,
         shown: fmt::Arguments,
     ) -> Result<c_int, Error> {
-        // SAFETY: each caller passes the structure that its request takes, without pointers in it.
+        // SAFETY: each caller passes the structure that its request takes, without pointers in it, but for one that answers for what it
+        // points to (`Vcpu::tsc_offset`).
         unsafe { self.descriptor.set(request, value, shown) }
     }
 
@@ -168,9 +174,11 @@ impl Vcpu {
     }
 
     /// `KVM_SET_CPUID2`: what the guest's CPUID says from now on.
-    pub fn set_cpuid(&self, cpuid: &Cpuid) -> Result<(), Error> {
+    pub fn set_cpuid(&mut self, cpuid: &Cpuid) -> Result<(), Error> {
         let shown = format_args!("{} entries", cpuid.entries().len());
-        self.set(ioctl::KVM_SET_CPUID2, cpuid, shown).map(drop)
+        self.set(ioctl::KVM_SET_CPUID2, cpuid, shown)?;
+        self.cpuid = cpuid.entries().to_vec();
+        Ok(())
     }
 
     /// `KVM_GET_TSC_KHZ`: how fast its TSC runs, in kHz. EIO: the host's does not run steadily.

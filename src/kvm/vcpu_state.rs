@@ -4,10 +4,10 @@
 //!
 //! 1. CPUID says which registers there are.
 //! 2. TSC: its frequency, then its value, for timers that wait for it.
-//! 3. Segment and control registers: they switch the local APIC on, and decide what the FPU's state may have (`CR4.OSXSAVE`).
-//! 4. XCR0, then the FPU's state, whose parts XCR0 enables.
+//! 3. Segment and control registers: they switch the local APIC on.
+//! 4. XCR0, then the FPU's state. CPUID says what both may have.
 //! 5. The local APIC.
-//! 6. MSRs: the deadline of the local APIC's timer is one; others are about the guest's own guests, whose state follows.
+//! 6. MSRs: the deadline of the local APIC's timer is one; others are about the guest's own guests. Then the state of such a guest.
 //! 7. General and debug registers.
 //! 8. What is under way: older parts of this list would drop it.
 //! 9. Whether the vCPU runs at all.
@@ -111,7 +111,7 @@ pub struct Tsc {
     pub offset: Option<u64>,
 }
 
-/// What a TSC goes on from.
+/// How a vCPU's TSC is set.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum TscStart {
     Offset(u64),
@@ -143,13 +143,19 @@ impl Field for VcpuState {
     fn visit(&mut self, fields: &mut Fields) -> Result<(), Invalid> {
         visit!(fields; self.cpuid, self.regs, self.sregs, self.xsave, self.xcrs, self.msrs, self.lapic);
         visit!(fields; self.mp_state, self.events, self.debugregs, self.nested, self.tsc);
+        fields
+            .check(self.msrs.len() <= 1024 && self.cpuid.len() <= 128, "its lists are too long")?;
         fields.check(self.xsave.len() * 8 >= size_of::<kvm_xsave>(), "the FPU's state is too short")
     }
 }
 
-/// Two frequencies are taken for the same if they differ by this part at most: that much each start of Linux finds another one, and
+/// Documentation/virt/kvm/x86/msr.rst.
+const MSR_KVM_WALL_CLOCK: u32 = 0x11;
+const MSR_KVM_WALL_CLOCK_NEW: u32 = 0x4b56_4d00;
+
+/// Two frequencies are taken for the same if they differ by so many millionths at most: by less each start of Linux finds another one, and
 /// KVM's own `tsc_tolerance_ppm` is as large.
-const TSC_TOLERANCE: u32 = 1_000_000 / 250;
+const TSC_TOLERANCE_PPM: u64 = 250;
 
 /// More than one `KVM_GET_MSRS` takes: api.rst 4.18 has no number, the kernel's is 256.
 const MSRS_AT_ONCE: usize = 200;
@@ -157,12 +163,15 @@ const MSRS_AT_ONCE: usize = 200;
 impl Vcpu {
     /// All of its state. Its thread does not run, and its last exit is finished. `msrs`: those to be saved.
     pub fn state(&self, msrs: &[u32], has_lapic: bool) -> Result<VcpuState, Error> {
+        // These two come first, since asking for them changes other registers: KVM carries out an INIT or a SIPI that waits, and puts what a
+        // page fault or #DB that waits has to say into CR2 or DR6.
         let mp_state = kvm_mp_state { mp_state: self.mp_state()? };
+        let events = self.get(ioctl::KVM_GET_VCPU_EVENTS)?;
         let has = |capability| Ok(self.vm().check_extension(capability)? != 0);
         Ok(VcpuState {
-            // First: asking for it, KVM carries out an INIT or a SIPI that waits.
             mp_state,
-            cpuid: self.cpuid()?.entries().to_vec(),
+            events,
+            cpuid: self.cpuid.clone(),
             regs: self.regs()?,
             sregs: match has(KVM_CAP_SREGS2)? {
                 true => Sregs::New(self.get(ioctl::KVM_GET_SREGS2)?),
@@ -172,7 +181,6 @@ impl Vcpu {
             xcrs: if has(KVM_CAP_XCRS)? { Some(self.get(ioctl::KVM_GET_XCRS)?) } else { None },
             msrs: self.msrs(msrs)?,
             lapic: if has_lapic { Some(self.lapic()?) } else { None },
-            events: self.get(ioctl::KVM_GET_VCPU_EVENTS)?,
             debugregs: self.get(ioctl::KVM_GET_DEBUGREGS)?,
             nested: self.nested_state()?,
             tsc: self.tsc()?,
@@ -185,11 +193,22 @@ impl Vcpu {
             self.set_cpuid(&Cpuid::of_entries(&state.cpuid))?;
         }
         let khz = state.tsc.khz;
-        if khz != 0 && self.tsc_khz().is_ok_and(|now| now.abs_diff(khz) > khz / TSC_TOLERANCE) {
+        if khz != 0
+            && self.tsc_khz().is_ok_and(|now| {
+                u64::from(now.abs_diff(khz)) * 1_000_000 > u64::from(khz) * TSC_TOLERANCE_PPM
+            })
+        {
             self.set_tsc_khz(khz)?;
         }
         match tsc {
-            TscStart::Value(value) => self.set_msrs([(MSR_IA32_TSC, value)])?,
+            TscStart::Value(value) => {
+                // KVM takes a value near the one that a fresh TSC has for an attempt to synchronize it, and leaves it as it is. So it is sent
+                // far away first. The other vCPUs follow the first one.
+                if self.number() == 0 {
+                    self.set_msrs([(MSR_IA32_TSC, value.wrapping_add(1 << 44))])?;
+                }
+                self.set_msrs([(MSR_IA32_TSC, value)])?;
+            }
             TscStart::Offset(mut offset) => {
                 self.tsc_offset(ioctl::KVM_SET_DEVICE_ATTR, &mut offset)?
             }
@@ -247,14 +266,6 @@ impl Vcpu {
         Ok(Tsc { khz: self.tsc_khz().unwrap_or(0), value: self.msr(MSR_IA32_TSC)?, offset })
     }
 
-    /// `KVM_GET_CPUID2`: what its CPUID says; nothing where nothing was set.
-    fn cpuid(&self) -> Result<Cpuid, Error> {
-        let mut cpuid = Cpuid::with_all_room();
-        // SAFETY: the kernel reads the header, and fills as many entries as it says at most.
-        unsafe { self.descriptor.fill(ioctl::KVM_GET_CPUID2, &mut cpuid, format_args!("")) }?;
-        Ok(cpuid)
-    }
-
     /// In words of eight bytes: how large the FPU's state is.
     fn xsave_words(&self) -> Result<usize, Error> {
         let size = self.vm().check_extension(KVM_CAP_XSAVE2)? as usize;
@@ -296,14 +307,18 @@ impl Vcpu {
         Ok(found)
     }
 
-    /// `KVM_SET_MSRS` of those that are not as they are to be. Some can be read and not set, but those never change.
+    /// `KVM_SET_MSRS` of those whose current value differs. Some can be read and not set: they are the same on each fresh vCPU. At a write of
+    /// kvmclock's wall clock KVM writes to the guest's RAM, where that record is already.
     fn set_changed_msrs(&self, msrs: &[kvm_msr_entry]) -> Result<(), Error> {
         let indices: Vec<u32> = msrs.iter().map(|msr| msr.index).collect();
         let now = self.msrs(&indices)?;
         let is_so = |msr: &kvm_msr_entry| {
             now.iter().any(|now| (now.index, now.data) == (msr.index, msr.data))
         };
-        let changed: Vec<kvm_msr_entry> = msrs.iter().filter(|msr| !is_so(msr)).copied().collect();
+        let is_left_out =
+            |msr: &kvm_msr_entry| [MSR_KVM_WALL_CLOCK, MSR_KVM_WALL_CLOCK_NEW].contains(&msr.index);
+        let wanted = msrs.iter().filter(|msr| !is_so(msr) && !is_left_out(msr));
+        let changed: Vec<kvm_msr_entry> = wanted.copied().collect();
         for some in changed.chunks(MSRS_AT_ONCE) {
             let request = ioctl::KVM_SET_MSRS;
             let shown = format_args!("{} entries", some.len());

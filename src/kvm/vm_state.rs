@@ -55,20 +55,16 @@ impl Vm {
         Ok(state)
     }
 
-    /// Sets all but the clock. The vCPUs' local APICs have their state: what the controllers have still to send arrives there.
-    /// `behind`: how much later on the host's monotonic clock it is than it was when this was saved, in nanoseconds, but for the time that
-    /// has passed in truth.
-    pub fn set_controllers(&self, state: &VmState, behind: i64) -> Result<(), Error> {
+    /// Sets all but the clock. The vCPUs' local APICs have their state: `KVM_SET_IRQCHIP` delivers pending interrupts to them at once.
+    /// KVM begins the interval timer's counters anew: a tick comes up to one period later.
+    pub fn set_controllers(&self, state: &VmState) -> Result<(), Error> {
         for (&chip_id, chip) in CHIPS.iter().zip(&state.chips) {
             let chip = kvm_irqchip_state { dummy: *chip };
             let irqchip = kvm_irqchip { chip_id, pad: 0, chip };
             self.set(ioctl::KVM_SET_IRQCHIP, &irqchip, format_args!("chip {chip_id}"))?;
         }
-        if let Some(mut pit) = state.pit {
-            for channel in &mut pit.channels {
-                channel.count_load_time = channel.count_load_time.wrapping_add(behind);
-            }
-            self.set(ioctl::KVM_SET_PIT2, &pit, format_args!("flags {}", pit.flags))?;
+        if let Some(pit) = &state.pit {
+            self.set(ioctl::KVM_SET_PIT2, pit, format_args!("flags {}", pit.flags))?;
         }
         Ok(())
     }

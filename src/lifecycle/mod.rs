@@ -57,8 +57,6 @@ pub enum Stop {
     Sleep,
     /// Something wakes the machine from that.
     WakeUp,
-    /// The machine is to be saved.
-    Save,
 }
 
 /// Why a debugger gets the machine: see [`Lifecycle::stop_for_debugger`].
@@ -80,6 +78,8 @@ pub struct Lifecycle {
     end: Mutex<Option<(End, Option<u32>)>>,
     /// A debugger wants the vCPUs to stop; and what they have met.
     debugger: Mutex<Option<Vec<DebugStop>>>,
+    /// The machine is to be saved.
+    save: AtomicBool,
     /// What waits for all vCPUs to be paused.
     paused_work: Mutex<Vec<Work>>,
     /// See [`Lifecycle::interrupt_boot_processor`].
@@ -96,6 +96,7 @@ impl Lifecycle {
             stop: Mutex::default(),
             end: Mutex::default(),
             debugger: Mutex::default(),
+            save: AtomicBool::new(false),
             paused_work: Mutex::default(),
             has_interrupt: AtomicBool::new(false),
             attention,
@@ -179,11 +180,25 @@ impl Lifecycle {
         stops
     }
 
+    /// Stops the vCPUs, so that the machine can be saved. What else stops them meanwhile comes first.
+    pub fn stop_to_save(&self) {
+        self.save.store(true, SeqCst);
+        self.is_stopping.store(true, SeqCst);
+        self.attention.signal();
+    }
+
+    /// Whether that is wanted. From now on they may run again, unless something else stops them.
+    pub fn take_save(&self) -> bool {
+        let is_wanted = self.save.swap(false, SeqCst);
+        self.stop_no_longer();
+        is_wanted
+    }
+
     /// An end or a stop that has come meanwhile is not lost.
     fn stop_no_longer(&self) {
         self.is_stopping.store(false, SeqCst);
         let has_stop = self.stop.lock().is_some() || self.debugger.lock().is_some();
-        if has_stop || self.how().is_some() {
+        if has_stop || self.save.load(SeqCst) || self.how().is_some() {
             self.is_stopping.store(true, SeqCst);
         }
     }
@@ -242,6 +257,19 @@ mod tests {
         lifecycle.end(End::UserQuit, None);
         assert_eq!(lifecycle.take_stop(), Some((Stop::ProcessorReset, Some(0))));
         assert_eq!((lifecycle.is_stopping(), lifecycle.how()), (true, Some((End::UserQuit, None))));
+    }
+
+    #[test]
+    fn a_save_waits_for_what_else_stops_the_vcpus() {
+        let lifecycle = Lifecycle::new(Arc::new(Event::new().unwrap()));
+        lifecycle.stop_to_save();
+        lifecycle.stop(Stop::Sleep, Some(0));
+        assert_eq!(lifecycle.take_stop(), Some((Stop::Sleep, Some(0))));
+        assert!(lifecycle.is_stopping(), "it is still wanted");
+        assert!(lifecycle.take_save() && !lifecycle.is_stopping() && !lifecycle.take_save());
+        lifecycle.stop_to_save();
+        lifecycle.stop(Stop::WakeUp, None);
+        assert!(lifecycle.take_save() && lifecycle.is_stopping());
     }
 
     #[test]

@@ -123,6 +123,11 @@ impl Board {
         timed
     }
 
+    /// The I/O APIC, where it is not KVM's.
+    pub fn own_io_apic(&self) -> Option<&IoApic> {
+        self.controllers.as_ref()?.io_apic.as_deref()
+    }
+
     /// Where the interval timer is.
     pub fn pit_place(&self) -> PitPlace {
         match self.pit {

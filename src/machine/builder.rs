@@ -311,13 +311,20 @@ fn prepare_memory(
     payload: &Payload,
     kept: Option<Arc<GuestMemory>>,
 ) -> Result<Arc<GuestMemory>, Error> {
+    // A reset is no new generation.
+    let mut generation = vm_generation::new_id();
     let memory = match kept {
-        Some(memory) => memory,
+        Some(memory) => {
+            if config.has_acpi() {
+                generation = vm_generation::id(&memory).map_err(boot::Error::from)?;
+            }
+            memory
+        }
         None => Arc::new(GuestMemory::map(config.backing, &config.regions())?),
     };
     payload.load(config, &memory)?;
-    if config.has_acpi() && !matches!(payload, Payload::WakeUp(_)) {
-        vm_generation::set(&memory).map_err(boot::Error::from)?;
+    if config.has_acpi() {
+        vm_generation::set_id(&memory, &generation).map_err(boot::Error::from)?;
     }
     Ok(memory)
 }
@@ -427,7 +434,7 @@ impl VcpuParts {
     }
 
     fn create(&self, config: &Config, vm: &Arc<Vm>, number: u32) -> Result<Vcpu, Error> {
-        let vcpu = Vcpu::create(vm.clone(), number, self.mmap_size)?;
+        let mut vcpu = Vcpu::create(vm.clone(), number, self.mmap_size)?;
         if let Some(tsc_khz) = config.tsc_khz {
             vcpu.set_tsc_khz(tsc_khz)?;
             // It was 0 when the vCPU was made, and would be scaled from there.

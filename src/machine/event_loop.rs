@@ -6,7 +6,7 @@ use crate::host::clock;
 use crate::host::signal;
 use crate::host::syscall::CallError;
 use crate::host::terminal::Terminal;
-use crate::lifecycle::{End, Request, Stop};
+use crate::lifecycle::{End, Request};
 use crate::machine::board::Board;
 use crate::machine::debugger::{Debugger, Resume};
 use crate::machine::halt_watch::HaltWatch;
@@ -174,7 +174,7 @@ impl<'a> EventLoop<'a> {
             report::statistics_now(self.machine);
         }
         if signal::take_snapshot_wanted() {
-            lifecycle.stop(Stop::Save, None);
+            lifecycle.stop_to_save();
         }
         if signal::take_button_pressed() {
             self.terminate_by_button();

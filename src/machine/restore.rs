@@ -3,17 +3,18 @@
 
 use crate::config::{Config, PitPlace};
 use crate::devices::vm_generation;
-use crate::host::clock;
+use crate::host::clock::{self, NANOSECONDS};
 use crate::host::fd::Fd;
 use crate::kvm::Kvm;
 use crate::kvm::cpuid::Cpuid;
 use crate::kvm::vcpu_state::TscStart;
 use crate::kvm::vm_state::VmState;
-use crate::machine::save::this_host;
+use crate::machine::board::Board;
 use crate::machine::sections::{self, Host, OwnFile, SavedVcpu};
 use crate::machine::{Error, Machine, StartState, cpu_model};
 use crate::memory::GuestMemory;
 use crate::memory::saved_ram::{FileIdentity, RestoreError, SavedRam};
+use crate::show::Text;
 use crate::snapshot::{self, Snapshot};
 use crate::sys::regs::kvm_sregs;
 use crate::x86::features::{Feature, WORDS};
@@ -21,6 +22,7 @@ use alloc::boxed::Box;
 use alloc::ffi::CString;
 use alloc::vec::Vec;
 use core::ffi::CStr;
+use core::fmt;
 
 /// A snapshot, read and checked.
 pub struct Restored {
@@ -29,10 +31,6 @@ pub struct Restored {
     vm: VmState,
     vcpus: Vec<SavedVcpu>,
     own_file: Option<(&'static CStr, FileIdentity)>,
-    /// How long ago it was saved, in nanoseconds.
-    passed: u64,
-    /// On this host since its last start.
-    is_same_start: bool,
 }
 
 impl Restored {
@@ -50,10 +48,21 @@ impl Restored {
             true => None,
             false => Some((leak(own_file.path), own_file.identity)),
         };
-        let now = this_host();
-        let is_same_start = !now.boot_id.is_empty() && now.boot_id == host.boot_id;
-        let passed = now.real.saturating_sub(host.real);
-        Ok(Restored { snapshot, host, vm, vcpus, own_file, passed, is_same_start })
+        Ok(Restored { snapshot, host, vm, vcpus, own_file })
+    }
+
+    /// How long ago it was saved, in nanoseconds.
+    fn passed(&self) -> u64 {
+        clock::real().saturating_sub(self.host.real)
+    }
+
+    /// Whether this host's TSC has gone on since then: it has not been started anew, or slept, and nobody has set its clock.
+    fn has_tsc_gone_on(&self) -> bool {
+        const CLOSE: u64 = NANOSECONDS;
+        let now = Host::here();
+        let awake = now.monotonic.wrapping_sub(self.host.monotonic);
+        let all = now.real.wrapping_sub(self.host.real);
+        !now.boot_id.is_empty() && now.boot_id == self.host.boot_id && awake.abs_diff(all) < CLOSE
     }
 
     /// The words of the command line that made the machine.
@@ -66,7 +75,7 @@ impl Restored {
 
     /// Whether this host can run it.
     pub fn check(&self, config: &Config) -> Result<(), Error> {
-        let (path, host) = (self.snapshot.path, this_host().vendor);
+        let (path, host) = (self.snapshot.path, Host::here().vendor);
         if host != self.host.vendor {
             let saved = self.host.vendor;
             return Err(snapshot::Error::Vendor { path, saved, host }.into());
@@ -78,8 +87,9 @@ impl Restored {
             let what = "its RAM is not as large as its options say";
             return Err(snapshot::Error::Damaged { path, what }.into());
         }
-        if self.own_file.is_none() && self.snapshot.header.ram_offset == 0 {
-            return Err(snapshot::Error::Damaged { path, what: "it has no RAM" }.into());
+        if self.own_file.is_none() == (self.snapshot.header.ram_offset == 0) {
+            let what = "RAM must be either in it or in a file of its own";
+            return Err(snapshot::Error::Damaged { path, what }.into());
         }
         let kvm = Kvm::open()?;
         kvm.api_version()?;
@@ -100,7 +110,8 @@ impl Restored {
     /// The file in which RAM has stayed, open to be read.
     fn open_own_file(&self, ram: &'static CStr) -> Result<Fd, Error> {
         let path = self.snapshot.path;
-        Fd::open(ram, libc::O_RDONLY | libc::O_NOFOLLOW, 0).map_err(|error| {
+        // O_NONBLOCK: nobody may write to a FIFO.
+        Fd::open(ram, libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK, 0).map_err(|error| {
             let why = match error.errno.0 {
                 libc::ENOENT => "the file is gone",
                 libc::EACCES | libc::EPERM => "the file can't be opened: permission denied",
@@ -132,7 +143,7 @@ impl Restored {
         let saved = SavedRam {
             fd: own.as_ref().unwrap_or(&self.snapshot.fd),
             offset: self.snapshot.header.ram_offset,
-            is_own_file: own.is_some(),
+            own_file: self.own_file.map(|(_, identity)| identity),
         };
         GuestMemory::restore(saved, config.backing, &config.regions()).map_err(
             |error| match error {
@@ -144,7 +155,7 @@ impl Restored {
 
     /// The machine's clock goes on from where it was, and what has passed. This comes before there are devices.
     pub fn start_clock(&self) {
-        clock::set_machine(self.host.machine.saturating_add(self.passed));
+        clock::set_machine(self.host.machine.saturating_add(self.passed()));
     }
 
     /// Where the interval timer was.
@@ -160,21 +171,23 @@ impl Restored {
         self.snapshot.value(sections::TYPED, 0).unwrap_or_default()
     }
 
-    /// Puts everything into a machine that was built as this one was. The order is KVM's: the clock before the MSR that shows the guest what
-    /// time it is, the local APICs before the controllers that send to them, and these before the devices.
+    /// Puts everything into a machine that was built as this one was. The order is KVM's: the
+    /// local APICs before the controllers that send to them, and these before the devices.
     pub fn put_into(&self, machine: &mut Machine) -> Result<(), Error> {
-        machine.runners[0].vcpu.vm().set_clock_after(&self.vm.clock, self.passed)?;
+        // RAM may have taken its time: all clocks are set by what has passed until now.
+        self.start_clock();
+        let has_tsc_gone_on = self.has_tsc_gone_on();
+        machine.runners[0].vcpu.vm().set_clock_after(&self.vm.clock, self.passed())?;
         for (runner, saved) in machine.runners.iter_mut().zip(&self.vcpus) {
-            let tsc = self.tsc_start(saved, runner.vcpu.has_tsc_offset());
+            let keeps_offset = has_tsc_gone_on && runner.vcpu.has_tsc_offset();
+            let tsc = self.tsc_start(saved, keeps_offset);
             runner.vcpu.set_state(&saved.state, tsc)?;
             runner.waits_at_hlt = saved.waits_at_hlt;
             if let (Some(pin), Some(vector)) = (&mut runner.interrupt_pin, saved.hidden_vector) {
                 pin.give(&runner.vcpu, vector)?;
             }
         }
-        let elsewhere = clock::monotonic().wrapping_sub(self.host.monotonic).cast_signed();
-        let behind = elsewhere.wrapping_sub_unsigned(self.passed);
-        machine.runners[0].vcpu.vm().set_controllers(&self.vm, behind)?;
+        machine.runners[0].vcpu.vm().set_controllers(&self.vm)?;
         for (tag, device) in &machine.devices {
             self.snapshot.restore(*tag, 0, |fields| device.visit(fields))?;
         }
@@ -184,6 +197,11 @@ impl Restored {
             vm_generation::change(&machine.memory, &board.pm).map_err(crate::boot::Error::from)?;
         }
         machine.devices.iter().for_each(|(_, device)| device.restored());
+        if let Some(io_apic) = machine.board.as_ref().and_then(Board::own_io_apic) {
+            io_apic.end_lost_interrupts(|vector| {
+                self.vcpus.iter().any(|vcpu| vcpu.has_vector(vector))
+            });
+        }
         for runner in &machine.runners {
             // EINVAL: the guest has no kvmclock.
             let _ = runner.vcpu.note_pause();
@@ -197,17 +215,26 @@ impl Restored {
         StartState { regs: state.regs, sregs: state.sregs.old(), after_reset }
     }
 
-    /// Since the host's last start its TSC has gone on with the time of day: the offset is kept. Anywhere else the value goes on by what has
-    /// passed. `has_offset`: this kernel takes one.
-    fn tsc_start(&self, saved: &SavedVcpu, has_offset: bool) -> TscStart {
+    /// Where the host's TSC has gone on, the guest's keeps its offset to it. Anywhere else its value goes on by what has passed.
+    fn tsc_start(&self, saved: &SavedVcpu, keeps_offset: bool) -> TscStart {
         let tsc = saved.state.tsc;
         match tsc.offset {
-            Some(offset) if self.is_same_start && has_offset => TscStart::Offset(offset),
+            Some(offset) if keeps_offset => TscStart::Offset(offset),
             _ => {
-                let counts = u128::from(self.passed) * u128::from(tsc.khz) / 1_000_000;
+                let counts = u128::from(self.passed()) * u128::from(tsc.khz) / 1_000_000;
                 TscStart::Value(tsc.value.wrapping_add(counts as u64))
             }
         }
+    }
+}
+
+/// Who has saved it.
+impl fmt::Display for Restored {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Host { program, kernel, .. } = &self.host;
+        let (program, kernel) = (Text(program.as_bytes()), Text(kernel.as_bytes()));
+        let seconds = self.passed() / NANOSECONDS;
+        write!(f, "saved by KOB-2M {program} on Linux {kernel}, {seconds} s ago")
     }
 }
 

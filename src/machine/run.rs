@@ -42,12 +42,11 @@ impl Machine<'_> {
         };
         let resume = if stops { self.hold(user, Why::Start)? } else { Resume::All };
         // One that was saved in its sleep sleeps on.
-        let sleeps = self.board.as_ref().is_some_and(|board| board.pm.is_asleep());
-        match resume {
-            Resume::All | Resume::One(_) if sleeps => self.sleep(user)?,
-            resume => self.run_vcpus(user, resume)?,
+        if self.board.as_ref().is_some_and(|board| board.pm.is_asleep()) {
+            self.output.message(format_args!("{ASLEEP}"), None);
         }
-        self.run_on(user, sleeps)?;
+        self.go_on(user, resume)?;
+        self.run_on(user, resume)?;
         let Some((end, vcpu)) = self.lifecycle.how() else { return Ok(true) };
         let Some(debugger) = &mut user.debugger else { return Ok(true) };
         // After a reset it has the next machine, if there is one.
@@ -67,27 +66,30 @@ impl Machine<'_> {
     }
 
     /// Goes on after each stop of the vCPUs, until the run has ended.
-    fn run_on(&mut self, user: &mut User, sleeps: bool) -> Result<(), Error> {
-        let mut sleeps = sleeps;
+    fn run_on(&mut self, user: &mut User, resume: Resume) -> Result<(), Error> {
+        let mut resume = resume;
         while self.lifecycle.how().is_none() {
             // The debugger comes first. What else has stopped the vCPUs waits until it lets them go on.
             if let Some(mut stops) = self.lifecycle.take_debug_stops() {
                 self.complete_exits(&mut stops)?;
-                match self.hold(user, Why::Stopped(&stops))? {
-                    Resume::All | Resume::One(_) if sleeps => self.sleep(user)?,
-                    resume => self.run_vcpus(user, resume)?,
-                }
+                resume = self.hold(user, Why::Stopped(&stops))?;
+                self.go_on(user, resume)?;
                 continue;
             }
-            let Some((stop, vcpu)) = self.lifecycle.take_stop() else { return Ok(()) };
-            if stop == Stop::Save {
-                self.save_as_configured(user)?;
-                match sleeps {
-                    true => self.sleep(user)?,
-                    false => self.run_vcpus(user, Resume::All)?,
+            let Some((stop, vcpu)) = self.lifecycle.take_stop() else {
+                if !self.lifecycle.take_save() {
+                    return Ok(());
                 }
+                self.finish_exits()?;
+                match self.lifecycle.is_stopping() {
+                    // The last exit has led to a stop, which comes first.
+                    true => self.lifecycle.stop_to_save(),
+                    false => self.save_as_configured(user),
+                }
+                self.runners.iter_mut().for_each(|runner| runner.restart());
+                self.go_on(user, resume)?;
                 continue;
-            }
+            };
             let Some(board) = &self.board else { return Ok(()) };
             match stop {
                 Stop::ProcessorReset => {
@@ -102,13 +104,9 @@ impl Machine<'_> {
                 Stop::Sleep | Stop::WakeUp if self.replay.is_some() => {
                     self.lifecycle.end(End::Reset, vcpu);
                 }
-                // It was taken above.
-                Stop::Save => {}
                 Stop::Sleep => {
                     self.output.message(format_args!("{ASLEEP}"), None);
-                    board.pm.wake_if_due();
-                    sleeps = true;
-                    self.sleep(user)?;
+                    self.go_on(user, Resume::All)?;
                 }
                 Stop::WakeUp if self.waking_vector()?.is_some() => {
                     self.lifecycle.end(End::Woken, vcpu);
@@ -122,24 +120,29 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// Saves the machine where the user has said. If that can't be done, it goes on.
-    fn save_as_configured(&mut self, user: &User) -> Result<(), Error> {
-        self.complete_exits(&mut Vec::new())?;
-        match (self.config.save, &user.debugger) {
-            _ if self.lifecycle.how().is_some() => {}
-            (None, _) => {
-                let text = format_args!("not saved: there is no --save or --save-ram");
-                self.output.message(text, None);
+    /// Goes on: runs vCPUs, or sleeps.
+    fn go_on(&mut self, user: &mut User, resume: Resume) -> Result<(), Error> {
+        match &self.board {
+            Some(board) if board.pm.is_asleep() && resume != Resume::End => {
+                board.pm.wake_if_due();
+                self.sleep(user)
             }
-            (_, Some(debugger)) if debugger.has_changed_code() => {
-                let text =
-                    format_args!("not saved: the debugger has breakpoints in the guest's code");
-                self.output.message(text, None);
-            }
-            (Some(save), _) => self.save_or_say_why_not(save, user),
+            _ => self.run_vcpus(user, resume),
         }
-        self.runners.iter_mut().for_each(|runner| runner.restart());
-        Ok(())
+    }
+
+    /// Saves the machine where the user has said. If that can't be done, it goes on.
+    fn save_as_configured(&self, user: &User) {
+        let why_not = match (self.config.save, &user.debugger) {
+            // The guest runs again to show its last instructions, and nothing else.
+            _ if self.replay.is_some() => return,
+            (None, _) => "there is no --save or --save-ram",
+            (_, Some(debugger)) if debugger.has_changed_code() => {
+                "the debugger has breakpoints in the guest's code"
+            }
+            (Some(save), _) => return self.save_or_say_why_not(save, user),
+        };
+        self.output.message(format_args!("not saved: {why_not}"), None);
     }
 
     fn save_or_say_why_not(&self, save: Save, user: &User) {
@@ -222,9 +225,13 @@ impl Machine<'_> {
     /// Lets KVM finish what the last exits have begun: the registers are those behind the last instruction only then. This can be the
     /// end of a step, which comes behind `stops`.
     fn complete_exits(&mut self, stops: &mut Vec<DebugStop>) -> Result<(), Error> {
-        self.runners.iter_mut().try_for_each(|runner| runner.complete_exit())?;
+        self.finish_exits()?;
         stops.extend(self.lifecycle.take_debug_stops().unwrap_or_default());
         Ok(())
+    }
+
+    fn finish_exits(&mut self) -> Result<(), Error> {
+        Ok(self.runners.iter_mut().try_for_each(|runner| runner.complete_exit())?)
     }
 }
 

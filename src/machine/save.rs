@@ -6,7 +6,6 @@
 
 use crate::config::{Irqchip, PitPlace, Save};
 use crate::host::clock;
-use crate::host::procfs;
 use crate::host::syscall::CallError;
 use crate::host::terminal;
 use crate::kvm::Kvm;
@@ -16,8 +15,6 @@ use crate::machine::{Error, Machine};
 use crate::show::{Amount, Bytes, Text};
 use crate::snapshot::file::{MAY_BE_SKIPPED, Replacement};
 use crate::snapshot::{self, Field, Header, RamPlace, Sections};
-use crate::x86;
-use alloc::string::String;
 use alloc::vec::Vec;
 
 /// What becomes of a machine that was saved.
@@ -31,22 +28,12 @@ pub enum AfterSave {
 /// After so many nanoseconds, a terminal is told how far it is.
 const PROGRESS: u64 = 1_000_000_000;
 
-/// Where and when this is.
-pub fn this_host() -> Host {
-    let boot_id = procfs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    Host {
-        vendor: x86::vendor(),
-        boot_id: String::from_utf8_lossy(boot_id.trim_ascii()).into_owned(),
-        machine: clock::machine(),
-        monotonic: clock::monotonic(),
-        real: clock::real(),
-    }
-}
-
 impl Machine<'_> {
     /// Saves the machine, and tells the user. An old snapshot stays until the new one is complete.
     pub fn save(&self, save: Save, input: &Input) -> Result<AfterSave, Error> {
         let failed = |error| snapshot::Error::Call { path: save.path, error };
+        // RAM has contents that are to stay, even where the guest has not run yet. It changes the file's identity.
+        self.memory.ram().keep();
         let own_file = self.own_file(save).map_err(failed)?;
         let (place, after) = match own_file.path.is_empty() {
             true => (RamPlace::Here, AfterSave::GoesOn),
@@ -110,7 +97,7 @@ impl Machine<'_> {
         sections.add(sections::ARGUMENTS, 0, |fields| sections::words(fields, &mut words));
         // The clocks, one right after the other.
         let mut vm_state = vm.state(has_chips, pit == Some(PitPlace::Kernel))?;
-        let mut host = this_host();
+        let mut host = Host::here();
         sections.add(sections::HOST, 0, |fields| host.visit(fields));
         sections.add(sections::RAM, 0, |fields| own_file.clone().visit(fields));
         sections.add(sections::VM, 0, |fields| vm_state.visit(fields));

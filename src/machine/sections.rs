@@ -12,10 +12,14 @@
 //! | others | 1 for each     | a device: its file's `visit` says what                                             |
 
 use crate::config::PitPlace;
+use crate::host::{clock, procfs};
 use crate::kvm::vcpu_state::VcpuState;
 use crate::memory::saved_ram::FileIdentity;
+use crate::show::number;
 use crate::snapshot::Tag;
 use crate::snapshot::fields::{Field, Fields, Invalid, Saved, visit};
+use crate::sys::irqchip::kvm_lapic_state;
+use crate::x86;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -88,6 +92,9 @@ pub type SavedDevice = (Tag, Arc<dyn Saved>);
 /// Where and when a machine was saved.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Host {
+    /// The versions of this program and of Linux.
+    pub program: String,
+    pub kernel: String,
     /// Who made the processor: twelve letters of CPUID.
     pub vendor: [u8; 12],
     /// `/proc/sys/kernel/random/boot_id`: on the same start of the same host, its TSC has gone on.
@@ -98,11 +105,30 @@ pub struct Host {
     pub real: u64,
 }
 
+impl Host {
+    /// This host, now.
+    pub fn here() -> Host {
+        let text = |path| {
+            let text = procfs::read(path).unwrap_or_default();
+            String::from_utf8_lossy(text.trim_ascii()).into_owned()
+        };
+        Host {
+            program: env!("CARGO_PKG_VERSION").into(),
+            kernel: text("/proc/sys/kernel/osrelease"),
+            vendor: x86::vendor(),
+            boot_id: text("/proc/sys/kernel/random/boot_id"),
+            machine: clock::machine(),
+            monotonic: clock::monotonic(),
+            real: clock::real(),
+        }
+    }
+}
+
 impl Field for Host {
     fn visit(&mut self, fields: &mut Fields) -> Result<(), Invalid> {
         /// A century.
         const LATEST: u64 = 1 << 62;
-        visit!(fields; self.vendor, self.boot_id, self.machine, self.monotonic, self.real);
+        visit!(fields; self.program, self.kernel, self.vendor, self.boot_id, self.machine, self.monotonic, self.real);
         let is_sane = self.machine < LATEST && self.real < LATEST && self.monotonic < LATEST;
         fields.check(is_sane, "a clock is off by a century")
     }
@@ -130,6 +156,21 @@ pub struct SavedVcpu {
     pub waits_at_hlt: bool,
     /// A vector of the program's 8259s that KVM has been given, where it does not show it.
     pub hidden_vector: Option<u8>,
+}
+
+impl SavedVcpu {
+    /// Whether its local APIC has an interrupt with this vector requested or in service: SDM volume 3, 11.8.4.
+    pub fn has_vector(&self, vector: u8) -> bool {
+        const IN_SERVICE: usize = 0x100;
+        const REQUESTED: usize = 0x200;
+        // Of 32 bits, registers lie 16 bytes apart.
+        let (register, bit) = (usize::from(vector / 32) * 16, vector % 32);
+        let has = |lapic: &kvm_lapic_state, from: usize| {
+            number(&lapic.regs[from + register..][..4]) >> bit & 1 != 0
+        };
+        let lapic = self.state.lapic.as_ref();
+        lapic.is_some_and(|lapic| has(lapic, IN_SERVICE) || has(lapic, REQUESTED))
+    }
 }
 
 impl Field for SavedVcpu {

@@ -1,7 +1,7 @@
 //! The memory behind guest RAM: hugetlbfs, a memfd, transparent huge pages, anonymous memory, or a device.
 
 use crate::config::Backing;
-use crate::host::fd::Fd;
+use crate::host::fd::{self, Fd};
 use crate::host::mapping::Mapping;
 use crate::host::mutex::Mutex;
 use crate::host::syscall::CallError;
@@ -10,6 +10,7 @@ use crate::memory::Error;
 use crate::memory::pool::Pool;
 use crate::memory::ram_file::{GuardedFile, RamFile};
 use crate::memory::saved_ram::FileIdentity;
+use alloc::ffi::CString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ffi::{CStr, c_int};
@@ -94,12 +95,12 @@ impl Ram {
     }
 
     /// How its file will be known again, if that is a file on hugetlbfs, where it can stay when the program ends.
-    /// Its path is absolute.
+    /// Its path is absolute. `None` also where nobody else would find it there: it was removed.
     pub fn own_file(&self) -> Option<Result<(Vec<u8>, FileIdentity), CallError>> {
         match (self.backing, &self.file) {
             (Backing::File(_), Some(file)) if !self.is_device() => {
-                let path = file.fd.path();
-                Some(path.and_then(|path| Ok((path, FileIdentity::of(&file.fd)?))))
+                let path = file.fd.path().ok().filter(|path| is_path_of(path, &file.fd))?;
+                Some(FileIdentity::of(&file.fd).map(|identity| (path, identity)))
             }
             _ => None,
         }
@@ -162,12 +163,30 @@ fn memfd(size: u64) -> Result<Ram, Error> {
     fill(file, backing, Some(HUGE_PAGE), size)
 }
 
+/// Whether that file is there.
+fn is_path_of(path: &[u8], fd: &Fd) -> bool {
+    CString::new(path).is_ok_and(|path| is_same_file(&path, fd))
+}
+
+/// Whether this is the path of that file.
+pub(super) fn is_same_file(path: &CStr, fd: &Fd) -> bool {
+    let inode = |stat: libc::stat| fd::inode(&stat);
+    fd::stat(path).map(inode).ok() == fd.stat().map(inode).ok()
+}
+
 /// Maps a file on hugetlbfs with a saved machine's RAM, which goes on in the same pages. When the guest runs, the file is not
 /// any more what was saved.
-pub(super) fn take_over(path: &'static CStr, size: u64) -> Result<Ram, Error> {
+pub(super) fn take_over(
+    path: &'static CStr,
+    size: u64,
+    identity: Option<FileIdentity>,
+) -> Result<Ram, Error> {
     let backing = Backing::File(path);
     let failed = |error| Error::Call { backing, error };
     let (file, page_size) = open(path)?;
+    if identity != Some(FileIdentity::of(&file.fd).map_err(failed)?) {
+        return Err(Error::Changed);
+    }
     if file.fd.stat().map_err(failed)?.st_size as u64 != size {
         return Err(Error::OtherSize { path });
     }

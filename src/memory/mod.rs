@@ -42,6 +42,8 @@ pub enum Error {
     Locked { path: &'static CStr, error: CallError },
     /// A machine runs in the file from which RAM is to be mapped privately.
     PrivateLocked { error: CallError },
+    /// Another machine has run in the file of a saved machine's RAM.
+    Changed,
     /// The file behind a saved machine's RAM has another size than that had.
     OtherSize { path: &'static CStr },
     /// `memory` is not a multiple of the size of the backing's pages.
@@ -127,6 +129,7 @@ impl fmt::Display for Error {
                     error.errno
                 )
             }
+            Error::Changed => f.write_str("another machine has run in the saved machine's RAM"),
             Error::OtherSize { path } => {
                 write!(f, "{}: not as large as the saved machine's RAM", Text::from(path))
             }

@@ -16,14 +16,13 @@ use crate::memory::Error;
 use crate::memory::backing::{self, Ram};
 use crate::memory::guest_memory::{GuestMemory, Plain, ReadError};
 use alloc::vec;
-use core::ffi::CStr;
 use core::ops::Range;
 
 const PAGE: usize = PAGE_SIZE as usize;
 /// How much is copied at once.
 const CHUNK: usize = 64 << 10;
 
-/// How a file is known again. Who has run a machine in it has changed it.
+/// Identifies a RAM file. It changes when a guest has run in the file.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct FileIdentity {
@@ -36,6 +35,7 @@ pub struct FileIdentity {
 unsafe impl Plain for FileIdentity {}
 
 impl FileIdentity {
+    /// Of an open file, as it is now.
     pub fn of(fd: &Fd) -> Result<FileIdentity, CallError> {
         let stat = fd.stat()?;
         Ok(FileIdentity { inode: stat.st_ino, changed: [stat.st_ctime, stat.st_ctime_nsec] })
@@ -48,8 +48,8 @@ pub struct SavedRam<'a> {
     pub fd: &'a Fd,
     /// Where it begins in the file, in bytes: a multiple of [`HUGE_PAGE`].
     pub offset: u64,
-    /// It is a file on hugetlbfs, in which RAM has stayed.
-    pub is_own_file: bool,
+    /// It is a file on hugetlbfs, in which RAM has stayed, and how that was known.
+    pub own_file: Option<FileIdentity>,
 }
 
 /// Why RAM was not restored.
@@ -76,14 +76,16 @@ impl GuestMemory {
         let size = regions.iter().map(|(_, size)| size).sum();
         match backing {
             Backing::Private => {
-                let ram = map_privately(saved.fd, saved.offset, size)?;
+                let ram = map_privately(saved, size)?;
                 Ok(GuestMemory::with_ram(ram, regions))
             }
-            Backing::File(path) if saved.is_own_file && is_same_file(path, saved.fd) => {
-                Ok(GuestMemory::with_ram(backing::take_over(path, size)?, regions))
+            Backing::File(path)
+                if saved.own_file.is_some() && backing::is_same_file(path, saved.fd) =>
+            {
+                Ok(GuestMemory::with_ram(backing::take_over(path, size, saved.own_file)?, regions))
             }
             _ => {
-                lock_against_runs(saved.fd)?;
+                lock_against_runs(saved)?;
                 let memory = GuestMemory::map(backing, regions)?;
                 read(&memory, saved, size).map_err(RestoreError::Read)?;
                 Ok(memory)
@@ -143,7 +145,7 @@ fn runs(chunk: &[u8]) -> impl Iterator<Item = Range<usize>> + '_ {
     })
 }
 
-/// Which pages of RAM somebody has touched, as the kernel's `pagemap` has it: Documentation/admin-guide/mm/pagemap.rst.
+/// Pages that were ever written or read, according to `/proc/self/pagemap`: Documentation/admin-guide/mm/pagemap.rst.
 struct Touched<'a> {
     ram: &'a Ram,
     /// `None` where it does not tell: RAM has not begun as zeros, or parts of it are mapped elsewhere.
@@ -175,23 +177,23 @@ impl Touched<'_> {
     }
 }
 
-/// Whether this is the path of that file.
-fn is_same_file(path: &CStr, fd: &Fd) -> bool {
-    let of = |stat: libc::stat| (stat.st_dev, stat.st_ino);
-    crate::host::fd::stat(path).map(of).ok() == fd.stat().map(of).ok()
-}
-
 /// A machine that goes on in the file itself, or empties it, must not do so while others read it.
-fn lock_against_runs(fd: &Fd) -> Result<(), Error> {
-    fd.lock_shared().map_err(|error| Error::PrivateLocked { error })
+fn lock_against_runs(saved: SavedRam) -> Result<(), Error> {
+    saved.fd.lock_shared().map_err(|error| Error::PrivateLocked { error })?;
+    // One may have done so before the lock.
+    match saved.own_file {
+        Some(identity) if FileIdentity::of(saved.fd) != Ok(identity) => Err(Error::Changed),
+        _ => Ok(()),
+    }
 }
 
 /// Maps it privately. Of huge pages, as many are reserved as the guest could write to.
-fn map_privately(fd: &Fd, offset: u64, size: u64) -> Result<Ram, Error> {
+fn map_privately(saved: SavedRam, size: u64) -> Result<Ram, Error> {
+    let SavedRam { fd, offset, .. } = saved;
     let backing = Backing::Private;
     let failed = |error| Error::Call { backing, error };
     let huge = backing::hugetlbfs_page_size(fd).map_err(failed)?;
-    lock_against_runs(fd)?;
+    lock_against_runs(saved)?;
     // The lock lives as long as the mapping.
     let fd = fd.duplicate().map_err(failed)?;
     match Mapping::private(&fd, offset as usize, size as usize) {

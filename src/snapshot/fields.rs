@@ -1,6 +1,15 @@
 //! The fields of a state, one behind the other, little-endian and without gaps.
 //!
 //! One function per structure goes through its fields, to save them or to restore them: the two can't differ.
+//!
+//! ```text
+//!   impl Field for Registers {
+//!       fn visit(&mut self, fields: &mut Fields) -> Result<(), Invalid> {
+//!           visit!(fields; self.control, self.count);          saving: their bytes are written; restoring: they get their values
+//!           fields.check(self.count < 8, "it counts to 7")     restoring only: what a snapshot says need not be true
+//!       }
+//!   }
+//! ```
 
 use crate::memory::guest_memory::{Plain, bytes_of_mut, zeros};
 use alloc::string::String;
@@ -13,7 +22,7 @@ pub enum Fields<'a> {
     Restore(&'a [u8]),
 }
 
-/// What is in a snapshot can't be a state: why.
+/// Why a section's contents are no state.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Invalid(pub &'static str);
 
@@ -107,7 +116,7 @@ impl<T: Plain> Field for Vec<T> {
         let mut count = self.len() as u32;
         count.visit(fields)?;
         if let Fields::Restore(from) = fields {
-            // What is not there is not made room for.
+            // No room is made for elements that the section does not have.
             let size = (count as usize).checked_mul(size_of::<T>()).ok_or(TOO_SHORT)?;
             if size > from.len() {
                 return Err(TOO_SHORT);

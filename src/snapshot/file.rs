@@ -1,6 +1,6 @@
 //! The file: its header and its sections.
 
-use crate::host::fd::Fd;
+use crate::host::fd::{self, Fd};
 use crate::host::random;
 use crate::host::syscall::CallError;
 use crate::layout::HUGE_PAGE;
@@ -278,18 +278,24 @@ pub struct Replacement {
 }
 
 impl Replacement {
+    /// Makes the new file, empty. EAGAIN: another machine is being saved there.
     pub fn create(path: &'static CStr) -> Result<Replacement, CallError> {
         let temporary = [path.to_bytes(), b".new\0"].concat();
         let name = name(&temporary);
         // What an earlier attempt has left, when its program was killed, is overwritten.
         let flags = libc::O_RDWR | libc::O_CREAT | libc::O_NOFOLLOW;
-        let fd = Fd::open(name, flags, 0o600)?;
+        let mut fd = Fd::open(name, flags, 0o600)?;
         if let Err(error) = fd.lock() {
             // EAGAIN: another machine writes the same snapshot, and has made it.
             if !error.is(libc::EAGAIN) {
-                crate::host::fd::remove(name);
+                fd::remove(name);
             }
             return Err(error);
+        }
+        // Before the lock, another machine may have completed it: then it has its name no more.
+        if fd::inode(&fd.stat()?) != fd::stat(name).map_or((0, 0), |stat| fd::inode(&stat)) {
+            fd = Fd::open(name, flags | libc::O_EXCL, 0o600)?;
+            fd.lock()?;
         }
         let replacement = Replacement { path, temporary, fd: Some(fd) };
         replacement.fd().set_size(0)?;
@@ -304,7 +310,7 @@ impl Replacement {
     /// The new file is complete: it takes the place of the old one.
     pub fn complete(mut self) -> Result<(), CallError> {
         self.fd().sync()?;
-        crate::host::fd::rename(name(&self.temporary), self.path)?;
+        fd::rename(name(&self.temporary), self.path)?;
         self.fd = None;
         Ok(())
     }
@@ -313,7 +319,7 @@ impl Replacement {
 impl Drop for Replacement {
     fn drop(&mut self) {
         if self.fd.is_some() {
-            crate::host::fd::remove(name(&self.temporary));
+            fd::remove(name(&self.temporary));
         }
     }
 }

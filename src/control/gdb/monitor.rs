@@ -68,7 +68,10 @@ impl Gdb {
                 machine.lifecycle.end(End::Reset, None);
                 return Answer::Resume(Resume::All);
             }
-            ["save", path] => return self.save(machine, input, path),
+            ["save", _, ..] => {
+                let path = line.trim_start().strip_prefix("save").unwrap_or_default();
+                return self.save(machine, input, path.trim());
+            }
             ["stop-at-reset", how @ ("on" | "off")] => {
                 self.stops_at_reset = how == "on";
                 "".into()
@@ -84,6 +87,10 @@ impl Gdb {
     fn save(&mut self, machine: &Machine, input: &Input, path: &str) -> Answer {
         if self.breakpoints.has_software() {
             self.print("not saved: there are breakpoints in the guest's code; delete them first\n");
+            return ok();
+        }
+        if machine.lifecycle.how().is_some() {
+            self.print("not saved: the run has ended\n");
             return ok();
         }
         let Ok(name) = CString::new(path) else {

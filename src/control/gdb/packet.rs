@@ -35,18 +35,15 @@ impl Decoder {
 
     /// The next message, if it is complete.
     pub fn next_message(&mut self) -> Option<Message> {
-        loop {
-            match *self.bytes.first()? {
-                b'$' => break,
-                byte => {
-                    self.bytes.remove(0);
-                    match byte {
-                        0x03 => return Some(Message::Interrupt),
-                        b'-' => return Some(Message::AskedAgain),
-                        // What is not part of a frame means nothing; `+` says that an answer was understood.
-                        _ => {}
-                    }
-                }
+        // What is not part of a frame means nothing; `+` says that an answer was understood.
+        let means_something = |byte: &u8| matches!(byte, b'$' | b'-' | 0x03);
+        let junk = self.bytes.iter().position(means_something).unwrap_or(self.bytes.len());
+        self.bytes.drain(..junk);
+        match *self.bytes.first()? {
+            b'$' => {}
+            byte => {
+                self.bytes.remove(0);
+                return Some(if byte == b'-' { Message::AskedAgain } else { Message::Interrupt });
             }
         }
         let end = self.bytes.iter().position(|&byte| byte == b'#')?;
