@@ -1,6 +1,11 @@
 //! Where this machine's KVM is a software backend, as nested clouds have it: the warning, the reason that `--stats` gives, and where
 //! `--step` stops. The bed has AMD's SVM, so this runs on the machine itself, or says SKIP.
 
+use kob_2m::kvm::vcpu_state::Sregs;
+use kob_2m::machine::sections::*;
+use kob_2m::snapshot::file::{Header, RamPlace, Sections, find_sections};
+use kob_2m::snapshot::{Field, Fields, Invalid, Tag};
+use kob_2m::sys::regs::kvm_msr_entry;
 use std::fs::{self, OpenOptions};
 use std::process::{Command, ExitCode, Stdio};
 
@@ -54,6 +59,106 @@ fn a_check_says_so() {
     assert_eq!(status, Some(0));
 }
 
+/// A snapshot whose section with this tag somebody has changed; the checksums are right again.
+fn edited<T: Field + Default>(path: &str, tag: Tag, edit: impl Fn(&mut T)) -> String {
+    let file = fs::read(path).unwrap();
+    let mut header = Header::default();
+    header.visit(&mut Fields::Restore(&file)).unwrap();
+    let end = 64 + header.sections_size as usize;
+    let mut sections = Sections::default();
+    for (other, range) in find_sections(&file[64..end], c"x", is_known).unwrap() {
+        let mut bytes = file[64..end][range].to_vec();
+        if other == tag {
+            let mut value = T::default();
+            value.visit(&mut Fields::Restore(&bytes)).unwrap();
+            edit(&mut value);
+            bytes.clear();
+            value.visit(&mut Fields::Save(&mut bytes)).unwrap();
+        }
+        sections.add(other, 0, |fields| fields.bytes(&mut bytes));
+    }
+    let new = Header::new(sections.bytes().len() as u64, header.ram_size, RamPlace::Here);
+    let mut bytes = [new.bytes(), sections.bytes()].concat();
+    bytes.resize(new.ram_offset as usize, 0);
+    bytes.extend_from_slice(&file[header.ram_offset as usize..]);
+    let edited = format!("{path}.edited");
+    fs::write(&edited, bytes).unwrap();
+    edited
+}
+
+fn a_machine_is_saved_and_goes_on_where_it_fits() {
+    let directory = env!("CARGO_TARGET_TMPDIR");
+    let (image, snapshot) = (format!("{directory}/save.bin"), format!("{directory}/snapshot"));
+    // mov $13, %al; out %al, $0xec; mov $3, %al; out %al, $0xf4
+    fs::write(&image, b"\xb0\x0d\xe6\xec\xb0\x03\xe6\xf4").unwrap();
+    for how in [&["--irqchip"][..], &["--irqchip", "none"], &["--mode", "long"], &[]] {
+        let (status, said) = run(&[how, &["--memory", "4M", "--save", &snapshot, &image]].concat());
+        assert!(said.contains(", with RAM\n"), "{how:?}: {said}");
+        assert_eq!(status, Some(7), "{how:?}: {said}");
+        for backing in ["anon", "thp"] {
+            let (status, said) = restore(&snapshot, &["--backing", backing]);
+            assert_eq!(status, Some(7), "{how:?}: {said}");
+        }
+        assert_eq!(restore(&snapshot, &[]).0, Some(7), "{how:?}");
+        let (status, said) = restore(&snapshot, &["--check"]);
+        assert!(status == Some(0) && said.contains("can be restored here; saved by"), "{said}");
+    }
+    let refused = |path: &str, why: &str| {
+        let (status, said) = restore(path, &[]);
+        assert!(status == Some(1) && said.contains(why), "{said}");
+    };
+    let long = ["--mode", "long", "--memory", "4M", "--save", &snapshot, &image];
+    assert_eq!(run(&long).0, Some(7));
+    let foreign = edited(&snapshot, HOST, |host: &mut Host| host.vendor = *b"NobodyOfNote");
+    refused(&foreign, "saved on a processor of NobodyOfNote, and this one is of ");
+    // CPUID leaf 7 has features that this host lacks: no host has all of them.
+    let rich = edited(&snapshot, VCPU, |vcpu: &mut SavedVcpu| {
+        vcpu.state
+            .cpuid
+            .iter_mut()
+            .filter(|leaf| leaf.function == 7)
+            .for_each(|leaf| leaf.ebx = !0);
+    });
+    refused(&rich, "the guest's processor has ");
+    let odd = edited(&snapshot, VCPU, |vcpu: &mut SavedVcpu| {
+        vcpu.state.msrs.push(kvm_msr_entry { index: 0x4242_4242, reserved: 0, data: 1 });
+    });
+    refused(&odd, "KVM_SET_MSRS on a vCPU: KVM refuses MSR 0x42424242");
+    let broken = edited(&snapshot, VCPU, |vcpu: &mut SavedVcpu| {
+        if let Sregs::New(sregs) = &mut vcpu.state.sregs {
+            sregs.cr4 = !0;
+        }
+    });
+    refused(&broken, "KVM_SET_SREGS2 on a vCPU: EINVAL (22): KVM refuses these registers");
+    let fewer =
+        edited(&snapshot, ARGUMENTS, |words: &mut Words| words.0.push(b"--cpus=2".to_vec()));
+    refused(&fewer, "has no section `VCPU`");
+    let fifo = format!("{directory}/fifo");
+    let _ = fs::remove_file(&fifo);
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let strange = edited(&snapshot, RAM, |own: &mut OwnFile| own.path = fifo.clone().into());
+    refused(&strange, "RAM must be either in it or in a file of its own");
+    fs::remove_file(&fifo).unwrap();
+}
+
+/// The command line's words, as a field.
+#[derive(Default)]
+struct Words(Vec<Vec<u8>>);
+
+impl Field for Words {
+    fn visit(&mut self, fields: &mut Fields) -> Result<(), Invalid> {
+        words(fields, &mut self.0)
+    }
+}
+
+/// Restores a machine; its status, and what it said on standard error.
+fn restore(snapshot: &str, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new("timeout");
+    command.args(["20", "./BiscuitOS_app", "--restore", snapshot]).args(arguments);
+    let output = command.stdin(Stdio::null()).output().expect("timeout runs");
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
 /// Real gdb executes these commands, connected to the socket. What it says.
 fn gdb(socket: &str, commands: &[&str]) -> String {
     let mut gdb = Command::new("timeout");
@@ -99,7 +204,7 @@ fn a_debugger_meets_the_processor_s_breakpoints() {
 
 fn main() -> ExitCode {
     std::env::set_current_dir(env!("CARGO_MANIFEST_DIR")).unwrap();
-    let tests: [(&str, fn()); 5] = [
+    let tests: [(&str, fn()); 6] = [
         ("a_run_begins_with_one_warning", a_run_begins_with_one_warning),
         (
             "statistics_name_the_backend_as_the_only_cause",
@@ -107,6 +212,10 @@ fn main() -> ExitCode {
         ),
         ("a_step_stops_at_hlt", a_step_stops_at_hlt),
         ("a_check_says_so", a_check_says_so),
+        (
+            "a_machine_is_saved_and_goes_on_where_it_fits",
+            a_machine_is_saved_and_goes_on_where_it_fits,
+        ),
         (
             "a_debugger_meets_the_processor_s_breakpoints",
             a_debugger_meets_the_processor_s_breakpoints,

@@ -105,7 +105,11 @@ impl fmt::Display for Error {
                     (KVM_CREATE_VM, libc::EBUSY) => ": another hypervisor uses the processor",
                     (_, libc::EMFILE) => TOO_MANY_FILES,
                     (KVM_CREATE_IRQCHIP, libc::ENOTTY) => ": no interrupt controllers in this KVM",
-                    (KVM_SET_SREGS, libc::EINVAL) => {
+                    (
+                        KVM_SET_SREGS | KVM_SET_SREGS2 | KVM_SET_XCRS | KVM_SET_XSAVE
+                        | KVM_SET_DEBUGREGS | KVM_SET_VCPU_EVENTS | KVM_SET_NESTED_STATE,
+                        libc::EINVAL,
+                    ) => {
                         ": KVM refuses these registers: a reserved bit is set, or a rule is broken"
                     }
                     (KVM_SET_TSC_KHZ, libc::EINVAL) => {

@@ -95,10 +95,11 @@ impl Ram {
     }
 
     /// How its file will be known again, if that is a file on hugetlbfs, where it can stay when the program ends.
-    /// Its path is absolute. `None` also where nobody else would find it there: it was removed.
+    /// Its path is absolute. `None` also where nobody else would find all of RAM there: the file was removed, or a part has moved to small
+    /// pages.
     pub fn own_file(&self) -> Option<Result<(Vec<u8>, FileIdentity), CallError>> {
         match (self.backing, &self.file) {
-            (Backing::File(_), Some(file)) if !self.is_device() => {
+            (Backing::File(_), Some(file)) if !self.is_device() && !self.has_moved() => {
                 let path = file.fd.path().ok().filter(|path| is_path_of(path, &file.fd))?;
                 Some(FileIdentity::of(&file.fd).map(|identity| (path, identity)))
             }
