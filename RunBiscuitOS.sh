@@ -55,7 +55,7 @@ case $backing:$cpu in
 thp:* | anon:* | *:help) exec "$program" "$@" ;;
 esac
 # A snapshot's header says where its RAM is in it, 0 for elsewhere, and how large RAM is: docs/snapshot.md.
-if [ "$snapshot" ]; then
+if [ -f "$snapshot" ]; then
 	set_size() { size=$2 && [ "$1" = 0 ]; }
 	set_size $(od -A n -t u8 -j 24 -N 16 "$snapshot" 2> /dev/null) || [ "$backing" ] || exec "$program" "$@"
 fi

@@ -72,6 +72,8 @@ pub struct Config {
     pub gdb_wait: bool,
     /// Where the machine is saved when that is asked for.
     pub save: Option<Save>,
+    /// The snapshot from which it goes on.
+    pub snapshot: Option<&'static CStr>,
     /// The command line that says all of this, for a snapshot.
     pub words: Vec<&'static CStr>,
     pub instruments: Instruments,
@@ -315,6 +317,7 @@ impl Default for Config {
             fw_cfg: Vec::new(),
             grace: 0,
             save: None,
+            snapshot: None,
             words: Vec::new(),
             instruments: Instruments::default(),
         }

@@ -16,6 +16,7 @@ use kob_2m::config::Config;
 use kob_2m::control::gdb::Gdb;
 use kob_2m::host::heap::Malloc;
 use kob_2m::host::{emergency, fd, signal, thread};
+use kob_2m::inspect::json::JsonText;
 use kob_2m::inspect::trace;
 use kob_2m::machine::debugger::Debugger;
 use kob_2m::machine::restore::Restored;
@@ -107,7 +108,22 @@ fn restore_machine(restore: &Restore, output: Output) -> c_int {
     if !restore.is_check {
         return run_machine(&config, output, Some(restored));
     }
-    match restored.check(&config) {
+    let checked = restored.check(&config);
+    if config.instruments.json {
+        let (answer, status) = match checked {
+            Ok(()) => {
+                (output.answer(format_args!("{{\"would_start\": true}}\n")), machine::SUCCESS)
+            }
+            Err(error) => {
+                let problem = JsonText(error);
+                let text = format_args!("{{\"would_start\": false, \"problem\": {problem}}}\n");
+                (output.answer(text), machine::FAILED)
+            }
+        };
+        return answer
+            .map_or_else(|errno| machine::fail(&output, Error::Output(errno)), |()| status);
+    }
+    match checked {
         Ok(()) => {
             let path = Text::from(restore.path);
             output.message(format_args!("{path}: can be restored here; {restored}"), None);

@@ -53,7 +53,8 @@ impl Restore {
         let grace = if run.grace > 0 { run.grace } else { machine.grace };
         let config = Config { backing, grace, words: machine.words.clone(), ..machine };
         let Config { gdb, gdb_wait, save, instruments, .. } = run;
-        Ok(Config { gdb, gdb_wait, save, instruments, ..config })
+        let snapshot = Some(self.path);
+        Ok(Config { gdb, gdb_wait, save, instruments, snapshot, ..config })
     }
 }
 

@@ -300,6 +300,9 @@ pub fn run(
     debugger: Option<Box<dyn Debugger>>,
     restored: Option<Restored>,
 ) -> Result<End, Error> {
+    if let Some(save) = config.save {
+        save::probe(save)?;
+    }
     let mut user = User::new(config, debugger);
     let result = run_machines(config, output, &mut user, restored);
     if let Some(debugger) = &mut user.debugger {
@@ -318,7 +321,7 @@ fn run_machines(
     if let Some(restored) = &restored {
         restored.check(config)?;
         restored.start_clock();
-        user.input.hold(&restored.typed());
+        user.input.hold(&restored.typed()?);
     }
     let mut kept = Kept { restored: restored.map(Box::new), ..Kept::default() };
     let mut is_first = true;

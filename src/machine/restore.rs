@@ -167,8 +167,11 @@ impl Restored {
     }
 
     /// What was typed, and the guest has not taken. The section may be missing.
-    pub fn typed(&self) -> Vec<u8> {
-        self.snapshot.value(sections::TYPED, 0).unwrap_or_default()
+    pub fn typed(&self) -> Result<Vec<u8>, snapshot::Error> {
+        match self.snapshot.section(sections::TYPED, 0) {
+            Some(_) => self.snapshot.value(sections::TYPED, 0),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// Puts everything into a machine that was built as this one was. The order is KVM's: the

@@ -28,6 +28,12 @@ pub enum AfterSave {
 /// After so many nanoseconds, a terminal is told how far it is.
 const PROGRESS: u64 = 1_000_000_000;
 
+/// Whether a snapshot could be written there, as far as can be told: better now than when it is wanted.
+pub fn probe(save: Save) -> Result<(), snapshot::Error> {
+    let path = save.path;
+    Replacement::create(path).map(drop).map_err(|error| snapshot::Error::Call { path, error })
+}
+
 impl Machine<'_> {
     /// Saves the machine, and tells the user. An old snapshot stays until the new one is complete.
     pub fn save(&self, save: Save, input: &Input) -> Result<AfterSave, Error> {

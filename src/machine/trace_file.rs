@@ -37,7 +37,9 @@ fn check_is_no_input(config: &Config, path: &'static CStr) -> Result<(), Error> 
         Backing::File(path) => Some(path),
         _ => None,
     };
+    let snapshots = config.snapshot.into_iter().chain(config.save.map(|save| save.path));
     let inputs = config.initrds.iter().copied().chain([config.path()]).chain(backing);
+    let inputs = inputs.chain(snapshots);
     match identity(path) {
         Some(trace) if inputs.filter_map(identity).any(|input| input == trace) => {
             Err(Error::TraceFileIsInput { path })

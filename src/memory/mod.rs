@@ -160,6 +160,10 @@ impl fmt::Display for Error {
             Error::Call { backing, error } => {
                 write!(f, "{} {}: {}", error.call, BackingName(backing), error.errno)?;
                 f.write_str(match (backing, error.errno.0) {
+                    (_, libc::EMFILE) => TOO_MANY_FILES,
+                    (Backing::Private, libc::ENOMEM) => {
+                        ": more memory than the host has, or than ulimit -v allows"
+                    }
                     (_, libc::ENOMEM) => {
                         ": more memory than the host has, or than ulimit -v allows\n  Lower --memory"
                     }

@@ -1,11 +1,14 @@
 //! The file: its header and its sections.
 
+use crate::host::errno::Errno;
 use crate::host::fd::{self, Fd};
+use crate::host::process;
 use crate::host::random;
-use crate::host::syscall::CallError;
+use crate::host::syscall::{CallError, Name};
 use crate::layout::HUGE_PAGE;
 use crate::memory::guest_memory::{Plain, bytes_of, bytes_of_mut};
 use crate::snapshot::{Error, Field, Fields, Invalid, Tag};
+use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::ffi::CStr;
@@ -270,7 +273,8 @@ pub fn find_sections(
     Ok(sections)
 }
 
-/// A file that takes the place of another one only when it is complete. Until then it has its name with `.new` behind it.
+/// A file that takes the place of another one only when it is complete. Until then it has its name with the program's number and `.new`
+/// behind it.
 pub struct Replacement {
     path: &'static CStr,
     temporary: Vec<u8>,
@@ -278,28 +282,26 @@ pub struct Replacement {
 }
 
 impl Replacement {
-    /// Makes the new file, empty. EAGAIN: another machine is being saved there.
+    /// Makes the new file, empty and for its owner alone. EINVAL: what is there is not a regular file, and would be lost.
     pub fn create(path: &'static CStr) -> Result<Replacement, CallError> {
-        let temporary = [path.to_bytes(), b".new\0"].concat();
-        let name = name(&temporary);
-        // What an earlier attempt has left, when its program was killed, is overwritten.
-        let flags = libc::O_RDWR | libc::O_CREAT | libc::O_NOFOLLOW;
-        let mut fd = Fd::open(name, flags, 0o600)?;
-        if let Err(error) = fd.lock() {
-            // EAGAIN: another machine writes the same snapshot, and has made it.
-            if !error.is(libc::EAGAIN) {
-                fd::remove(name);
+        let is_regular = |stat: libc::stat| stat.st_mode & libc::S_IFMT == libc::S_IFREG;
+        match Fd::open(path, libc::O_PATH | libc::O_NOFOLLOW, 0).and_then(|fd| fd.stat()) {
+            Ok(stat) if !is_regular(stat) => {
+                let errno = Errno(if stat.st_mode & libc::S_IFMT == libc::S_IFDIR {
+                    libc::EISDIR
+                } else {
+                    libc::EINVAL
+                });
+                return Err(CallError { call: Name::Function("open"), errno });
             }
-            return Err(error);
+            Err(error) if !error.is(libc::ENOENT) => return Err(error),
+            _ => {}
         }
-        // Before the lock, another machine may have completed it: then it has its name no more.
-        if fd::inode(&fd.stat()?) != fd::stat(name).map_or((0, 0), |stat| fd::inode(&stat)) {
-            fd = Fd::open(name, flags | libc::O_EXCL, 0o600)?;
-            fd.lock()?;
-        }
-        let replacement = Replacement { path, temporary, fd: Some(fd) };
-        replacement.fd().set_size(0)?;
-        Ok(replacement)
+        let number = format!(".{}.new\0", process::process_id());
+        let temporary = [path.to_bytes(), number.as_bytes()].concat();
+        let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
+        let fd = Fd::open(name(&temporary), flags, 0o600)?;
+        Ok(Replacement { path, temporary, fd: Some(fd) })
     }
 
     /// The new file.

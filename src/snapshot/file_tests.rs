@@ -115,15 +115,22 @@ fn an_old_file_stays_until_the_new_one_is_complete() {
     let path = path("replaced");
     let name = name_of(path);
     fs::write(name, "old").unwrap();
-    let new = name.with_extension("new");
+    let new = name.with_extension(format!("{}.new", std::process::id()));
     let replacement = Replacement::create(path).unwrap();
     replacement.fd().write_all_at(0, b"half").unwrap();
     assert_eq!((fs::read(name).unwrap(), fs::read(&new).unwrap()), (b"old".into(), b"half".into()));
-    assert!(Replacement::create(path).is_err(), "another one writes it already");
     drop(replacement);
     assert_eq!((fs::read(name).unwrap(), new.exists()), (b"old".into(), false));
-    // What a program has left that was killed.
-    fs::write(&new, "a longer rest").unwrap();
+    // Nothing is lost that is not a snapshot of ours to replace.
+    fs::write(&new, "somebody's").unwrap();
+    assert!(Replacement::create(path).is_err_and(|error| error.is(libc::EEXIST)));
+    assert_eq!(fs::read(&new).unwrap(), b"somebody's");
+    fs::remove_file(&new).unwrap();
+    for (other, errno) in
+        [(c"/dev/null", libc::EINVAL), (c"/tmp", libc::EISDIR), (c"/no/such", libc::ENOENT)]
+    {
+        assert!(Replacement::create(other).is_err_and(|error| error.is(errno)), "{other:?}");
+    }
     let replacement = Replacement::create(path).unwrap();
     replacement.fd().write_all_at(0, b"new").unwrap();
     replacement.complete().unwrap();

@@ -17,6 +17,7 @@ pub mod file;
 pub use fields::{Field, Fields, Invalid, Saved};
 pub use file::{Header, RamPlace, Sections, Snapshot};
 
+use crate::host::errno::TOO_MANY_FILES;
 use crate::host::syscall::CallError;
 use crate::show::Text;
 use core::ffi::CStr;
@@ -56,14 +57,19 @@ impl fmt::Display for Error {
             Error::Call { path, error } => {
                 write!(f, "{} {}: {}", error.call, Text::from(path), error.errno)?;
                 f.write_str(match error.errno.0 {
-                    libc::ENOENT | libc::ENOTDIR => ": no such file or directory\n  Check the path",
+                    libc::ENOENT => ": no such file or directory\n  Check the path",
+                    libc::ENOTDIR => ": a part of the path is not a directory\n  Check the path",
                     libc::EACCES | libc::EPERM => ": permission denied\n  Name another file",
-                    libc::EAGAIN => ": another machine is being saved there\n  Name another file",
+                    libc::EINTR => ": the program was asked to end meanwhile",
+                    libc::EEXIST => ": a file is in the way that an earlier program has left beside it\n  Remove FILE.*.new",
+                    libc::EROFS => ": mounted read-only\n  Name a file elsewhere",
+                    libc::ENAMETOOLONG => ": the name is too long: .PID.new must fit behind it\n  Name a shorter one",
+                    libc::EMFILE => TOO_MANY_FILES,
                     libc::ENOSPC => ": the file system is full\n  Name a file elsewhere",
                     libc::EISDIR => ": a directory\n  Name a file in it",
                     libc::EFBIG => ": larger than a file may be\n  Raise ulimit -f",
-                    libc::EINVAL => {
-                        ": such a file can't hold a snapshot\n  Name a file on a disk, or on tmpfs"
+                    libc::EINVAL | libc::ELOOP | libc::EBUSY => {
+                        ": such a file can't hold a snapshot\n  Name a regular file on a disk, or on tmpfs"
                     }
                     _ => "",
                 })

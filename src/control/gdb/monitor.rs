@@ -25,7 +25,7 @@ dirty                   the pages that were written since the last time (with --
 phys ADDRESS [BYTES]    what is at a guest-physical address
 phys on|off             gdb reads and writes memory by guest-physical addresses, or by linear ones
 reset                   reset the machine, as the guest could
-save FILE               save the machine, as --save does
+save FILE               save the machine, as --save or --save-ram does
 stop-at-reset on|off    stop when the guest has reset itself
 help                    this
 ";
@@ -99,7 +99,8 @@ impl Gdb {
         };
         // It stands in messages, and these live as long as the program.
         let path: &'static CStr = Box::leak(name.into_boxed_c_str());
-        match machine.save(Save { path, with_ram: false }, input) {
+        let with_ram = machine.config.save.is_some_and(|save| save.with_ram);
+        match machine.save(Save { path, with_ram }, input) {
             Ok(AfterSave::GoesOn) => {
                 self.print("saved, with RAM\n");
                 ok()
