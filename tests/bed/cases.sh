@@ -2130,6 +2130,33 @@ a_debugger_steps_linux_from_its_first_instruction() {
 	tells '= (void (\*)()) 0xfff0'
 	tells 'exited normally'
 }
+# As README.md shows it.
+a_debugger_steps_through_the_set_up_of_linux_page_tables() {
+	debugged --kernel /boot/vmlinux --initrd /boot/initrd --append 'console=ttyS0 quiet nokaslr do=off'
+	cat > commands <<-'EOF'
+		set pagination off
+		set confirm off
+		target remote ./socket
+		monitor walk $pc
+		set $before = $cr3
+		set $steps = 0
+		while $cr3 == $before && $steps < 6000
+		stepi
+		set $steps = $steps + 1
+		end
+		print $steps < 6000
+		monitor walk 0xffffffff81000000
+		detach
+	EOF
+	quiet
+	timeout 200 /usr/bin/gdb -q -nx -batch -x commands <&4 > said 2>&1 || :
+	tells '^0x1000[0-9a-f]*:$'
+	tells 'PDE at 0x[0-9a-f]*: 0x10000a7 P RW US A PS'
+	tells '= 1$'
+	is "$(sed -n '/^0xffffffff81000000:/,$p' said | grep -c 'GPA 0x1000000$')" 1
+	soon grep -q 'KOB-2M: Linux' out || soon grep -q 'KOB-2M: Linux' out
+	ended 0
+}
 a_guest_that_dies_stops_in_the_debugger() {
 	debugged --mode protected $F/broken/triple.bin
 	gdb 'continue' 'print $_siginfo' 'monitor regs' 'x/2b 0x1000' 'continue'
