@@ -11,7 +11,7 @@ use crate::boot::plan::{KernelFile, Piece, Plan, Refusal, memory_map};
 use crate::config::Protocol;
 use crate::layout::*;
 use crate::memory::GuestMemory;
-use crate::memory::guest_memory::Plain;
+use crate::memory::plain::Plain;
 use crate::sys::bootparam::*;
 use alloc::vec;
 use core::mem::offset_of;

@@ -8,7 +8,7 @@ use crate::boot::plan::{Plan, memory_map};
 use crate::config::Protocol;
 use crate::layout::{COMMAND_LINE, LONGEST_LINE, PVH_INFO};
 use crate::memory::GuestMemory;
-use crate::memory::guest_memory::Plain;
+use crate::memory::plain::Plain;
 use crate::show::number;
 use crate::sys::pvh::*;
 

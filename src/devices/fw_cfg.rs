@@ -8,7 +8,7 @@ use crate::host::fd::Fd;
 use crate::host::mutex::Mutex;
 use crate::lifecycle::VcpuControl;
 use crate::memory::GuestMemory;
-use crate::memory::guest_memory::Plain;
+use crate::memory::plain::Plain;
 use crate::snapshot::fields::{Fields, Invalid, Saved, visit};
 use crate::sys::fw_cfg::*;
 use alloc::sync::Arc;

@@ -15,6 +15,7 @@ pub mod mutex;
 pub mod process;
 pub mod procfs;
 pub mod random;
+pub mod replacement;
 pub mod signal;
 pub mod socket;
 pub mod syscall;

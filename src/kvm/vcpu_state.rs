@@ -14,7 +14,7 @@
 
 use crate::kvm::cpuid::Cpuid;
 use crate::kvm::{Error, Vcpu};
-use crate::memory::guest_memory::Plain;
+use crate::memory::plain::Plain;
 use crate::snapshot::fields::{Field, Fields, Invalid, visit};
 use crate::sys::cap::*;
 use crate::sys::clock::*;

@@ -1,7 +1,7 @@
 //! A VM's state beside its RAM and its vCPUs: kvmclock, and those interrupt controllers and timers that are in the kernel.
 
 use crate::kvm::{Error, Vm};
-use crate::memory::guest_memory::Plain;
+use crate::memory::plain::Plain;
 use crate::snapshot::fields::{Field, Fields, Invalid, visit};
 use crate::sys::cap::KVM_CAP_ADJUST_CLOCK;
 use crate::sys::clock::*;

@@ -70,7 +70,8 @@ fn a_hostile_snapshot_is_refused_or_does_no_harm() {
     assert!(hostile::find(&packed));
     let mut random = random();
     let (mut refused, mut taken, before) = (0, 0, resident());
-    for _ in 0..100_000 {
+    let runs = std::env::var("RUNS").map_or(100_000, |runs| runs.parse().unwrap());
+    for _ in 0..runs {
         // In a section whose checksum is right.
         let (tag, bytes) = &sections[random() as usize % sections.len()];
         let before = bytes;
@@ -100,6 +101,7 @@ fn a_hostile_snapshot_is_refused_or_does_no_harm() {
         hostile::find(&bytes);
         hostile::find(&bytes[..random() as usize % bytes.len()]);
     }
-    assert!(refused > 10_000 && taken > 10_000, "{refused} {taken}");
-    assert!(resident() < before + 4096, "words of command lines are kept, and nothing else");
+    assert!(refused > runs / 10 && taken > runs / 10, "{refused} {taken}");
+    // Words of command lines are kept, and nothing else.
+    assert!(resident() < before + 4096 * (1 + runs / 100_000));
 }

@@ -69,9 +69,7 @@ impl Devices {
             window,
         }
     }
-}
 
-impl Devices {
     /// Those that have a state.
     pub fn saved(&self) -> Vec<SavedDevice> {
         Vec::from([

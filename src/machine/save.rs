@@ -6,6 +6,7 @@
 
 use crate::config::{Irqchip, PitPlace, Save};
 use crate::host::clock;
+use crate::host::replacement::Replacement;
 use crate::host::syscall::CallError;
 use crate::host::terminal;
 use crate::kvm::Kvm;
@@ -13,7 +14,7 @@ use crate::machine::keys::Input;
 use crate::machine::sections::{self, Host, OwnFile, SavedVcpu};
 use crate::machine::{Error, Machine};
 use crate::show::{Amount, Bytes, Text};
-use crate::snapshot::file::{MAY_BE_SKIPPED, Replacement};
+use crate::snapshot::file::MAY_BE_SKIPPED;
 use crate::snapshot::{self, Field, Header, RamPlace, Sections};
 use alloc::vec::Vec;
 

@@ -14,7 +14,7 @@
 use crate::config::PitPlace;
 use crate::host::{clock, procfs};
 use crate::kvm::vcpu_state::VcpuState;
-use crate::memory::saved_ram::FileIdentity;
+use crate::memory::ram_file::FileIdentity;
 use crate::show::number;
 use crate::snapshot::Tag;
 use crate::snapshot::fields::{Field, Fields, Invalid, Saved, visit};

@@ -14,6 +14,7 @@
 pub mod backing;
 pub mod guest_memory;
 mod made_pages;
+pub mod plain;
 pub mod pool;
 pub mod ram_file;
 pub mod saved_ram;

@@ -2,12 +2,34 @@
 
 use crate::host::emergency;
 use crate::host::fd::{self, Fd};
+use crate::host::syscall::CallError;
+use crate::memory::plain::Plain;
 use alloc::sync::Arc;
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
 use core::ops::Deref;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering::Relaxed, Ordering::SeqCst};
+
+/// Identifies a RAM file. It changes when a guest has run in the file.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct FileIdentity {
+    inode: u64,
+    /// When it was changed last: seconds, and nanoseconds.
+    changed: [i64; 2],
+}
+
+// SAFETY: made of integers without gaps.
+unsafe impl Plain for FileIdentity {}
+
+impl FileIdentity {
+    /// Of an open file, as it is now.
+    pub fn of(fd: &Fd) -> Result<FileIdentity, CallError> {
+        let stat = fd.stat()?;
+        Ok(FileIdentity { inode: stat.st_ino, changed: [stat.st_ctime, stat.st_ctime_nsec] })
+    }
+}
 
 /// The file behind RAM, locked while it is open. What was done to it is undone, unless the guest has run.
 pub struct RamFile {

@@ -14,33 +14,14 @@ use crate::host::syscall::{CallError, Name};
 use crate::layout::{HUGE_PAGE, PAGE_SIZE};
 use crate::memory::Error;
 use crate::memory::backing::{self, Ram};
-use crate::memory::guest_memory::{GuestMemory, Plain, ReadError};
+use crate::memory::guest_memory::{GuestMemory, ReadError};
+use crate::memory::ram_file::FileIdentity;
 use alloc::vec;
 use core::ops::Range;
 
 const PAGE: usize = PAGE_SIZE as usize;
 /// How much is copied at once.
 const CHUNK: usize = 64 << 10;
-
-/// Identifies a RAM file. It changes when a guest has run in the file.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct FileIdentity {
-    inode: u64,
-    /// When it was changed last: seconds, and nanoseconds.
-    changed: [i64; 2],
-}
-
-// SAFETY: made of integers without gaps.
-unsafe impl Plain for FileIdentity {}
-
-impl FileIdentity {
-    /// Of an open file, as it is now.
-    pub fn of(fd: &Fd) -> Result<FileIdentity, CallError> {
-        let stat = fd.stat()?;
-        Ok(FileIdentity { inode: stat.st_ino, changed: [stat.st_ctime, stat.st_ctime_nsec] })
-    }
-}
 
 /// Where a snapshot's RAM is.
 #[derive(Clone, Copy, Debug)]

@@ -11,7 +11,7 @@
 //!   }
 //! ```
 
-use crate::memory::guest_memory::{Plain, bytes_of_mut, zeros};
+use crate::memory::plain::{Plain, bytes_of_mut, zeros};
 use alloc::string::String;
 use alloc::vec::Vec;
 

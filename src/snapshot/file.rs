@@ -1,14 +1,10 @@
 //! The file: its header and its sections.
 
-use crate::host::errno::Errno;
-use crate::host::fd::{self, Fd};
-use crate::host::process;
+use crate::host::fd::Fd;
 use crate::host::random;
-use crate::host::syscall::{CallError, Name};
 use crate::layout::HUGE_PAGE;
-use crate::memory::guest_memory::{Plain, bytes_of, bytes_of_mut};
+use crate::memory::plain::{Plain, bytes_of, bytes_of_mut};
 use crate::snapshot::{Error, Field, Fields, Invalid, Tag};
-use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::ffi::CStr;
@@ -271,64 +267,6 @@ pub fn find_sections(
         }
     }
     Ok(sections)
-}
-
-/// A file that takes the place of another one only when it is complete. Until then it has its name with the program's number and `.new`
-/// behind it.
-pub struct Replacement {
-    path: &'static CStr,
-    temporary: Vec<u8>,
-    fd: Option<Fd>,
-}
-
-impl Replacement {
-    /// Makes the new file, empty and for its owner alone. EINVAL: what is there is not a regular file, and would be lost.
-    pub fn create(path: &'static CStr) -> Result<Replacement, CallError> {
-        let is_regular = |stat: libc::stat| stat.st_mode & libc::S_IFMT == libc::S_IFREG;
-        match Fd::open(path, libc::O_PATH | libc::O_NOFOLLOW, 0).and_then(|fd| fd.stat()) {
-            Ok(stat) if !is_regular(stat) => {
-                let errno = Errno(if stat.st_mode & libc::S_IFMT == libc::S_IFDIR {
-                    libc::EISDIR
-                } else {
-                    libc::EINVAL
-                });
-                return Err(CallError { call: Name::Function("open"), errno });
-            }
-            Err(error) if !error.is(libc::ENOENT) => return Err(error),
-            _ => {}
-        }
-        let number = format!(".{}.new\0", process::process_id());
-        let temporary = [path.to_bytes(), number.as_bytes()].concat();
-        let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
-        let fd = Fd::open(name(&temporary), flags, 0o600)?;
-        Ok(Replacement { path, temporary, fd: Some(fd) })
-    }
-
-    /// The new file.
-    pub fn fd(&self) -> &Fd {
-        self.fd.as_ref().expect("open until it is dropped")
-    }
-
-    /// The new file is complete: it takes the place of the old one.
-    pub fn complete(mut self) -> Result<(), CallError> {
-        self.fd().sync()?;
-        fd::rename(name(&self.temporary), self.path)?;
-        self.fd = None;
-        Ok(())
-    }
-}
-
-impl Drop for Replacement {
-    fn drop(&mut self) {
-        if self.fd.is_some() {
-            fd::remove(name(&self.temporary));
-        }
-    }
-}
-
-/// A name with its zero byte.
-fn name(bytes: &[u8]) -> &CStr {
-    CStr::from_bytes_until_nul(bytes).unwrap_or(c"")
 }
 
 /// The checksum of zip and Ethernet, of these bytes one behind the other: polynomial 0x04c11db7, bits reflected.

@@ -109,31 +109,3 @@ fn ram_in_the_file_lies_at_a_huge_page_s_boundary() {
     let [first, second] = [(); 2].map(|()| Header::new(1, 1, RamPlace::Here).id);
     assert_ne!(first, second);
 }
-
-#[test]
-fn an_old_file_stays_until_the_new_one_is_complete() {
-    let path = path("replaced");
-    let name = name_of(path);
-    fs::write(name, "old").unwrap();
-    let new = name.with_extension(format!("{}.new", std::process::id()));
-    let replacement = Replacement::create(path).unwrap();
-    replacement.fd().write_all_at(0, b"half").unwrap();
-    assert_eq!((fs::read(name).unwrap(), fs::read(&new).unwrap()), (b"old".into(), b"half".into()));
-    drop(replacement);
-    assert_eq!((fs::read(name).unwrap(), new.exists()), (b"old".into(), false));
-    // Nothing is lost that is not a snapshot of ours to replace.
-    fs::write(&new, "somebody's").unwrap();
-    assert!(Replacement::create(path).is_err_and(|error| error.is(libc::EEXIST)));
-    assert_eq!(fs::read(&new).unwrap(), b"somebody's");
-    fs::remove_file(&new).unwrap();
-    for (other, errno) in
-        [(c"/dev/null", libc::EINVAL), (c"/tmp", libc::EISDIR), (c"/no/such", libc::ENOENT)]
-    {
-        assert!(Replacement::create(other).is_err_and(|error| error.is(errno)), "{other:?}");
-    }
-    let replacement = Replacement::create(path).unwrap();
-    replacement.fd().write_all_at(0, b"new").unwrap();
-    replacement.complete().unwrap();
-    assert_eq!((fs::read(name).unwrap(), new.exists()), (b"new".into(), false));
-    fs::remove_dir_all(name.parent().unwrap()).unwrap();
-}

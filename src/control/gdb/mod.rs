@@ -404,7 +404,8 @@ impl Gdb {
 
     /// Finds out which breakpoints there are, and says what is missing.
     fn find_kinds(&mut self) -> Result<(), Error> {
-        match *self.kinds.insert(probe::kinds()?) {
+        let kinds = *self.kinds.insert(probe::kinds()?);
+        match kinds {
             Kinds { software: true, .. } => {}
             Kinds { hardware: true, .. } => self.say(format_args!(
                 "this KVM does not leave the guest at INT3: all breakpoints are the hardware's, of which there are four"
@@ -412,6 +413,9 @@ impl Gdb {
             _ => self.say(format_args!(
                 "this KVM has no breakpoints: a step and Ctrl-C stop the guest"
             )),
+        }
+        if kinds.hardware && !kinds.watch {
+            self.say(format_args!("this KVM does not watch memory: watch and awatch are refused"));
         }
         Ok(())
     }

@@ -184,7 +184,8 @@ impl Gdb {
                 Some(gpa) => self.breakpoints.insert(memory, address, gpa),
                 None => Err(Refused::NoRam),
             },
-            Some(_) if !self.kinds().hardware => Err(Refused::Full),
+            Some(Access::Execute) if !self.kinds().hardware => Err(Refused::Full),
+            Some(Access::Write | Access::Any) if !self.kinds().watch => Err(Refused::Full),
             Some(access) => match Hardware::new(address, access, size) {
                 None => return Answer::Error(libc::EINVAL),
                 Some(breakpoint) if inserts => self.breakpoints.insert_hardware(breakpoint),

@@ -3,7 +3,7 @@
 
 use crate::boot;
 use crate::config::Backing;
-use crate::control::gdb::breakpoints::{Breakpoints, INT3};
+use crate::control::gdb::breakpoints::{Access, Breakpoints, Hardware, INT3};
 use crate::kvm::{self, Kvm, Vcpu};
 use crate::machine::Error;
 use crate::memory::GuestMemory;
@@ -19,21 +19,28 @@ const VECTOR: u64 = 3 * 4;
 const CODE: u64 = 0x400;
 const HANDLER: u64 = 0x500;
 const STACK: u64 = 0x800;
+// Real mode's `mov %al, 0x600` and HLT, and what it writes to.
+const WRITING: u64 = 0x540;
+const WRITE: [u8; 4] = [0xa2, 0x00, 0x06, HLT];
+const WRITTEN: u64 = 0x600;
 
 /// What there is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Kinds {
     /// `KVM_GUESTDBG_USE_SW_BP`: KVM leaves the guest at INT3.
     pub software: bool,
-    /// `KVM_GUESTDBG_USE_HW_BP`: it leaves at what DR7 says.
+    /// `KVM_GUESTDBG_USE_HW_BP`: it leaves where DR7 says.
     pub hardware: bool,
+    /// Likewise at an access to memory.
+    pub watch: bool,
 }
 
-/// Tries both in a VM of its own.
+/// Tries all in a VM of its own.
 pub fn kinds() -> Result<Kinds, Error> {
     let memory = Arc::new(GuestMemory::map(Backing::Anonymous, &[(0, SIZE)])?);
     let handler = (HANDLER as u32).to_le_bytes();
-    for (at, bytes) in [(VECTOR, &handler[..]), (CODE, &[INT3]), (HANDLER, &[HLT])] {
+    let all = [(VECTOR, &handler[..]), (CODE, &[INT3]), (HANDLER, &[HLT]), (WRITING, &WRITE)];
+    for (at, bytes) in all {
         memory.write(at, bytes).map_err(boot::Error::from)?;
     }
     let kvm = Kvm::open()?;
@@ -52,9 +59,16 @@ pub fn kinds() -> Result<Kinds, Error> {
         vcpu.run()?;
         Ok(vcpu.page().exit_reason() == KVM_EXIT_DEBUG)
     };
-    let registers = Breakpoints::default().debug_registers(Some(HANDLER)).unwrap_or_default();
+    let at_code = Breakpoints::default().debug_registers(Some(HANDLER)).unwrap_or_default();
+    let mut watching = Breakpoints::default();
+    if let Some(written) = Hardware::new(WRITTEN, Access::Write, 1) {
+        // None of the four is taken.
+        let _ = watching.insert_hardware(written);
+    }
+    let at_write = watching.debug_registers(None).unwrap_or_default();
     Ok(Kinds {
         software: leaves_at(CODE, KVM_GUESTDBG_USE_SW_BP, [0; 8])?,
-        hardware: leaves_at(HANDLER, KVM_GUESTDBG_USE_HW_BP, registers)?,
+        hardware: leaves_at(HANDLER, KVM_GUESTDBG_USE_HW_BP, at_code)?,
+        watch: leaves_at(WRITING, KVM_GUESTDBG_USE_HW_BP, at_write)?,
     })
 }
