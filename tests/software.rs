@@ -7,6 +7,8 @@ use kob_2m::snapshot::file::{Header, RamPlace, Sections, find_sections};
 use kob_2m::snapshot::{Field, Fields, Invalid, Tag};
 use kob_2m::sys::regs::kvm_msr_entry;
 use std::fs::{self, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::process::{Command, ExitCode, Stdio};
 
 /// Why it can't run here.
@@ -202,9 +204,151 @@ fn a_debugger_meets_the_processor_s_breakpoints() {
     assert!(!fs::exists(&socket).unwrap());
 }
 
+/// A packet as gdb sends it.
+fn packet(contents: &[u8]) -> Vec<u8> {
+    let mut frame = vec![b'$'];
+    for &byte in contents {
+        match byte {
+            b'$' | b'#' | b'}' | b'*' => frame.extend([b'}', byte ^ 0x20]),
+            byte => frame.push(byte),
+        }
+    }
+    let sum = frame[1..].iter().fold(0u8, |sum, &byte| sum.wrapping_add(byte));
+    frame.extend(format!("#{sum:02x}").bytes());
+    frame
+}
+
+/// Packets of gdb's, changed at random, and ones that nobody would send: each is answered, and the guest is still there.
+fn whatever_a_debugger_sends_is_answered() {
+    const KNOWN: [&str; 30] = [
+        "?",
+        "g",
+        "p0",
+        "p10",
+        "P0=0102030405060708",
+        "P10=ff",
+        "m1000,10",
+        "M1000,2:9090",
+        "X1000,0:",
+        "m0,ffffffffffffffff",
+        "mffffffffffffffff,1",
+        "Z0,1005,1",
+        "z0,1005,1",
+        "Z1,1003,1",
+        "z1,1003,1",
+        "Z2,2000,2",
+        "Z4,2000,4",
+        "z2,2000,2",
+        "Hg1",
+        "Hc-1",
+        "T1",
+        "qSupported:xmlRegisters=i386",
+        "qXfer:features:read:target.xml:0,1000",
+        "qfThreadInfo",
+        "qThreadExtraInfo,1",
+        "vCont?",
+        "vCont;s:1",
+        "s",
+        "qRcmd,77616c6b203078313030300a",
+        "qRcmd,7265677300",
+    ];
+    let directory = env!("CARGO_TARGET_TMPDIR");
+    let (image, socket) = (format!("{directory}/loop.bin"), format!("{directory}/fuzz"));
+    fs::write(&image, b"\xbb\x00\x20\xff\x07\x90\xeb\xfb").unwrap();
+    let _ = fs::remove_file(&socket);
+    let mut program = Command::new("timeout");
+    program.args(["60", "./BiscuitOS_app", "--backing", "anon", "--gdb", &socket, "--gdb-wait"]);
+    let program = program.arg(&image).stdin(Stdio::null()).stderr(Stdio::null());
+    let mut program = program.spawn().unwrap();
+    while !fs::exists(&socket).unwrap() {
+        assert!(program.try_wait().unwrap().is_none(), "it has ended");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let mut stream = UnixStream::connect(&socket).unwrap();
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
+    // xorshift64, from a seed.
+    let mut seed = 0x4b4f_4232_u64;
+    let mut random = move || {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed as usize
+    };
+    for round in 0..20_000 {
+        let mut contents = KNOWN[random() % KNOWN.len()].as_bytes().to_vec();
+        for _ in 0..random() % 4 {
+            let at = random() % (contents.len() + 1);
+            match random() % 4 {
+                0 if at < contents.len() => drop(contents.remove(at)),
+                1 => contents.insert(at, b"0123456789abcdef,;:=-ffff"[random() % 25]),
+                2 => contents.insert(at, random() as u8),
+                _ => contents.truncate(at),
+            }
+        }
+        // These let the guest go, end the run, end the acknowledgements, or reset: other cases have them.
+        let text = String::from_utf8_lossy(&contents).into_owned();
+        let goes = [
+            "c",
+            "C",
+            "D",
+            "k",
+            "vCont;c",
+            "vCont;C",
+            "vKill",
+            "vAttach",
+            "QStart",
+            "R",
+            "qRcmd,7265736574",
+        ];
+        if goes.iter().any(|start| text.starts_with(start))
+            || text.contains("c:")
+            || text.contains(";c")
+        {
+            continue;
+        }
+        stream.write_all(&packet(&contents)).unwrap();
+        assert!(answered(&mut stream), "round {round}: no answer to {text:?}");
+    }
+    // Bytes without a frame are thrown away at once.
+    stream.write_all(&vec![b'x'; 1 << 20]).unwrap();
+    stream.write_all(&packet(b"?")).unwrap();
+    assert!(answered(&mut stream), "behind junk");
+    assert!(program.try_wait().unwrap().is_none(), "it has ended");
+    drop(stream);
+    Command::new("kill").arg(program.id().to_string()).status().unwrap();
+    program.wait().unwrap();
+}
+
+/// Takes an answer, and acknowledges it. The answers before it may have been text.
+fn answered(stream: &mut UnixStream) -> bool {
+    let mut bytes = Vec::new();
+    let mut byte = [0];
+    loop {
+        match stream.read(&mut byte) {
+            Ok(1) => bytes.push(byte[0]),
+            _ => return false,
+        }
+        // Behind `#` come two digits.
+        if bytes.len() > 3 && bytes[bytes.len() - 3] == b'#' {
+            let is_text =
+                bytes.iter().find(|&&byte| byte != b'+').is_some_and(|&byte| byte == b'$')
+                    && bytes
+                        .iter()
+                        .position(|&byte| byte == b'O')
+                        .is_some_and(|at| bytes[at - 1] == b'$')
+                    && !bytes.ends_with(b"$OK#9a");
+            stream.write_all(b"+").unwrap();
+            if !is_text {
+                return true;
+            }
+            bytes.clear();
+        }
+    }
+}
+
 fn main() -> ExitCode {
     std::env::set_current_dir(env!("CARGO_MANIFEST_DIR")).unwrap();
-    let tests: [(&str, fn()); 6] = [
+    let tests: [(&str, fn()); 7] = [
         ("a_run_begins_with_one_warning", a_run_begins_with_one_warning),
         (
             "statistics_name_the_backend_as_the_only_cause",
@@ -220,6 +364,7 @@ fn main() -> ExitCode {
             "a_debugger_meets_the_processor_s_breakpoints",
             a_debugger_meets_the_processor_s_breakpoints,
         ),
+        ("whatever_a_debugger_sends_is_answered", whatever_a_debugger_sends_is_answered),
     ];
     let (mut passed, mut failed, mut ignored) = (0, 0, 0);
     for (name, test) in tests {

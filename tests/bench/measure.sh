@@ -33,6 +33,10 @@ against() {
 against 'start to end' halt.bin 40 80 ms 1000000
 against 'an I/O exit of 200000' storm.bin 2 800000 us 1000
 
+# A debugger that is not asked for costs nothing; and one that could connect, next to nothing.
+set -- $(/bench/turns 2 "$P --gdb /tmp/socket $F/storm.bin" "$P $F/storm.bin")
+row '  with --gdb and nobody connected, without' $1 $2 800000 us 1000
+
 strace -f -o /tmp/trace $P $F/halt.bin > /dev/null 2>&1
 figure 'system calls from exec to the first KVM_RUN' "$(sed '1d; /KVM_RUN/,$d' /tmp/trace | wc -l)"
 strace -o /tmp/trace /bench/floor $RAM $F/halt.bin > /dev/null 2>&1
