@@ -6,6 +6,7 @@
 //! [`machine::event_loop`] do the rest.
 //!
 //! - [`sys`]: the raw ABIs, by hand: KVM's, Linux' boot protocol, Multiboot
+//! - [`crc32`]: a checksum
 //! - [`show`]: how sizes, bits and names are shown
 //! - [`host`]: what the operating system gives, owned and safe
 //! - [`x86`]: the processor's registers, bit by bit
@@ -39,6 +40,7 @@ pub mod bus;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod crc32;
 pub mod devices;
 pub mod host;
 pub mod inspect;

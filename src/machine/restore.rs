@@ -1,7 +1,7 @@
 //! Restoring a machine: it is checked whether the snapshot fits this host, the builder makes an equal machine, and then everything that was
 //! saved is put into it.
 
-use crate::config::{Config, PitPlace};
+use crate::config::{Backing, Config, PitPlace};
 use crate::devices::vm_generation;
 use crate::host::clock::{self, NANOSECONDS};
 use crate::host::fd::Fd;
@@ -14,9 +14,9 @@ use crate::machine::sections::{self, Host, OwnFile, SavedVcpu};
 use crate::machine::{Error, Machine, StartState, cpu_model};
 use crate::memory::GuestMemory;
 use crate::memory::ram_file::FileIdentity;
-use crate::memory::saved_ram::{RestoreError, SavedRam};
+use crate::memory::saved_ram::{RestoreError, SavedRam, Sums};
 use crate::show::Text;
-use crate::snapshot::{self, Snapshot};
+use crate::snapshot::{self, Header, Snapshot};
 use crate::sys::regs::kvm_sregs;
 use crate::x86::features::{Feature, WORDS};
 use alloc::boxed::Box;
@@ -137,9 +137,27 @@ impl Restored {
         }
     }
 
+    /// Whether RAM that is in the snapshot is as it was written. All of it is read.
+    pub fn check_ram(&self) -> Result<(), snapshot::Error> {
+        let path = self.snapshot.path;
+        if self.own_file.is_some() {
+            return Ok(());
+        }
+        let Header { ram_offset, ram_size, .. } = self.snapshot.header;
+        let saved = Sums(self.snapshot.value(sections::RAM_SUMS, 0)?);
+        let now = Sums::of_file(&self.snapshot.fd, ram_offset, ram_size);
+        match now.map_err(|error| snapshot::Error::Call { path, error })? == saved {
+            true => Ok(()),
+            false => Err(snapshot::Error::Damaged { path, what: "RAM has changed" }),
+        }
+    }
+
     /// RAM again.
     pub fn memory(&self, config: &Config) -> Result<GuestMemory, Error> {
         let path = self.snapshot.path;
+        if config.backing != Backing::Private {
+            self.check_ram()?;
+        }
         let own = self.own_file.map(|(ram, _)| self.open_own_file(ram)).transpose()?;
         let saved = SavedRam {
             fd: own.as_ref().unwrap_or(&self.snapshot.fd),

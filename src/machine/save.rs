@@ -13,6 +13,7 @@ use crate::kvm::Kvm;
 use crate::machine::keys::Input;
 use crate::machine::sections::{self, Host, OwnFile, SavedVcpu};
 use crate::machine::{Error, Machine};
+use crate::memory::saved_ram::Sums;
 use crate::show::{Amount, Bytes, Text};
 use crate::snapshot::file::MAY_BE_SKIPPED;
 use crate::snapshot::{self, Field, Header, RamPlace, Sections};
@@ -46,15 +47,25 @@ impl Machine<'_> {
             true => (RamPlace::Here, AfterSave::GoesOn),
             false => (RamPlace::Elsewhere, AfterSave::Ends),
         };
-        let sections = self.sections(&own_file, input)?;
+        let before = self.sections(&own_file, input)?;
+        let with_sums = |mut sums: Sums| {
+            let mut sections = before.clone();
+            if place == RamPlace::Here {
+                sections.add(sections::RAM_SUMS, 0, |fields| sums.0.visit(fields));
+            }
+            sections
+        };
+        // RAM is written before the sections with its checksums, whose size is known already.
+        let sections = with_sums(Sums::of_zeros(self.memory.size()));
         let header = Header::new(sections.bytes().len() as u64, self.memory.size(), place);
         let write = || -> Result<(), CallError> {
             let file = Replacement::create(save.path)?;
+            let sections = match place {
+                RamPlace::Here => with_sums(self.save_ram(&file, header.ram_offset)?),
+                RamPlace::Elsewhere => sections,
+            };
             file.fd().write_all_at(0, header.bytes())?;
             file.fd().write_all_at(header.bytes().len() as u64, sections.bytes())?;
-            if place == RamPlace::Here {
-                self.save_ram(&file, header.ram_offset)?;
-            }
             file.complete()
         };
         write().map_err(failed)?;
@@ -126,7 +137,7 @@ impl Machine<'_> {
         Ok(sections)
     }
 
-    fn save_ram(&self, file: &Replacement, offset: u64) -> Result<(), CallError> {
+    fn save_ram(&self, file: &Replacement, offset: u64) -> Result<Sums, CallError> {
         let size = self.memory.size();
         let shows = terminal::is_terminal(libc::STDERR_FILENO);
         let mut next = clock::monotonic() + PROGRESS;

@@ -5,6 +5,7 @@
 //! | `ARGS` | 1              | the words of the command line                                                      |
 //! | `HOST` | 1              | where and when: the processor's maker, this start of the kernel, the clocks        |
 //! | `RAM ` | 1              | which file RAM has stayed in, and how that is known again; or nothing              |
+//! | `SUMS` | 1 with RAM in it | a checksum for each 2 MiB of RAM                                                  |
 //! | `VM  ` | 1              | kvmclock, and KVM's interrupt controllers and interval timer                       |
 //! | `VCPU` | 1 for each     | registers and all else that KVM has of it                                          |
 //! | `BORD` | 1 with a board | where the interval timer is                                                        |
@@ -27,6 +28,7 @@ use alloc::vec::Vec;
 pub const ARGUMENTS: Tag = *b"ARGS";
 pub const HOST: Tag = *b"HOST";
 pub const RAM: Tag = *b"RAM ";
+pub const RAM_SUMS: Tag = *b"SUMS";
 pub const VM: Tag = *b"VM  ";
 pub const VCPU: Tag = *b"VCPU";
 pub const BOARD: Tag = *b"BORD";
@@ -53,10 +55,11 @@ pub const RESET: Tag = *b"RSET";
 pub const TEST_LINES: Tag = *b"LINE";
 pub const TEST_MEMORY: Tag = *b"TMEM";
 
-const KNOWN: [Tag; 25] = [
+const KNOWN: [Tag; 26] = [
     ARGUMENTS,
     HOST,
     RAM,
+    RAM_SUMS,
     VM,
     VCPU,
     BOARD,

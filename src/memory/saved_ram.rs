@@ -5,6 +5,7 @@
 //! hugetlbfs file can be *taken over*: the guest goes on in the same pages.
 
 use crate::config::Backing;
+use crate::crc32;
 use crate::host::errno::Errno;
 use crate::host::fd::Fd;
 use crate::host::guarded;
@@ -17,11 +18,76 @@ use crate::memory::backing::{self, Ram};
 use crate::memory::guest_memory::{GuestMemory, ReadError};
 use crate::memory::ram_file::FileIdentity;
 use alloc::vec;
+use alloc::vec::Vec;
 use core::ops::Range;
 
 const PAGE: usize = PAGE_SIZE as usize;
 /// How much is copied at once.
 const CHUNK: usize = 64 << 10;
+
+/// The checksums of RAM, one for each 2 MiB: of each page that is not all zeros, its number and its bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sums(pub Vec<u32>);
+
+impl Sums {
+    /// Of RAM of this size that is all zeros.
+    pub fn of_zeros(size: u64) -> Sums {
+        Sums(vec![0; size.div_ceil(HUGE_PAGE) as usize])
+    }
+
+    /// Adds a stretch of whole pages, which lies behind those before.
+    fn add(&mut self, start: usize, chunk: &[u8]) {
+        for (page, at) in chunk.chunks(PAGE).zip((start..).step_by(PAGE)) {
+            if page.iter().any(|&byte| byte != 0) {
+                let sum = &mut self.0[at / HUGE_PAGE as usize];
+                let number = (at / PAGE) as u64;
+                *sum = crc32::more(crc32::more(*sum, &number.to_le_bytes()), page);
+            }
+        }
+    }
+
+    /// Of RAM in a file.
+    pub fn of_file(fd: &Fd, offset: u64, size: u64) -> Result<Sums, CallError> {
+        let mut sums = Sums::of_zeros(size);
+        let mut buffer = vec![0; CHUNK];
+        let mut at = 0;
+        while let Some((start, end)) = next_data(fd, offset, at, size)? {
+            // The file system's blocks may be smaller than a page.
+            at = start & !(PAGE_SIZE - 1);
+            while at < end {
+                let len = CHUNK.min((size - at) as usize);
+                let mut done = 0;
+                while done < len {
+                    match fd.read_at(offset + at + done as u64, &mut buffer[done..len])? {
+                        0 => break,
+                        count => done += count,
+                    }
+                }
+                buffer[done..len].fill(0);
+                sums.add(at as usize, &buffer[..len]);
+                at += len as u64;
+            }
+        }
+        Ok(sums)
+    }
+}
+
+/// Where data of RAM lie next in its file, from `at` on: beginning and end.
+fn next_data(fd: &Fd, offset: u64, at: u64, size: u64) -> Result<Option<(u64, u64)>, CallError> {
+    if at >= size {
+        return Ok(None);
+    }
+    match fd.seek_data(offset + at) {
+        // Only holes follow.
+        Err(error) if error.is(libc::ENXIO) => Ok(None),
+        // A file system without holes.
+        Err(_) => Ok(Some((at, size))),
+        Ok(start) => {
+            let end = fd.seek_hole(start)? - offset;
+            Ok(Some((start - offset, end.min(size))).filter(|(start, _)| *start < size))
+        }
+    }
+}
 
 /// Where a snapshot's RAM is.
 #[derive(Clone, Copy, Debug)]
@@ -75,17 +141,18 @@ impl GuestMemory {
     }
 
     /// Writes RAM to a file, from `offset` on. Pages that nobody has touched, or that are all zeros, become holes. No vCPU runs.
-    /// `progress` is told how much is done.
+    /// `progress` is told how much is done. Returns the checksums.
     pub fn save(
         &self,
         fd: &Fd,
         offset: u64,
         progress: &mut dyn FnMut(u64),
-    ) -> Result<(), CallError> {
+    ) -> Result<Sums, CallError> {
         let size = self.size() as usize;
         fd.set_size(offset + size as u64)?;
         let touched = Touched::of(self.ram());
         let mut buffer = vec![0; CHUNK];
+        let mut sums = Sums::of_zeros(size as u64);
         for start in (0..size).step_by(CHUNK) {
             if start % HUGE_PAGE as usize == 0 {
                 progress(start as u64);
@@ -106,11 +173,12 @@ impl GuestMemory {
                 let len = chunk.len();
                 chunk[len - missing.missing..].fill(0);
             }
+            sums.add(start, chunk);
             for run in runs(chunk) {
                 fd.write_all_at(offset + (start + run.start) as u64, &chunk[run])?;
             }
         }
-        Ok(())
+        Ok(sums)
     }
 }
 
@@ -191,18 +259,9 @@ fn map_privately(saved: SavedRam, size: u64) -> Result<Ram, Error> {
 /// Reads it. Holes of the file are left out.
 fn read(memory: &GuestMemory, saved: SavedRam, size: u64) -> Result<(), ReadError> {
     let mut at = 0;
-    while at < size {
-        let data = match saved.fd.seek_data(saved.offset + at) {
-            // Only holes follow.
-            Err(error) if error.is(libc::ENXIO) => break,
-            // A file system without holes.
-            Err(_) => Ok((at, size)),
-            Ok(start) => {
-                saved.fd.seek_hole(start).map(|end| (start - saved.offset, end - saved.offset))
-            }
-        };
-        let (start, end) = data.map_err(ReadError::Call)?;
-        let end = end.min(size);
+    while let Some((start, end)) =
+        next_data(saved.fd, saved.offset, at, size).map_err(ReadError::Call)?
+    {
         memory.fill(saved.fd, saved.offset + start, start, end - start)?;
         at = end;
     }

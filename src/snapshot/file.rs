@@ -1,5 +1,6 @@
 //! The file: its header and its sections.
 
+use crate::crc32;
 use crate::host::fd::Fd;
 use crate::host::random;
 use crate::layout::HUGE_PAGE;
@@ -23,7 +24,7 @@ const LARGEST: u64 = 64 << 20;
 pub struct Header {
     pub magic: [u8; 8],
     pub version: u32,
-    /// [`crc32`] of the header, with 0 here.
+    /// CRC-32 of the header, with 0 here.
     pub checksum: u32,
     /// Of all sections, in bytes.
     pub sections_size: u64,
@@ -49,14 +50,15 @@ struct SectionHeader {
     flags: u32,
     /// Of the contents, in bytes.
     size: u64,
-    /// [`crc32`] of this header, with 0 here, and of the contents.
+    /// CRC-32 of this header, with 0 here, and of the contents.
     checksum: u32,
     reserved: u32,
 }
 
 impl SectionHeader {
     fn sum(&self, contents: &[u8]) -> u32 {
-        crc32(&[bytes_of(&[SectionHeader { checksum: 0, ..*self }]), contents])
+        let header = [SectionHeader { checksum: 0, ..*self }];
+        crc32::more(crc32::of(bytes_of(&header)), contents)
     }
 }
 
@@ -90,7 +92,7 @@ impl Header {
     }
 
     fn sum(&self) -> u32 {
-        crc32(&[bytes_of(&[Header { checksum: 0, ..*self }])])
+        crc32::of(bytes_of(&[Header { checksum: 0, ..*self }]))
     }
 
     /// As it stands in the file.
@@ -132,7 +134,7 @@ impl Header {
 }
 
 /// The sections of a snapshot that is being written.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Sections(Vec<u8>);
 
 impl Sections {
@@ -267,29 +269,6 @@ pub fn find_sections(
         }
     }
     Ok(sections)
-}
-
-/// The checksum of zip and Ethernet, of these bytes one behind the other: polynomial 0x04c11db7, bits reflected.
-pub fn crc32(parts: &[&[u8]]) -> u32 {
-    const TABLE: [u32; 256] = table();
-    let bytes = parts.iter().copied().flatten();
-    !bytes.fold(!0, |crc, &byte| TABLE[(crc as u8 ^ byte) as usize] ^ crc >> 8)
-}
-
-const fn table() -> [u32; 256] {
-    let mut table = [0; 256];
-    let mut index = 0;
-    while index < 256 {
-        let mut crc = index as u32;
-        let mut bit = 0;
-        while bit < 8 {
-            crc = if crc & 1 != 0 { 0xedb8_8320 ^ crc >> 1 } else { crc >> 1 };
-            bit += 1;
-        }
-        table[index] = crc;
-        index += 1;
-    }
-    table
 }
 
 #[cfg(all(test, not(miri)))]

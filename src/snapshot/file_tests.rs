@@ -47,11 +47,6 @@ fn file(sections: &Sections) -> Vec<u8> {
 }
 
 #[test]
-fn the_checksum_is_that_of_zip() {
-    assert_eq!((crc32(&[b"1234", b"56789"]), crc32(&[])), (0xcbf4_3926, 0));
-}
-
-#[test]
 fn sections_are_found_by_tag_and_number() {
     let path = path("found");
     fs::write(name_of(path), file(&sections())).unwrap();

@@ -2666,6 +2666,15 @@ a_snapshot_that_is_damaged_is_refused() {
 		p 1 --restore ./altered
 		grep -qE 'damaged or incomplete|in format' err
 	done
+	# RAM is looked at where it is read, and by --check; it is not where it is only mapped.
+	cp snapshot altered
+	printf '\377' | dd of=altered bs=1 seek=$(((2 << 20) + 0x3000)) conv=notrunc 2> /dev/null
+	for how in --check '-b anon' '-b thp'; do
+		p 1 --restore ./altered $how
+		only './altered: damaged or incomplete: RAM has changed'
+	done
+	p 0 --restore ./altered
+	p 0 --restore ./snapshot -b anon
 	p 0 --restore ./snapshot
 }
 # Half of the calls on each kernel, for the time that they take.
