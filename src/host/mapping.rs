@@ -34,7 +34,7 @@ impl Mapping {
         Mapping::map(Some(fd), offset, size, libc::MAP_PRIVATE)
     }
 
-    /// Likewise shared, only to read, with all its pages at once.
+    /// mmap(2) of a file only to read it, with all its pages at once.
     pub fn to_read(fd: &Fd, offset: usize, size: usize) -> Result<Mapping, CallError> {
         let flags = libc::MAP_PRIVATE | libc::MAP_POPULATE;
         Mapping::map_with(Some(fd), offset, size, libc::PROT_READ, flags)

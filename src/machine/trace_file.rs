@@ -31,7 +31,7 @@ pub fn probe(config: &Config, path: &'static CStr) -> Result<(), Error> {
 fn check_is_no_input(config: &Config, path: &'static CStr) -> Result<(), Error> {
     let identity = |path: &CStr| {
         let stat = fd::stat(path).ok()?;
-        (stat.st_mode & libc::S_IFMT == libc::S_IFREG).then_some((stat.st_dev, stat.st_ino))
+        (stat.st_mode & libc::S_IFMT == libc::S_IFREG).then(|| fd::inode(&stat))
     };
     let backing = match config.backing {
         Backing::File(path) => Some(path),
