@@ -315,7 +315,7 @@ fn whatever_a_debugger_sends_is_answered() {
     assert!(answered(&mut stream), "behind junk");
     assert!(program.try_wait().unwrap().is_none(), "it has ended");
     drop(stream);
-    Command::new("kill").arg(program.id().to_string()).status().unwrap();
+    unsafe { libc::kill(program.id() as i32, libc::SIGTERM) };
     program.wait().unwrap();
 }
 

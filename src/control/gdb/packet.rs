@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 pub const LARGEST: usize = 0x4000;
 
 /// How much may wait to be cut: more than any debugger sends before it waits for an answer.
-const MOST: usize = 1 << 20;
+const MOST: usize = 4 * LARGEST;
 
 /// What has come.
 #[derive(Debug, PartialEq)]
@@ -30,15 +30,20 @@ impl Decoder {
     /// Takes what has come. Returns false where it can't be gdb that sends: a frame does not end.
     pub fn take(&mut self, bytes: &[u8]) -> bool {
         self.bytes.extend_from_slice(bytes);
+        self.drop_junk();
         self.bytes.len() <= MOST
+    }
+
+    /// What is not part of a frame means nothing; `+` says that an answer was understood.
+    fn drop_junk(&mut self) {
+        let means_something = |byte: &u8| matches!(byte, b'$' | b'-' | 0x03);
+        let junk = self.bytes.iter().position(means_something).unwrap_or(self.bytes.len());
+        self.bytes.drain(..junk);
     }
 
     /// The next message, if it is complete.
     pub fn next_message(&mut self) -> Option<Message> {
-        // What is not part of a frame means nothing; `+` says that an answer was understood.
-        let means_something = |byte: &u8| matches!(byte, b'$' | b'-' | 0x03);
-        let junk = self.bytes.iter().position(means_something).unwrap_or(self.bytes.len());
-        self.bytes.drain(..junk);
+        self.drop_junk();
         match *self.bytes.first()? {
             b'$' => {}
             byte => {
@@ -162,6 +167,13 @@ mod tests {
             taken += 1;
         }
         assert!(taken > 1 && decoder.bytes.len() < 2 * MOST);
+    }
+
+    #[test]
+    fn bytes_without_a_frame_do_not_pile_up() {
+        let mut decoder = Decoder::default();
+        assert!(decoder.take(&[b'x'; 2 * MOST]) && decoder.take(&frame(b"?")));
+        assert_eq!(decoder.next_message(), Some(Message::Packet(b"?".into())));
     }
 
     #[test]
