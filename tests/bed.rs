@@ -115,7 +115,7 @@ fn lay_over(directory: &Path, kernel: &str) {
     for script in ["cases.sh", "transcript.sh"] {
         fs::copy(format!("tests/bed/{script}"), directory.join("root").join(script)).unwrap();
     }
-    for name in ["pause", "drops", "two", "wake", "nmi", "hostile", "lost"] {
+    for name in ["pause", "drops", "two", "wake", "nmi", "hostile", "lost", "steal"] {
         let elf = directory.join(format!("root/{name}.elf"));
         assemble(&format!("tests/bed/{name}.S"), &elf);
     }

@@ -2,7 +2,7 @@
 
 use crate::host::clock;
 use crate::host::errno::Errno;
-use crate::host::mutex::Mutex;
+use crate::host::mutex::{Condvar, Mutex};
 use crate::host::signal;
 use crate::host::syscall::{CallError, Name};
 use alloc::boxed::Box;
@@ -16,6 +16,9 @@ pub struct Thread<T> {
     id: libc::pthread_t,
     result: Arc<Mutex<Option<T>>>,
 }
+
+// SAFETY: any thread may join or signal another one; in musl the id is a pointer, and so not `Send` by itself.
+unsafe impl<T: Send> Send for Thread<T> {}
 
 type Work = Box<dyn FnOnce() + Send>;
 
@@ -93,6 +96,93 @@ impl<T: Send> Thread<T> {
     }
 }
 
+/// A thread that works on a `T` whenever it is given one, gives it back, and waits for the next one.
+pub struct Worker<T> {
+    thread: Option<Thread<()>>,
+    desk: Arc<Desk<T>>,
+}
+
+/// Where a worker takes its work from, and puts it when it is done.
+struct Desk<T> {
+    turn: Mutex<Turn<T>>,
+    changed: Condvar,
+}
+
+enum Turn<T> {
+    /// It waits for work, or works.
+    Empty,
+    Given(T),
+    Done(T),
+    /// There will be no more work.
+    Over,
+}
+
+impl<T: Send + 'static> Worker<T> {
+    /// Starts a worker, who waits for its first work. Errors: see [`Thread::spawn`].
+    pub fn start(work: fn(&mut T)) -> Result<Worker<T>, CallError> {
+        let desk = Arc::new(Desk { turn: Mutex::new(Turn::Empty), changed: Condvar::new() });
+        let there = desk.clone();
+        let thread = Thread::spawn(move || {
+            while let Some(mut value) = there.take() {
+                work(&mut value);
+                there.put(Turn::Done(value));
+            }
+        })?;
+        Ok(Worker { thread: Some(thread), desk })
+    }
+
+    /// Lets it work on `value`.
+    pub fn give(&self, value: T) {
+        self.desk.put(Turn::Given(value));
+    }
+
+    /// Waits until it is done, and takes the value back.
+    pub fn take_back(&self) -> T {
+        let mut turn = self.desk.turn.lock();
+        loop {
+            match core::mem::replace(&mut *turn, Turn::Empty) {
+                Turn::Done(value) => return value,
+                before => *turn = before,
+            }
+            turn = self.desk.changed.wait(turn);
+        }
+    }
+
+    /// Its thread.
+    pub fn thread(&self) -> &Thread<()> {
+        self.thread.as_ref().expect("it is joined when the worker goes")
+    }
+}
+
+impl<T> Desk<T> {
+    fn put(&self, turn: Turn<T>) {
+        *self.turn.lock() = turn;
+        self.changed.wake_all();
+    }
+
+    /// Waits for work; `None`: there will be no more.
+    fn take(&self) -> Option<T> {
+        let mut turn = self.turn.lock();
+        loop {
+            match core::mem::replace(&mut *turn, Turn::Empty) {
+                Turn::Given(value) => return Some(value),
+                Turn::Over => return None,
+                before => *turn = before,
+            }
+            turn = self.changed.wait(turn);
+        }
+    }
+}
+
+impl<T> Drop for Worker<T> {
+    fn drop(&mut self) {
+        self.desk.put(Turn::Over);
+        if let Some(thread) = self.thread.take() {
+            thread.join();
+        }
+    }
+}
+
 /// Does `there` on a thread of its own and `here` on this one, and returns when both are done. Where this user may have no
 /// more threads, one is done after the other.
 pub fn run_concurrently<A: Send, B>(
@@ -145,6 +235,21 @@ mod tests {
         let other = word.clone();
         let thread = Thread::spawn(move || other.swap(7, SeqCst) + 1).unwrap();
         assert_eq!((thread.join(), word.load(SeqCst)), (1, 7));
+    }
+
+    #[test]
+    fn a_worker_does_all_its_work_on_one_thread() {
+        type Seen = (u32, Option<std::thread::ThreadId>);
+        let worker = Worker::<Seen>::start(|(count, thread)| {
+            *count += 1;
+            *thread = Some(std::thread::current().id());
+        });
+        let worker = worker.unwrap();
+        worker.give((0, None));
+        let first = worker.take_back();
+        worker.give(first);
+        assert_eq!(worker.take_back(), (2, first.1));
+        assert_ne!(first.1, Some(std::thread::current().id()));
     }
 
     #[test]

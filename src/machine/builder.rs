@@ -302,6 +302,7 @@ fn build_runner(parts: &RunnerParts, mut vcpu: Vcpu) -> Result<VcpuRunner, kvm::
         has_kvm_s_timer,
         interrupt_pin,
         waits_at_hlt: false,
+        thread: None,
     })
 }
 

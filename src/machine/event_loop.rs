@@ -82,7 +82,7 @@ impl<'a> EventLoop<'a> {
         let timed = machine.board.as_ref().map_or(Vec::new(), Board::timed);
         // Without vCPUs it sleeps, or the debugger has them. One that is held could wake one that runs.
         let has_all = vcpus.len() == machine.config.cpus as usize;
-        let halts = (machine.board.is_some() && has_all).then(HaltWatch::start);
+        let halts = (machine.board.is_some() && has_all).then(|| HaltWatch::start(vcpus));
         EventLoop { machine, vcpus, user, timed, halts, gathers_until: None, has_left: false }
     }
 

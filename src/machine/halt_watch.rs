@@ -50,12 +50,12 @@ pub struct HaltWatch {
 }
 
 impl HaltWatch {
-    /// A watch over a guest that starts now.
-    pub fn start() -> HaltWatch {
+    /// A watch over a guest that starts now, or goes on.
+    pub fn start(vcpus: &[RunningVcpu]) -> HaltWatch {
         HaltWatch {
             state: State::Runs,
             next: clock::monotonic() + INTERVAL,
-            used: 0,
+            used: processor_time(vcpus),
             interval: INTERVAL,
         }
     }
@@ -79,7 +79,7 @@ impl HaltWatch {
         if now < self.next {
             return Ok(false);
         }
-        let used = vcpus.iter().map(RunningVcpu::processor_time).sum();
+        let used = processor_time(vcpus);
         let activity = of_all(vcpus.iter().map(RunningVcpu::activity));
         match self.step(now, used, activity) {
             Step::Nothing => {}
@@ -114,6 +114,11 @@ impl HaltWatch {
         self.state = state;
         step
     }
+}
+
+/// How long all of them have run, in nanoseconds.
+fn processor_time(vcpus: &[RunningVcpu]) -> u64 {
+    vcpus.iter().map(RunningVcpu::processor_time).sum()
 }
 
 /// What the guest as a whole does; `None` while a vCPU has not answered.

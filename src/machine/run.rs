@@ -196,7 +196,7 @@ impl Machine<'_> {
             emergency::exit_with_error(format_args!("{}", Error::Host(error)));
         }
         // Each goes back to its place among those that were held.
-        for runner in running.into_iter().map(RunningVcpu::join) {
+        for runner in running.into_iter().map(RunningVcpu::take_back) {
             let number = runner.vcpu.number();
             let at = self.runners.partition_point(|held| held.vcpu.number() < number);
             self.runners.insert(at, runner);

@@ -2,7 +2,7 @@
 
 use crate::host::mutex::Mutex;
 use crate::host::syscall::CallError;
-use crate::host::thread::Thread;
+use crate::host::thread::Worker;
 use crate::inspect::observer::{ExitObserver, ObservedExit};
 use crate::inspect::replay::Replay;
 use crate::inspect::stepper::Stepper;
@@ -46,6 +46,9 @@ pub struct VcpuRunner {
     pub interrupt_pin: Option<InterruptPin>,
     /// A debugger or a snapshot has cut its wait at HLT short, which it goes on with.
     pub waits_at_hlt: bool,
+    /// Its thread, from when it has first run on, while it does not run. A vCPU keeps its thread, for KVM tells the guest what
+    /// other programs have taken from that thread, as *steal time*: with another one the sum would go back.
+    pub thread: Option<Worker<VcpuRunner>>,
 }
 
 impl VcpuRunner {
@@ -208,27 +211,28 @@ impl VcpuRunner {
     }
 }
 
-/// A vCPU whose thread runs.
+/// A vCPU whose thread has it.
 pub struct RunningVcpu {
     control: Arc<VcpuControl>,
-    thread: Thread<VcpuRunner>,
+    thread: Worker<VcpuRunner>,
 }
 
 impl RunningVcpu {
-    /// Starts the thread.
+    /// Lets the vCPU run, in its thread.
     pub fn start(mut runner: VcpuRunner) -> Result<RunningVcpu, Error> {
         let control = runner.control.clone();
-        let thread = Thread::spawn(move || {
-            runner.run();
-            runner
-        })?;
+        let thread = match runner.thread.take() {
+            Some(thread) => thread,
+            None => Worker::start(VcpuRunner::run)?,
+        };
+        thread.give(runner);
         Ok(RunningVcpu { control, thread })
     }
 
     /// The kick: asks for something, wherever the vCPU is.
     pub fn kick(&self, request: Request) -> Result<(), CallError> {
         self.control.request(request);
-        self.thread.kick()
+        self.thread.thread().kick()
     }
 
     /// Waits until it does not run the guest.
@@ -245,7 +249,7 @@ impl RunningVcpu {
     /// Asks what its guest does.
     pub fn ask_activity(&self) -> Result<(), CallError> {
         self.control.ask_activity();
-        self.thread.kick()
+        self.thread.thread().kick()
     }
 
     /// The answer; `None` while there is none.
@@ -255,11 +259,13 @@ impl RunningVcpu {
 
     /// How long it has run, in nanoseconds: the guest and what serves it.
     pub fn processor_time(&self) -> u64 {
-        self.thread.processor_time()
+        self.thread.thread().processor_time()
     }
 
-    /// Waits until the thread has ended.
-    pub fn join(self) -> VcpuRunner {
-        self.thread.join()
+    /// Waits until the vCPU has stopped.
+    pub fn take_back(self) -> VcpuRunner {
+        let mut runner = self.thread.take_back();
+        runner.thread = Some(self.thread);
+        runner
     }
 }

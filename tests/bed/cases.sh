@@ -2573,6 +2573,17 @@ a_clock_that_was_saved_goes_on_with_the_host_s() {
 	is $(($(date +%s) - $(sed -n 's/^now=\([0-9]*\).*/\1/p' out) <= 2)) 1
 	answers other
 }
+# KVM counts it by thread: another thread's would begin anew.
+steal_time_does_not_go_back_over_a_stop() {
+	# What takes the vCPU's time away, on a machine with one processor.
+	while :; do :; done &
+	busy=$!
+	status=0
+	timeout 60 $P -m 32M -b anon --kernel /root/steal.elf --save-ram ./snapshot > out 2> err || status=$?
+	kill $busy
+	is $status 1
+	is "$(grep -c "saved to ./snapshot, with RAM" err)" 20
+}
 a_debugger_saves_and_a_restored_machine_has_one() {
 	debugged -m 16M --pause 0 $HELLO
 	gdb 'stepi' 'stepi' 'monitor save ./snapshot' 'stepi' 'monitor save /no/such' 'detach'
