@@ -115,10 +115,17 @@ fn lay_over(directory: &Path, kernel: &str) {
     for script in ["cases.sh", "transcript.sh"] {
         fs::copy(format!("tests/bed/{script}"), directory.join("root").join(script)).unwrap();
     }
-    for name in ["pause", "drops", "two", "wake", "nmi", "hostile", "lost", "steal"] {
+    for name in ["pause", "drops", "two", "wake", "nmi", "hostile", "lost", "steal", "counters"] {
         let elf = directory.join(format!("root/{name}.elf"));
-        assemble(&format!("tests/bed/{name}.S"), &elf);
+        assemble(
+            &format!("tests/bed/{name}.S"),
+            &elf,
+            "--32",
+            &["-m", "elf_i386", "-Ttext", "0x400000"],
+        );
     }
+    let bare = ["-m", "elf_x86_64", "-N", "-Ttext", "0x1000", "--oformat", "binary"];
+    assemble("tests/bed/steps.S", &directory.join("root/steps.bin"), "--64", &bare);
     fs::create_dir(directory.join("boot")).unwrap();
     fs::write(directory.join("boot/vmlinux"), vmlinux(kernel)).unwrap();
     fs::create_dir(directory.join("root/golden")).unwrap();
@@ -130,16 +137,16 @@ fn lay_over(directory: &Path, kernel: &str) {
     fs::write(directory.join("etc/passwd"), passwd).unwrap();
 }
 
-/// A Multiboot kernel that only a case runs.
-fn assemble(source: &str, elf: &Path) {
-    let object = elf.with_extension("o");
+/// A guest that only a case runs; with as' and ld's words for what it is.
+fn assemble(source: &str, guest: &Path, bits: &str, how: &[&str]) {
+    let object = guest.with_extension("o");
     let run = |tool: &str, arguments: &[&str], input: &Path, output: &Path| {
         let mut command = Command::new(tool);
         command.args(arguments).arg("-o").arg(output).arg(input);
         assert!(command.status().expect(tool).success(), "{tool} {source}");
     };
-    run("as", &["--32", "-I", "guest/kernel", "-I", "guest"], Path::new(source), &object);
-    run("ld", &["-m", "elf_i386", "-z", "noexecstack", "-Ttext", "0x400000"], &object, elf);
+    run("as", &[bits, "-I", "guest/kernel", "-I", "guest"], Path::new(source), &object);
+    run("ld", &[&["-z", "noexecstack", "-e", "_start"], how].concat(), &object, guest);
     fs::remove_file(object).unwrap();
 }
 

@@ -61,11 +61,14 @@ soon() {
 	done
 }
 lines() { [ "$(wc -l < out)" -ge "$1" ]; }
-# ended STATUS: the program in the background ends at once, with this status.
+# ended STATUS: the program in the background ends at once, with this status. One that does not is killed.
 ended() {
 	before=$(cut -d. -f1 /proc/uptime)
 	status=0
+	(sleep 20; kill -9 $pid) &
+	killer=$!
 	wait $pid || status=$?
+	kill $killer
 	is $status "$1" && [ $(($(cut -d. -f1 /proc/uptime) - before)) -le 1 ]
 }
 free_pages() { echo $(($(cat $POOL/free_hugepages) - $(cat $POOL/resv_hugepages))); }
@@ -2262,6 +2265,74 @@ a_step_across_an_instruction_that_exits_can_be_interrupted() {
 	tells '0x1004$'
 	tells '0x1005$'
 }
+a_step_is_one_instruction_whatever_that_is() {
+	debugged --mode long --irqchip --pause 0 /root/steps.bin
+	{
+		printf '%s\n' 'set pagination off' 'set confirm off' 'target remote ./socket' 'while $pc != 0x1100' stepi end 'x/i $pc'
+		for step in 1 2 3 4 5 6 7 8 9 10 11 12 13; do printf 'stepi\nx/i $pc\n'; done
+		echo continue
+	} > commands
+	quiet
+	timeout 60 /usr/bin/gdb -q -nx -batch -x commands <&4 > said 2>&1 || :
+	ended 1
+	# QEMU does not stop behind STI.
+	is "$(sed -n 's/^=> [^:]*:[^a-z]*\([a-z]*\).*/\1/p' said | tr '\n' ' ' | sed 's/sti nop/sti/')" \
+		'rep rep rep pushf pop sti hlt nop syscall jmp iretq nop or test '
+}
+a_debugger_moves_one_vcpu_while_the_others_are_held() {
+	debugged --cpus 2 --kernel /root/counters.elf
+	count='printf "%d %d\n", *(int*)0x500000, *(int*)0x500040'
+	cat > commands <<-EOF
+		set pagination off
+		set confirm off
+		target remote ./socket
+		thread 2
+		stepi
+		thread 1
+		shell touch both
+		continue
+		$count
+		stepi 30
+		$count
+		thread 2
+		stepi 30
+		$count
+		set scheduler-locking on
+		shell touch one
+		continue
+		$count
+		set scheduler-locking off
+		shell touch again
+		continue
+		$count
+		kill
+	EOF
+	quiet
+	timeout 60 /usr/bin/gdb -q -nx -batch -x commands <&4 > said 2>&1 &
+	other=$!
+	for mark in both one again; do
+		soon [ -e $mark ]
+		sleep 1
+		kill -INT $other
+	done
+	wait $other
+	ended 0
+	tells 'this vCPU is not started, and only another one can start it'
+	sed -n '/^[0-9]* [0-9]*$/p' said | {
+		read one two
+		[ $one -gt 0 ] && [ $two -gt 0 ]
+		# Which instruction each was at, nobody knows: 30 are 15 rounds.
+		read one_stepped same
+		is "$same $((one_stepped - one))" "$two 15"
+		read same two_stepped
+		is "$same $((two_stepped - two))" "$one_stepped 15"
+		read same two
+		is $same $one_stepped
+		[ $two -gt $((two_stepped + 100)) ]
+		read one last
+		[ $one -gt $((one_stepped + 100)) ] && [ $last -gt $((two + 100)) ]
+	}
+}
 a_reset_stops_in_the_debugger_where_that_is_wanted() {
 	# mov $0xfe, %al; out %al, $0x64; hlt: a reset.
 	printf '\260\376\346\144\364' > guest
@@ -2275,6 +2346,32 @@ a_reset_stops_in_the_debugger_where_that_is_wanted() {
 	gdb 'monitor stop-at-reset on' 'monitor reset' 'print $eip' 'kill'
 	ended 0
 	says 'the guest reset the machine, which starts again'
+	# mov $0xfe, %al; out %al, $0x64; hlt, where a reset ends the run.
+	printf '\260\376\346\144\364' > guest
+	debugged --irqchip --reset=end guest
+	gdb 'monitor stop-at-reset on' 'continue' 'print $eip' 'continue'
+	ended 0
+	tells '^the guest reset the machine'
+	tells 'received signal SIGABRT'
+	tells '= (void (\*)()) 0x1002'
+	tells 'exited normally'
+}
+a_debugger_comes_by_tcp_and_asks_for_what_gdb_has_no_words_for() {
+	ifconfig lo 127.0.0.1
+	# Protected mode: mov $0x1234, %eax; mov %eax, 0x2000; out %al, $0x10; jmp to itself.
+	printf '\270\064\022\000\000\243\000\040\000\000\346\020\353\376' > guest
+	start --gdb :4321 --gdb-wait -b anon --mode protected --stats guest
+	soon grep -q 'the guest waits for a debugger: target remote :4321' err
+	quiet
+	timeout 40 /usr/bin/gdb -q -nx -batch -ex 'target remote 127.0.0.1:4321' -ex 'stepi 4' -ex 'monitor exits' -ex 'monitor phys on' -ex 'x/1xw 0x2000' \
+		-ex 'set *(int*)0x2000 = 0x77' -ex 'monitor phys off' -ex 'x/1xw 0x2000' -ex 'maintenance packet qHostInfo' -ex kill <&4 > said 2>&1 || :
+	ended 0
+	tells 'KVM_EXIT_IO'
+	tells '^addresses are guest-physical now'
+	tells '^0x2000:.0x00001234'
+	tells '^0x2000:.0x00000077'
+	# i386-unknown-unknown
+	tells 'received: "triple:693338362d756e6b6e6f776e2d756e6b6e6f776e;endian:little;"'
 }
 a_debugger_meets_breakpoints_and_watches_memory() {
 	# mov $0x2000, %bx; 1: incw (%bx); nop; jmp 1b

@@ -21,6 +21,7 @@ use crate::machine::keys::Input;
 use crate::machine::{Error, Machine};
 use crate::output::Output;
 use crate::sys::debug::*;
+use crate::sys::irqchip::KVM_MP_STATE_UNINITIALIZED;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -38,6 +39,8 @@ use step::Step;
 /// Vectors of exceptions, as `KVM_EXIT_DEBUG` tells them.
 const DEBUG: u32 = 1;
 const BREAKPOINT: u32 = 3;
+
+const NOT_STARTED: &str = "this vCPU is not started, and only another one can start it\n";
 
 /// Signals, by which gdb says why a thread has stopped: those of its own, not the host's.
 const SIGINT: u8 = 2;
@@ -238,6 +241,13 @@ impl Gdb {
         self.is_awaited = true;
         let pending = core::mem::take(&mut self.pending);
         if self.tell_first(machine, &pending) {
+            return Answer::Told;
+        }
+        if let Resume::One(vcpu) = resume
+            && machine.runners[vcpu as usize].vcpu.mp_state() == Ok(KVM_MP_STATE_UNINITIALIZED)
+        {
+            self.print(NOT_STARTED);
+            self.note_stop(SIGTRAP, vcpu, "");
             return Answer::Told;
         }
         let prepared = || -> Result<(), kvm::Error> {

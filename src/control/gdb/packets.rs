@@ -272,6 +272,12 @@ impl Gdb {
                 "OK".into()
             }
             b"qXfer" => return self.answer_description(machine, rest),
+            // lldb's: it takes the processor from here, since it does not know gdb's name for 16-bit code.
+            b"qHostInfo" => {
+                let mut triple = Vec::new();
+                push_hex(&mut triple, self.find_code(machine).triple().as_bytes());
+                format!("triple:{};endian:little;", String::from_utf8_lossy(&triple))
+            }
             b"qAttached" => "1".into(),
             b"qC" => format!("QC{:x}", self.thread + 1),
             b"qfThreadInfo" => {
@@ -301,6 +307,15 @@ impl Gdb {
         Answer::Contents(contents.into())
     }
 
+    /// What the debugger is told of from now on: the code that this thread executes.
+    fn find_code(&mut self, machine: &Machine) -> Code {
+        let vcpu = self.vcpu(machine);
+        if let (Ok(regs), Ok(sregs)) = (vcpu.regs(), vcpu.sregs()) {
+            self.code = Code::of(&regs, &sregs);
+        }
+        self.code
+    }
+
     /// `qXfer:features:read:target.xml:OFFSET,LENGTH`.
     fn answer_description(&mut self, machine: &Machine, rest: &[u8]) -> Answer {
         let Some(part) = rest.strip_prefix(b"features:read:target.xml:") else {
@@ -310,10 +325,7 @@ impl Gdb {
             return Answer::Error(libc::EINVAL);
         };
         if from == 0 {
-            let vcpu = self.vcpu(machine);
-            if let (Ok(regs), Ok(sregs)) = (vcpu.regs(), vcpu.sregs()) {
-                self.code = Code::of(&regs, &sregs);
-            }
+            self.find_code(machine);
         }
         let text = registers::description(self.code);
         let rest = text.as_bytes().get(from as usize..).unwrap_or_default();

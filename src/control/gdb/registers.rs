@@ -30,6 +30,16 @@ impl Code {
         }
     }
 
+    /// LLVM's name.
+    pub fn triple(self) -> &'static str {
+        match self {
+            Code::Bits16 => "i386-unknown-unknown-code16",
+            Code::Bits32 => "i386-unknown-unknown",
+            Code::Bits64 => "x86_64-unknown-unknown",
+        }
+    }
+
+    /// gdb's name.
     fn architecture(self) -> &'static str {
         match self {
             Code::Bits16 => "i8086",
