@@ -131,7 +131,7 @@ test-kernels: all
 	@KERNELS="5.10 newest" $(CLEAN_ENV) cargo test --locked --test bed
 
 bench: pack
-	@$(CLEAN_ENV) sh biscuitos/need cc headers as ld qemu strace lz4 zstd
+	@$(CLEAN_ENV) sh biscuitos/need cc headers as ld qemu strace lz4 zstd gdb
 	@$(CLEAN_ENV) sh tests/bench/run $(KERNEL)
 
 clean:

@@ -136,6 +136,19 @@ fn a_trace_can_go_to_the_terminal() {
     assert!(session.child.wait().unwrap().success());
 }
 
+/// A save that takes more than a second, because each write does its part of it.
+#[test]
+fn saving_tells_a_terminal_how_far_it_is() {
+    let cmd = "exec 2>&1; \
+               strace -f -o /dev/null -e trace=pwrite64 -e inject=pwrite64:delay_enter=20000 \
+               BiscuitOS_app -b anon --pause 60 --save-ram /tmp/saved /usr/bin/firmware/touch.bin & \
+               sleep 3; killall -USR2 BiscuitOS_app; wait";
+    let mut session = Session::start(bed().env("TOOLS", "strace").env("CMD", cmd));
+    session.expect("saving: ");
+    session.expect(" of 16 MiB");
+    session.expect("saved to /tmp/saved, with RAM");
+}
+
 #[test]
 fn a_check_is_in_colour_on_a_terminal_unless_no_color_is_set() {
     let check = "BiscuitOS_app --check -b anon /usr/bin/firmware/halt.bin";

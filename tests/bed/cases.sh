@@ -2681,6 +2681,23 @@ steal_time_does_not_go_back_over_a_stop() {
 	is $status 1
 	is "$(grep -c "saved to ./snapshot, with RAM" err)" 20
 }
+saving_does_not_wait_for_a_reader_that_is_stuck() {
+	mkfifo pipe
+	sleep 60 < pipe &
+	reader=$!
+	$P -m 16M -b anon --pause 0 --save-ram ./snapshot $HELLO > pipe 2> err &
+	pid=$!
+	soon asleep
+	kill -USR2 $pid
+	soon [ -s snapshot ]
+	kill $pid
+	ended 143
+	kill $reader
+	start --restore ./snapshot
+	soon lines 3
+	kill $pid
+	ended 143
+}
 a_debugger_saves_and_a_restored_machine_has_one() {
 	debugged -m 16M --pause 0 $HELLO
 	gdb 'stepi' 'stepi' 'monitor save ./snapshot' 'stepi' 'monitor save /no/such' 'detach'

@@ -165,6 +165,28 @@ exits() {
 set -- $(exits 1) $(exits 2)
 row 'an exit of two vCPUs, of one' $3 $1 400000 us 1000
 
+# ---- the debugger
+
+# While Linux starts: from SIGINT, which gdb gets for Ctrl-C, until the stub tells it that both vCPUs have stopped.
+mkfifo /tmp/quiet
+exec 4<> /tmp/quiet
+$P $KERNEL --cpus 2 -b anon --gdb /tmp/socket > /dev/null 2>&1 < /dev/null &
+soon [ -S /tmp/socket ]
+gdb -q -nx -batch -ex 'target remote /tmp/socket' -ex 'shell touch /tmp/continues' -ex continue <&4 > /dev/null 2>&1 &
+gdb=$!
+soon [ -e /tmp/continues ]
+sleep 1
+: > $TRACE/trace
+echo 'sig == 2' > $TRACE/events/signal/signal_generate/filter
+echo 1 | tee $TRACE/events/signal/signal_generate/enable > $TRACE/events/syscalls/sys_enter_sendto/enable
+kill -INT $gdb
+wait $gdb
+echo 0 | tee $TRACE/events/signal/signal_generate/enable > $TRACE/events/syscalls/sys_enter_sendto/enable
+set -- $(awk '{ sub(":", "", $4) } /signal_generate/ && !first { first = $4 * 1e6 } first && /BiscuitOS_app.*sys_sendto/ { printf "%d", $4 * 1e6 - first; exit }' $TRACE/trace)
+figure 'Ctrl-C in gdb: until two vCPUs have stopped' "$(awk -v a="$1" 'BEGIN { printf "%.3f", a / 1000 }')" ms
+[ "$1" -le 100000 ] || missed 'Ctrl-C takes more than 100 ms'
+kill %1 2> /dev/null || :
+
 # ---- saved, and restored
 
 # saved MEMORY: Linux with so much RAM in 2 MiB pages is saved when its init has told what it sees. The microseconds from SIGUSR2 until the
