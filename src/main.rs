@@ -108,7 +108,7 @@ fn restore_machine(restore: &Restore, output: Output) -> c_int {
     if !restore.is_check {
         return run_machine(&config, output, Some(restored));
     }
-    let checked = restored.check(&config).and_then(|()| Ok(restored.check_ram()?));
+    let checked = restored.check(&config).and_then(|()| restored.check_memory(&config));
     if config.instruments.json {
         let (answer, status) = match checked {
             Ok(()) => {

@@ -1,6 +1,7 @@
 //! The three kinds of KVM descriptor: the system, a VM, a vCPU. Each makes the next, and has one method for each ioctl.
 
 pub mod backend;
+mod controllers;
 pub mod cpuid;
 pub mod descriptor;
 pub mod exit;

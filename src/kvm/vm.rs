@@ -141,32 +141,6 @@ impl Vm {
         Ok(DirtyLog { words, pages: size / PAGE_SIZE })
     }
 
-    /// `KVM_CREATE_IRQCHIP`: a pair of 8259, an I/O APIC, and a local APIC for each vCPU that is made from now on.
-    pub fn create_irqchip(&self) -> Result<(), Error> {
-        // SAFETY: takes no argument.
-        unsafe { self.descriptor.ioctl(ioctl::KVM_CREATE_IRQCHIP, 0, format_args!("")) }?;
-        Ok(())
-    }
-
-    /// `KVM_CREATE_PIT2`: the interval timer, and the speaker's port.
-    pub fn create_pit(&self) -> Result<(), Error> {
-        let config = kvm_pit_config { flags: KVM_PIT_SPEAKER_DUMMY, ..Default::default() };
-        self.set(ioctl::KVM_CREATE_PIT2, &config, format_args!("")).map(drop)
-    }
-
-    /// `KVM_GET_PIT2`, `KVM_SET_PIT2`: whether the interval timer's interrupt reaches the interrupt controllers. An HPET can
-    /// take its line. ENXIO: there is no interval timer.
-    pub fn connect_pit(&self, connected: bool) -> Result<(), Error> {
-        let mut state = kvm_pit_state2::default();
-        // SAFETY: the kernel fills the structure.
-        unsafe { self.descriptor.fill(ioctl::KVM_GET_PIT2, &mut state, format_args!("")) }?;
-        state.flags &= !KVM_PIT_FLAGS_HPET_LEGACY;
-        state.flags |= if connected { 0 } else { KVM_PIT_FLAGS_HPET_LEGACY };
-        let shown =
-            format_args!("flags {}{}", state.flags, Bits(state.flags.into(), "HPET_LEGACY"));
-        self.set(ioctl::KVM_SET_PIT2, &state, shown).map(drop)
-    }
-
     /// `KVM_SET_GSI_ROUTING`: GSIs are pins of the interrupt controllers in the kernel, as on a PC.
     pub fn route_pins(&self) -> Result<(), Error> {
         self.change_routing(|routing| *routing = Routing::pc())
@@ -195,34 +169,6 @@ impl Vm {
         let line = kvm_irq_level { irq: gsi, level: active.into() };
         let shown = format_args!("GSI {gsi}, level {}", line.level);
         self.set(ioctl::KVM_IRQ_LINE, &line, shown).map(drop)
-    }
-
-    /// `KVM_GET_IRQCHIP`: the redirection entries of the I/O APIC, one for each of its lines.
-    pub fn io_apic_entries(&self) -> Result<[u64; 24], Error> {
-        let chip = kvm_irqchip_state { dummy: [0; 512] };
-        let mut irqchip = kvm_irqchip { chip_id: KVM_IRQCHIP_IOAPIC, pad: 0, chip };
-        let request = ioctl::KVM_GET_IRQCHIP;
-        // SAFETY: the kernel reads which chip it is, and fills its state.
-        unsafe { self.descriptor.fill(request, &mut irqchip, format_args!("I/O APIC")) }?;
-        // SAFETY: made of integers, for which any bytes are values.
-        Ok(unsafe { irqchip.chip.ioapic.redirtbl })
-    }
-
-    /// `KVM_GET_IRQCHIP`, `KVM_SET_IRQCHIP`: ends the most urgent interrupt that each 8259 has in service.
-    pub fn end_of_interrupt(&self) -> Result<(), Error> {
-        for chip_id in [KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE] {
-            let chip = kvm_irqchip_state { dummy: [0; 512] };
-            let mut irqchip = kvm_irqchip { chip_id, pad: 0, chip };
-            let shown = format_args!("8259 {chip_id}");
-            // SAFETY: the kernel reads which chip it is, and fills its state.
-            unsafe { self.descriptor.fill(ioctl::KVM_GET_IRQCHIP, &mut irqchip, shown) }?;
-            // SAFETY: made of integers, for which any bytes are values.
-            let pic = unsafe { &mut irqchip.chip.pic };
-            // The lowest bit is the most urgent.
-            pic.isr &= pic.isr.wrapping_sub(1);
-            self.set(ioctl::KVM_SET_IRQCHIP, &irqchip, shown)?;
-        }
-        Ok(())
     }
 
     /// `KVM_GET_CLOCK`: what the guest's kvmclock says, in nanoseconds. It began with the VM.

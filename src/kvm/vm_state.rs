@@ -43,28 +43,25 @@ impl Vm {
         let mut state = VmState { clock: self.clock_data()?, ..VmState::default() };
         if has_chips {
             for chip_id in CHIPS {
-                state.chips.push(self.irqchip(chip_id)?);
+                let irqchip = self.irqchip(chip_id)?;
+                // SAFETY: made of integers, for which any bytes are values.
+                state.chips.push(unsafe { irqchip.chip.dummy });
             }
         }
         if has_pit {
-            let mut pit = kvm_pit_state2::default();
-            // SAFETY: the kernel fills the structure.
-            unsafe { self.descriptor.fill(ioctl::KVM_GET_PIT2, &mut pit, format_args!("")) }?;
-            state.pit = Some(pit);
+            state.pit = Some(self.pit()?);
         }
         Ok(state)
     }
 
     /// Sets all but the clock. The vCPUs' local APICs have their state: `KVM_SET_IRQCHIP` delivers pending interrupts to them at once.
-    /// KVM begins the interval timer's counters anew: a tick comes up to one period later.
     pub fn set_controllers(&self, state: &VmState) -> Result<(), Error> {
         for (&chip_id, chip) in CHIPS.iter().zip(&state.chips) {
             let chip = kvm_irqchip_state { dummy: *chip };
-            let irqchip = kvm_irqchip { chip_id, pad: 0, chip };
-            self.set(ioctl::KVM_SET_IRQCHIP, &irqchip, format_args!("chip {chip_id}"))?;
+            self.set_irqchip(&kvm_irqchip { chip_id, pad: 0, chip })?;
         }
         if let Some(pit) = &state.pit {
-            self.set(ioctl::KVM_SET_PIT2, pit, format_args!("flags {}", pit.flags))?;
+            self.set_pit(pit)?;
         }
         Ok(())
     }
@@ -91,16 +88,5 @@ impl Vm {
         // SAFETY: the kernel fills the structure.
         unsafe { self.descriptor.fill(ioctl::KVM_GET_CLOCK, &mut data, format_args!("")) }?;
         Ok(data)
-    }
-
-    /// `KVM_GET_IRQCHIP`: one controller.
-    fn irqchip(&self, chip_id: u32) -> Result<[u8; CHIP_SIZE], Error> {
-        let chip = kvm_irqchip_state { dummy: [0; CHIP_SIZE] };
-        let mut irqchip = kvm_irqchip { chip_id, pad: 0, chip };
-        let shown = format_args!("chip {chip_id}");
-        // SAFETY: the kernel reads which chip it is, and fills its state.
-        unsafe { self.descriptor.fill(ioctl::KVM_GET_IRQCHIP, &mut irqchip, shown) }?;
-        // SAFETY: made of integers, for which any bytes are values.
-        Ok(unsafe { irqchip.chip.dummy })
     }
 }

@@ -121,6 +121,14 @@ pub struct WakeUp {
 }
 
 impl Machine<'_> {
+    /// Tells the guest's kvmclock that it has not run for a while.
+    fn note_pause(&self) {
+        for runner in &self.runners {
+            // EINVAL: it has none.
+            let _ = runner.vcpu.note_pause();
+        }
+    }
+
     /// What outlives this machine.
     fn keep(&self) -> Kept {
         let clock = self.board.as_ref().map(|board| board.rtc.kept());

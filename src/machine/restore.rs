@@ -122,6 +122,19 @@ impl Restored {
         })
     }
 
+    fn own_file_to_read(&self) -> Result<Option<Fd>, Error> {
+        self.own_file.map(|(ram, _)| self.open_own_file(ram)).transpose()
+    }
+
+    /// RAM, in its own file or in the snapshot.
+    fn saved_ram<'a>(&'a self, own: &'a Option<Fd>) -> SavedRam<'a> {
+        SavedRam {
+            fd: own.as_ref().unwrap_or(&self.snapshot.fd),
+            offset: self.snapshot.header.ram_offset,
+            own_file: self.own_file.map(|(_, identity)| identity),
+        }
+    }
+
     fn check_own_file(&self) -> Result<(), Error> {
         let Some((ram, identity)) = self.own_file else { return Ok(()) };
         let fd = self.open_own_file(ram)?;
@@ -137,8 +150,15 @@ impl Restored {
         }
     }
 
-    /// Whether RAM that is in the snapshot is as it was written. All of it is read.
-    pub fn check_ram(&self) -> Result<(), snapshot::Error> {
+    /// Whether RAM is as it was saved, and there is memory for it. All of it is read.
+    pub fn check_memory(&self, config: &Config) -> Result<(), Error> {
+        self.check_ram()?;
+        let own = self.own_file_to_read()?;
+        Ok(self.saved_ram(&own).probe(config.backing, config.memory)?)
+    }
+
+    /// Whether RAM that is in the snapshot is as it was written.
+    fn check_ram(&self) -> Result<(), snapshot::Error> {
         let path = self.snapshot.path;
         if self.own_file.is_some() {
             return Ok(());
@@ -158,13 +178,8 @@ impl Restored {
         if config.backing != Backing::Private {
             self.check_ram()?;
         }
-        let own = self.own_file.map(|(ram, _)| self.open_own_file(ram)).transpose()?;
-        let saved = SavedRam {
-            fd: own.as_ref().unwrap_or(&self.snapshot.fd),
-            offset: self.snapshot.header.ram_offset,
-            own_file: self.own_file.map(|(_, identity)| identity),
-        };
-        GuestMemory::restore(saved, config.backing, &config.regions()).map_err(
+        let own = self.own_file_to_read()?;
+        GuestMemory::restore(self.saved_ram(&own), config.backing, &config.regions()).map_err(
             |error| match error {
                 RestoreError::Memory(error) => error.into(),
                 RestoreError::Read(error) => crate::boot::Error::read(path, error).into(),
@@ -224,10 +239,7 @@ impl Restored {
                 self.vcpus.iter().any(|vcpu| vcpu.has_vector(vector))
             });
         }
-        for runner in &machine.runners {
-            // EINVAL: the guest has no kvmclock.
-            let _ = runner.vcpu.note_pause();
-        }
+        machine.note_pause();
         Ok(())
     }
 

@@ -211,10 +211,7 @@ impl Machine<'_> {
             Some(resume) => resume,
             None => {
                 let resume = EventLoop::new(self, user, &[]).serve_debugger()?;
-                for runner in &self.runners {
-                    // EINVAL: the guest has no kvmclock.
-                    let _ = runner.vcpu.note_pause();
-                }
+                self.note_pause();
                 resume
             }
         };

@@ -80,10 +80,7 @@ impl Machine<'_> {
             ),
             AfterSave::GoesOn => {
                 self.output.message(format_args!("saved to {path}, with RAM"), None);
-                for runner in &self.runners {
-                    // EINVAL: the guest has no kvmclock.
-                    let _ = runner.vcpu.note_pause();
-                }
+                self.note_pause();
             }
         }
         Ok(after)

@@ -99,6 +99,23 @@ pub struct SavedRam<'a> {
     pub own_file: Option<FileIdentity>,
 }
 
+impl SavedRam<'_> {
+    /// Whether the guest would go on in the same pages.
+    fn is_in(&self, backing: Backing) -> bool {
+        self.own_file.is_some()
+            && matches!(backing, Backing::File(path) if backing::is_same_file(path, self.fd))
+    }
+
+    /// Whether [`GuestMemory::restore`] would find memory for it, as far as can be told without changing anything.
+    pub fn probe(self, backing: Backing, size: u64) -> Result<(), Error> {
+        match backing {
+            Backing::Private => map_privately(self, size).map(drop),
+            _ if self.is_in(backing) => Ok(()),
+            _ => backing::probe(backing, size),
+        }
+    }
+}
+
 /// Why RAM was not restored.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum RestoreError {
@@ -126,9 +143,7 @@ impl GuestMemory {
                 let ram = map_privately(saved, size)?;
                 Ok(GuestMemory::with_ram(ram, regions))
             }
-            Backing::File(path)
-                if saved.own_file.is_some() && backing::is_same_file(path, saved.fd) =>
-            {
+            Backing::File(path) if saved.is_in(backing) => {
                 Ok(GuestMemory::with_ram(backing::take_over(path, size, saved.own_file)?, regions))
             }
             _ => {

@@ -2763,6 +2763,11 @@ a_snapshot_that_is_not_asked_for_rightly_is_refused() {
 	says 'this file is part of the machine, and would be lost'
 	p 0 --restore ./snapshot --check --json
 	prints '{"would_start": true}\n'
+	echo 1 > $POOL/nr_hugepages
+	p 1 --restore ./snapshot --check -b memfd
+	says '2 pages of 2 MiB are needed'
+	echo 20 > $POOL/nr_hugepages
+	p 0 --restore ./snapshot --check -b memfd
 	rm snapshot
 	p 1 --restore /no/such
 	says 'open /no/such: ENOENT (2)'
