@@ -155,8 +155,13 @@ impl<T: Send + 'static> Worker<T> {
 }
 
 impl<T> Desk<T> {
-    fn put(&self, turn: Turn<T>) {
-        *self.turn.lock() = turn;
+    fn put(&self, next: Turn<T>) {
+        let mut turn = self.turn.lock();
+        // Also if it is at work then.
+        if !matches!(*turn, Turn::Over) {
+            *turn = next;
+        }
+        drop(turn);
         self.changed.wake_all();
     }
 
