@@ -13,7 +13,7 @@ use crate::sys::irqchip::{
 };
 use crate::sys::run::*;
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU8, Ordering::SeqCst, compiler_fence};
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering::SeqCst, compiler_fence};
 
 /// A vCPU's mapping.
 pub struct RunPage(Arc<Mapping>);
@@ -93,9 +93,10 @@ impl RunPage {
     }
 
     /// Sets the task priority, which `KVM_RUN` takes from here while the local APIC is not in the kernel.
-    pub fn set_cr8(&mut self, cr8: u64) {
-        // SAFETY: inside the mapping; the kernel reads it in `KVM_RUN` alone.
-        unsafe { (&raw mut (*self.start()).cr8).write(cr8) };
+    pub fn set_cr8(&self, value: u64) {
+        // SAFETY: inside the mapping; in this process it is used as an atomic only. The kernel reads it in `KVM_RUN` alone.
+        let cr8 = unsafe { AtomicU64::from_ptr(&raw mut (*self.start()).cr8) };
+        cr8.store(value, SeqCst);
     }
 
     /// Whether the guest would have taken an interrupt at the last exit. Known while the 8259s are not in the kernel.

@@ -16,6 +16,7 @@ use crate::sys::regs::{kvm_msr_entry, kvm_msrs, kvm_regs, kvm_sregs, kvm_xsave};
 use crate::x86::registers::Changes;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::cell::Cell;
 use core::ffi::c_int;
 use core::fmt;
 
@@ -45,6 +46,8 @@ pub struct Vcpu {
     run: RunPage,
     /// What its CPUID was set to. (`KVM_GET_CPUID2` also gives bits that follow the guest's registers; and some backends' gives the host's.)
     pub(super) cpuid: Vec<kvm_cpuid_entry2>,
+    /// `KVM_GUESTDBG_BLOCKIRQ` is on.
+    blocks_interrupts: Cell<bool>,
     /// The VM, and with it guest RAM, outlives its vCPUs.
     vm: Arc<Vm>,
 }
@@ -55,7 +58,8 @@ impl Vcpu {
         let fd = vm.create_vcpu(number)?;
         let run = RunPage::map(&fd, mmap_size)?;
         let descriptor = Descriptor { kind: Kind::Vcpu, fd };
-        Ok(Vcpu { number, descriptor, run, cpuid: Vec::new(), vm })
+        let blocks_interrupts = Cell::new(false);
+        Ok(Vcpu { number, descriptor, run, cpuid: Vec::new(), blocks_interrupts, vm })
     }
 
     /// The VM that it belongs to.
@@ -165,12 +169,14 @@ impl Vcpu {
         self.get(ioctl::KVM_GET_SREGS)
     }
 
-    /// `KVM_SET_SREGS`; `before` is what they were, so that a trace shows what changes. EINVAL: they contradict each other,
+    /// `KVM_SET_SREGS`, and CR8 in the run page too; `before` is what they were, so that a trace shows what changes. EINVAL: they contradict each other,
     /// as far as KVM looks.
     pub fn set_sregs(&self, sregs: &kvm_sregs, before: &kvm_sregs) -> Result<(), Error> {
         let none = kvm_regs::default();
         let changes = Changes { before: (&none, before), after: (&none, sregs) };
-        self.set(ioctl::KVM_SET_SREGS, sregs, format_args!("{changes}")).map(drop)
+        self.set(ioctl::KVM_SET_SREGS, sregs, format_args!("{changes}"))?;
+        self.run.set_cr8(sregs.cr8);
+        Ok(())
     }
 
     /// `KVM_SET_CPUID2`: what the guest's CPUID says from now on.
@@ -181,7 +187,7 @@ impl Vcpu {
         Ok(())
     }
 
-    /// `KVM_GET_TSC_KHZ`: how fast its TSC runs, in kHz. EIO: the host's does not run steadily.
+    /// `KVM_GET_TSC_KHZ`: how fast its TSC runs, in kHz. EIO, by api.rst: the host's does not run steadily. (Linux 6.1 has no such error.)
     pub fn tsc_khz(&self) -> Result<u32, Error> {
         // SAFETY: takes no argument.
         let khz = unsafe { self.descriptor.ioctl(ioctl::KVM_GET_TSC_KHZ, 0, format_args!("")) }?;
@@ -256,6 +262,13 @@ impl Vcpu {
         unsafe { self.descriptor.ioctl(ioctl::KVM_KVMCLOCK_CTRL, 0, format_args!("")) }.map(drop)
     }
 
+    /// `KVM_SET_DEBUGREGS`: what the guest finds in DR6.
+    pub fn set_dr6(&self, dr6: u64) -> Result<(), Error> {
+        let before: kvm_debugregs = self.get(ioctl::KVM_GET_DEBUGREGS)?;
+        let shown = format_args!("DR6 {dr6:#x}");
+        self.set(ioctl::KVM_SET_DEBUGREGS, &kvm_debugregs { dr6, ..before }, shown).map(drop)
+    }
+
     /// `KVM_SET_GUEST_DEBUG`: from now on `KVM_EXIT_DEBUG` follows each instruction.
     pub fn single_step(&self) -> Result<(), Error> {
         self.set_guest_debug(KVM_GUESTDBG_SINGLESTEP, [0; 8])
@@ -268,13 +281,22 @@ impl Vcpu {
         let arch = kvm_guest_debug_arch { debugreg: registers };
         let debug = kvm_guest_debug { control, pad: 0, arch };
         let names = Bits(control.into(), GUESTDBG);
-        self.set(ioctl::KVM_SET_GUEST_DEBUG, &debug, format_args!("{names}")).map(drop)
+        self.set(ioctl::KVM_SET_GUEST_DEBUG, &debug, format_args!("{names}"))?;
+        self.blocks_interrupts.set(what & KVM_GUESTDBG_BLOCKIRQ != 0);
+        Ok(())
+    }
+
+    /// Whether the guest is to take no interrupts now.
+    pub fn blocks_interrupts(&self) -> bool {
+        self.blocks_interrupts.get()
     }
 
     /// `KVM_SET_GUEST_DEBUG`: nothing does any more.
     pub fn stop_guest_debug(&self) -> Result<(), Error> {
         let debug = kvm_guest_debug::default();
-        self.set(ioctl::KVM_SET_GUEST_DEBUG, &debug, format_args!("off")).map(drop)
+        self.set(ioctl::KVM_SET_GUEST_DEBUG, &debug, format_args!("off"))?;
+        self.blocks_interrupts.set(false);
+        Ok(())
     }
 
     /// `KVM_TRANSLATE`: the guest-physical address of a linear one, by the guest's own page tables; `None` where they map it

@@ -127,10 +127,10 @@ impl Field for Tsc {
 
 impl Field for Sregs {
     fn visit(&mut self, fields: &mut Fields) -> Result<(), Invalid> {
-        let mut is_new = u8::from(matches!(self, Sregs::New(_)));
+        let mut is_new = matches!(self, Sregs::New(_));
         visit!(fields; is_new);
         if fields.is_restoring() {
-            *self = if is_new != 0 { Sregs::default() } else { Sregs::Old(kvm_sregs::default()) };
+            *self = if is_new { Sregs::default() } else { Sregs::Old(kvm_sregs::default()) };
         }
         match self {
             Sregs::Old(sregs) => sregs.visit(fields),
@@ -153,11 +153,11 @@ impl Field for VcpuState {
 const MSR_KVM_WALL_CLOCK: u32 = 0x11;
 const MSR_KVM_WALL_CLOCK_NEW: u32 = 0x4b56_4d00;
 
-/// Two frequencies are taken for the same if they differ by so many millionths at most: by less each start of Linux finds another one, and
-/// KVM's own `tsc_tolerance_ppm` is as large.
+/// Two frequencies that differ by at most so many millionths are the same. Linux measures the host's at each start, and finds another one
+/// by less; KVM's own `tsc_tolerance_ppm` is as large.
 const TSC_TOLERANCE_PPM: u64 = 250;
 
-/// More than one `KVM_GET_MSRS` takes: api.rst 4.18 has no number, the kernel's is 256.
+/// How many one call asks for. The kernel refuses 256 and more (`MAX_IO_MSRS`); api.rst 4.18 has no number.
 const MSRS_AT_ONCE: usize = 200;
 
 impl Vcpu {
@@ -215,13 +215,10 @@ impl Vcpu {
         }
         match &state.sregs {
             Sregs::New(sregs) => {
-                self.set(ioctl::KVM_SET_SREGS2, sregs, format_args!("")).map(drop)?;
-                self.page_mut().set_cr8(sregs.cr8);
+                self.set(ioctl::KVM_SET_SREGS2, sregs, format_args!(""))?;
+                self.page().set_cr8(sregs.cr8);
             }
-            Sregs::Old(sregs) => {
-                self.set_sregs(sregs, &self.sregs()?)?;
-                self.page_mut().set_cr8(sregs.cr8);
-            }
+            Sregs::Old(sregs) => self.set_sregs(sregs, &self.sregs()?)?,
         }
         if let Some(xcrs) = &state.xcrs {
             self.set(ioctl::KVM_SET_XCRS, xcrs, format_args!(""))?;

@@ -498,7 +498,6 @@ fn set_registers(
         let (shown, rules) = (Registers(&regs, &sregs), BrokenRules(&regs, &sregs));
         output.message(format_args!("KVM refuses these registers:{shown}{rules}"), None);
     })?;
-    vcpu.page_mut().set_cr8(sregs.cr8);
     vcpu.set_regs(&regs)?;
     Ok(StartState { regs, sregs, after_reset })
 }

@@ -74,6 +74,11 @@ impl InterruptPin {
     /// Before the guest is entered: gives it an interrupt if it would take one. If it would not, `KVM_RUN` returns when it would.
     /// (A vector that it has been given and has not taken yet keeps it from being ready.)
     pub fn update(&mut self, vcpu: &mut Vcpu) -> Result<(), Error> {
+        // KVM would not look at `KVM_GUESTDBG_BLOCKIRQ`: a vector that it has been given is on its way already.
+        if vcpu.blocks_interrupts() {
+            vcpu.page_mut().request_interrupt_window(false);
+            return Ok(());
+        }
         let pic = self.controllers.pic.clone();
         if vcpu.page().is_ready_for_interrupt() {
             self.given = None;

@@ -1,6 +1,6 @@
 //! What a debugger needs of the machine, and how the machine stops for it.
 //!
-//! While the guest runs, the event loop waits for the debugger's descriptors too. When the vCPUs stop for it, their threads end: the
+//! While the guest runs, the event loop waits for the debugger's descriptors too. When the vCPUs stop for it, their threads wait: the
 //! main thread has all vCPUs then, and the debugger may ask and change them. How they go on is the debugger's choice.
 
 use crate::config::GdbAddress;
@@ -18,8 +18,8 @@ pub trait Debugger {
     /// A machine is about to run: the first one, or one after a reset or sleep. Returns whether it shall stop before its first instruction.
     fn starts(&mut self, machine: &Machine) -> Result<bool, Error>;
 
-    /// One of its descriptors is ready while the guest runs. Returns whether the vCPUs shall stop.
-    fn wants_stop(&mut self) -> bool;
+    /// One of its descriptors is ready while the guest runs: looks what has come. Returns whether the vCPUs shall stop.
+    fn attend(&mut self) -> bool;
 
     /// Whether it wants to see the machine after such an end.
     fn wants_end(&self, end: End) -> bool;
@@ -32,10 +32,10 @@ pub trait Debugger {
     fn serve(&mut self, machine: &Machine, input: &Input) -> Option<Resume>;
 
     /// Whether RAM has breakpoints that are not the guest's.
-    fn has_changed_code(&self) -> bool;
+    fn has_breakpoints_in_code(&self) -> bool;
 
     /// Another machine follows this one, after a reset or sleep.
-    fn is_followed(&mut self, machine: &Machine, end: End);
+    fn machine_is_followed(&mut self, machine: &Machine, end: End);
 
     /// The program ends with this status.
     fn ended(&mut self, status: i32);

@@ -80,7 +80,7 @@ impl<'a> EventLoop<'a> {
         vcpus: &'a [RunningVcpu],
     ) -> EventLoop<'a> {
         let timed = machine.board.as_ref().map_or(Vec::new(), Board::timed);
-        // Without vCPUs it sleeps, or the debugger has them. One that is held could wake one that runs.
+        // There is nothing to watch while the machine sleeps or is the debugger's. And while a vCPU is held, it could wake the others.
         let has_all = vcpus.len() == machine.config.cpus as usize;
         let halts = (machine.board.is_some() && has_all).then(|| HaltWatch::start(vcpus));
         EventLoop { machine, vcpus, user, timed, halts, gathers_until: None, has_left: false }
@@ -90,7 +90,7 @@ impl<'a> EventLoop<'a> {
     pub fn run(&mut self) -> Result<(), CallError> {
         while !self.is_over()? {
             if self.wait_and_act()?
-                && self.user.debugger.as_mut().is_some_and(|debugger| debugger.wants_stop())
+                && self.user.debugger.as_mut().is_some_and(|debugger| debugger.attend())
             {
                 self.machine.lifecycle.stop_for_debugger(None);
             }
@@ -150,7 +150,7 @@ impl<'a> EventLoop<'a> {
             self.machine.attention.take();
             match self.machine.lifecycle.take_interrupt() {
                 // An interrupt alone is no activity of the guest's.
-                true => self.vcpus.first().map_or(Ok(()), RunningVcpu::interrupt)?,
+                true => self.boot_processor().map_or(Ok(()), RunningVcpu::interrupt)?,
                 false => is_active = true,
             }
         }
@@ -165,6 +165,11 @@ impl<'a> EventLoop<'a> {
             self.machine.output.write_some();
         }
         Ok(listener || client)
+    }
+
+    /// The boot processor, unless it is held.
+    fn boot_processor(&self) -> Option<&RunningVcpu> {
+        self.vcpus.first().filter(|vcpu| vcpu.number() == 0)
     }
 
     /// Handles signals, and finds out whether the run has ended, by itself or because it can't go on.

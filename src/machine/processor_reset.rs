@@ -44,7 +44,7 @@ pub fn resume(
         }
         // A vector that the program's 8259s have given KVM, and that the guest has not taken, KVM keeps over INIT.
         runner.vcpu.page_mut().set_not_ready_for_interrupt();
-        runner.restart();
+        runner.waits_at_hlt = false;
     }
     let boot_processor = &mut runners[0].vcpu;
     if board.has_lapics {
@@ -72,7 +72,7 @@ pub fn resume(
 }
 
 /// INIT where KVM has no local APIC that would take it: registers as after a reset, but caches as they were; the FPU and MSRs
-/// stay. SDM volume 3, table 9-1.
+/// stay. SDM volume 3, table 10-1.
 fn init_by_hand(vcpu: &mut Vcpu, after_reset: &kvm_sregs) -> Result<(), kvm::Error> {
     const CACHES: u64 = CR0_CD | CR0_NW;
     vcpu.drop_exit()?;

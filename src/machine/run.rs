@@ -5,7 +5,7 @@ use crate::config::Save;
 use crate::host::emergency;
 use crate::host::signal;
 use crate::host::terminal::Terminal;
-use crate::lifecycle::{DebugStop, End, Request, Stop};
+use crate::lifecycle::{End, Request, Stop};
 use crate::machine::debugger::{Resume, Why};
 use crate::machine::event_loop::{EventLoop, User, kick_all};
 use crate::machine::save::AfterSave;
@@ -45,8 +45,8 @@ impl Machine<'_> {
         if self.board.as_ref().is_some_and(|board| board.pm.is_asleep()) {
             self.output.message(format_args!("{ASLEEP}"), None);
         }
-        self.go_on(user, resume)?;
-        self.run_on(user, resume)?;
+        self.run_or_sleep(user, resume)?;
+        self.serve_stops(user, resume)?;
         let Some((end, vcpu)) = self.lifecycle.how() else { return Ok(true) };
         let Some(debugger) = &mut user.debugger else { return Ok(true) };
         // After a reset it has the next machine, if there is one.
@@ -60,68 +60,59 @@ impl Machine<'_> {
             }
         }
         if is_followed && let Some(debugger) = &mut user.debugger {
-            debugger.is_followed(self, end);
+            debugger.machine_is_followed(self, end);
         }
         Ok(true)
     }
 
-    /// Goes on after each stop of the vCPUs, until the run has ended.
-    fn run_on(&mut self, user: &mut User, resume: Resume) -> Result<(), Error> {
+    /// Serves what stops the vCPUs, and lets them go on, until the run has ended.
+    fn serve_stops(&mut self, user: &mut User, resume: Resume) -> Result<(), Error> {
         let mut resume = resume;
         while self.lifecycle.how().is_none() {
             // The debugger comes first. What else has stopped the vCPUs waits until it lets them go on.
-            if let Some(mut stops) = self.lifecycle.take_debug_stops() {
-                self.complete_exits(&mut stops)?;
+            if let Some(stops) = self.lifecycle.take_debug_stops() {
                 resume = self.hold(user, Why::Stopped(&stops))?;
-                self.go_on(user, resume)?;
-                continue;
+            } else if let Some((stop, vcpu)) = self.lifecycle.take_stop() {
+                self.handle_stop(stop, vcpu)?;
+            } else if self.lifecycle.take_save() {
+                self.save_as_configured(user);
+            } else {
+                return Ok(());
             }
-            let Some((stop, vcpu)) = self.lifecycle.take_stop() else {
-                if !self.lifecycle.take_save() {
-                    return Ok(());
-                }
-                self.finish_exits()?;
-                match self.lifecycle.is_stopping() {
-                    // The last exit has led to a stop, which comes first.
-                    true => self.lifecycle.stop_to_save(),
-                    false => self.save_as_configured(user),
-                }
-                self.runners.iter_mut().for_each(|runner| runner.restart());
-                self.go_on(user, resume)?;
-                continue;
-            };
-            let Some(board) = &self.board else { return Ok(()) };
-            match stop {
-                Stop::ProcessorReset => {
-                    let (runners, memory) = (&mut self.runners, &self.memory);
-                    let after_reset = &self.start_state.after_reset;
-                    match processor_reset::resume(after_reset, runners, board, memory)? {
-                        true => self.run_vcpus(user, Resume::All)?,
-                        false => self.lifecycle.end(End::Reset, vcpu),
-                    }
-                }
-                // A replay ends here: what it is to show would be in another machine.
-                Stop::Sleep | Stop::WakeUp if self.replay.is_some() => {
+            self.run_or_sleep(user, resume)?;
+        }
+        Ok(())
+    }
+
+    /// Does what the guest has stopped the vCPUs for, on this vCPU.
+    fn handle_stop(&mut self, stop: Stop, vcpu: Option<u32>) -> Result<(), Error> {
+        let Some(board) = &self.board else { return Ok(()) };
+        match stop {
+            Stop::ProcessorReset => {
+                let (runners, memory) = (&mut self.runners, &self.memory);
+                let after_reset = &self.start_state.after_reset;
+                if !processor_reset::resume(after_reset, runners, board, memory)? {
                     self.lifecycle.end(End::Reset, vcpu);
                 }
-                Stop::Sleep => {
-                    self.output.message(format_args!("{ASLEEP}"), None);
-                    self.go_on(user, Resume::All)?;
-                }
-                Stop::WakeUp if self.waking_vector()?.is_some() => {
-                    self.lifecycle.end(End::Woken, vcpu);
-                }
-                Stop::WakeUp => {
-                    self.output.message(format_args!("{NO_WAKING_VECTOR}"), None);
-                    self.lifecycle.end(End::Reset, vcpu);
-                }
+            }
+            // A replay ends here: what it is to show would be in another machine.
+            Stop::Sleep | Stop::WakeUp if self.replay.is_some() => {
+                self.lifecycle.end(End::Reset, vcpu);
+            }
+            Stop::Sleep => self.output.message(format_args!("{ASLEEP}"), None),
+            Stop::WakeUp if self.waking_vector()?.is_some() => {
+                self.lifecycle.end(End::Woken, vcpu);
+            }
+            Stop::WakeUp => {
+                self.output.message(format_args!("{NO_WAKING_VECTOR}"), None);
+                self.lifecycle.end(End::Reset, vcpu);
             }
         }
         Ok(())
     }
 
-    /// Goes on: runs vCPUs, or sleeps.
-    fn go_on(&mut self, user: &mut User, resume: Resume) -> Result<(), Error> {
+    /// Runs vCPUs, unless the machine sleeps.
+    fn run_or_sleep(&mut self, user: &mut User, resume: Resume) -> Result<(), Error> {
         match &self.board {
             Some(board) if board.pm.is_asleep() && resume != Resume::End => {
                 board.pm.wake_if_due();
@@ -137,7 +128,7 @@ impl Machine<'_> {
             // The guest runs again to show its last instructions, and nothing else.
             _ if self.replay.is_some() => return,
             (None, _) => "there is no --save or --save-ram",
-            (_, Some(debugger)) if debugger.has_changed_code() => {
+            (_, Some(debugger)) if debugger.has_breakpoints_in_code() => {
                 "the debugger has breakpoints in the guest's code"
             }
             (Some(save), _) => return self.save_or_say_why_not(save, user),
@@ -169,6 +160,8 @@ impl Machine<'_> {
         if self.lifecycle.is_stopping() {
             return Ok(());
         }
+        // From now on the contents of RAM are the guest's.
+        self.memory.ram().keep();
         let mut running = Vec::new();
         let (runners, held) =
             self.runners.drain(..).partition(|runner| which.includes(runner.vcpu.number()));
@@ -177,11 +170,7 @@ impl Machine<'_> {
         let mut started = Ok(());
         for runner in runners {
             match RunningVcpu::start(runner) {
-                Ok(vcpu) => {
-                    // From now on the contents of RAM are the guest's.
-                    self.memory.ram().keep();
-                    running.push(vcpu);
-                }
+                Ok(vcpu) => running.push(vcpu),
                 Err(error) => {
                     started = Err(error);
                     break;
@@ -207,28 +196,14 @@ impl Machine<'_> {
     /// Lets the debugger have the machine, whose vCPUs have stopped, until it knows how they go on.
     fn hold(&mut self, user: &mut User, why: Why) -> Result<Resume, Error> {
         let Some(debugger) = &mut user.debugger else { return Ok(Resume::All) };
-        let resume = match debugger.stopped(self, why)? {
-            Some(resume) => resume,
-            None => {
-                let resume = EventLoop::new(self, user, &[]).serve_debugger()?;
-                self.note_pause();
-                resume
-            }
-        };
-        self.runners.iter_mut().for_each(|runner| runner.restart());
+        if let Some(resume) = debugger.stopped(self, why)? {
+            return Ok(resume);
+        }
+        // Or the debugger's, who may write to it.
+        self.memory.ram().keep();
+        let resume = EventLoop::new(self, user, &[]).serve_debugger()?;
+        self.note_pause();
         Ok(resume)
-    }
-
-    /// Lets KVM finish what the last exits have begun: the registers are those behind the last instruction only then. This can be the
-    /// end of a step, which comes behind `stops`.
-    fn complete_exits(&mut self, stops: &mut Vec<DebugStop>) -> Result<(), Error> {
-        self.finish_exits()?;
-        stops.extend(self.lifecycle.take_debug_stops().unwrap_or_default());
-        Ok(())
-    }
-
-    fn finish_exits(&mut self) -> Result<(), Error> {
-        Ok(self.runners.iter_mut().try_for_each(|runner| runner.complete_exit())?)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Saving a machine: everything that it is goes into a file.
 //!
-//! The vCPUs' threads have ended, and KVM has finished their last exits: only then are their registers those between two instructions. RAM on
+//! The vCPUs' threads wait, and KVM has finished their last exits: only then are their registers those between two instructions. RAM on
 //! hugetlbfs stays in its file, so that saving takes the same time for any size. The machine ends then, since going on it would change
 //! what was saved. Other RAM is written too, and the machine goes on.
 
@@ -27,7 +27,7 @@ pub enum AfterSave {
     GoesOn,
 }
 
-/// After so many nanoseconds, a terminal is told how far it is.
+/// How often a terminal is told how far it is, in nanoseconds.
 const PROGRESS: u64 = 1_000_000_000;
 
 /// Whether a snapshot could be written there, as far as can be told: better now than when it is wanted.
@@ -68,7 +68,11 @@ impl Machine<'_> {
             file.fd().write_all_at(header.bytes().len() as u64, sections.bytes())?;
             file.complete()
         };
-        write().map_err(failed)?;
+        let written = write();
+        if written.is_err() || after == AfterSave::GoesOn {
+            self.note_pause();
+        }
+        written.map_err(failed)?;
         let path = Text::from(save.path);
         match after {
             AfterSave::Ends => self.output.message(
@@ -80,7 +84,6 @@ impl Machine<'_> {
             ),
             AfterSave::GoesOn => {
                 self.output.message(format_args!("saved to {path}, with RAM"), None);
-                self.note_pause();
             }
         }
         Ok(after)

@@ -29,6 +29,7 @@ const START_INTERVAL: u64 = 10_000_000;
 /// A vCPU and all that its thread needs.
 pub struct VcpuRunner {
     pub vcpu: Vcpu,
+    /// Of the time since it was last started.
     pub control: Arc<VcpuControl>,
     pub handler: Arc<ExitHandler>,
     /// The instruments. A run without any pays for one branch at each exit.
@@ -46,8 +47,8 @@ pub struct VcpuRunner {
     pub interrupt_pin: Option<InterruptPin>,
     /// A debugger or a snapshot has cut its wait at HLT short, which it goes on with.
     pub waits_at_hlt: bool,
-    /// Its thread, from when it has first run on, while it does not run. A vCPU keeps its thread, for KVM tells the guest what
-    /// other programs have taken from that thread, as *steal time*: with another one the sum would go back.
+    /// Its thread, which waits. `None` before it has first run, and while it runs. A vCPU keeps its thread: KVM tells the guest what
+    /// other programs have taken from that thread, as *steal time*, and with another one the sum would go back.
     pub thread: Option<Worker<VcpuRunner>>,
 }
 
@@ -85,6 +86,12 @@ impl VcpuRunner {
                 }
             }
         }
+        // Where the run goes on, the registers are to be those between two instructions.
+        if self.handler.lifecycle.how().is_none()
+            && let Err(error) = self.complete_exit()
+        {
+            self.handler.lifecycle.end(End::Failed(error), Some(self.vcpu.number()));
+        }
         self.control.stopped();
     }
 
@@ -107,7 +114,7 @@ impl VcpuRunner {
     }
 
     /// Lets KVM finish what the last exit has begun, and answers what belongs to it.
-    pub fn complete_exit(&mut self) -> Result<(), kvm::Error> {
+    fn complete_exit(&mut self) -> Result<(), kvm::Error> {
         // There is nothing to finish, and the guest is still to wait.
         if self.control.has_left_hlt() {
             self.waits_at_hlt = true;
@@ -117,12 +124,6 @@ impl VcpuRunner {
             self.handle_exit();
         }
         Ok(())
-    }
-
-    /// Makes it ready for a thread again, after it was stopped.
-    pub fn restart(&mut self) {
-        let immediate_exit = self.vcpu.page().immediate_exit();
-        self.control = Arc::new(VcpuControl::new(self.vcpu.number(), Some(immediate_exit)));
     }
 
     fn activity(&self) -> Result<Activity, kvm::Error> {
@@ -220,7 +221,9 @@ pub struct RunningVcpu {
 impl RunningVcpu {
     /// Lets the vCPU run, in its thread.
     pub fn start(mut runner: VcpuRunner) -> Result<RunningVcpu, Error> {
-        let control = runner.control.clone();
+        let immediate_exit = runner.vcpu.page().immediate_exit();
+        let control = Arc::new(VcpuControl::new(runner.vcpu.number(), Some(immediate_exit)));
+        runner.control = control.clone();
         let thread = match runner.thread.take() {
             Some(thread) => thread,
             None => Worker::start(VcpuRunner::run)?,
@@ -238,6 +241,11 @@ impl RunningVcpu {
     /// Waits until it does not run the guest.
     pub fn wait_until_not_running(&self) {
         self.control.wait_until_not_running();
+    }
+
+    /// Its number.
+    pub fn number(&self) -> u32 {
+        self.control.number()
     }
 
     /// Kicks the vCPU, so that it asks the 8259s before it enters the guest again.

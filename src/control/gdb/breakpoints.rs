@@ -112,7 +112,7 @@ impl Breakpoints {
 
     /// Sets one of the hardware's. Does nothing if it exists.
     pub fn insert_hardware(&mut self, breakpoint: Hardware) -> Result<(), Refused> {
-        if self.hardware.contains(&Some(breakpoint)) {
+        if self.has_hardware(breakpoint) {
             return Ok(());
         }
         let free = self.hardware.iter_mut().find(|slot| slot.is_none()).ok_or(Refused::Full)?;
@@ -124,6 +124,10 @@ impl Breakpoints {
         for slot in &mut self.hardware {
             slot.take_if(|other| *other == breakpoint);
         }
+    }
+
+    pub fn has_hardware(&self, breakpoint: Hardware) -> bool {
+        self.hardware.contains(&Some(breakpoint))
     }
 
     /// Takes all away.

@@ -28,7 +28,7 @@ impl Gdb {
         }
         let (decoder, acknowledges) = (Decoder::default(), true);
         self.client = Some(Client { stream, decoder, acknowledges, last: Vec::new() });
-        (self.is_awaited, self.is_physical, self.has_changed) = (false, false, true);
+        (self.is_awaited, self.is_physical, self.is_new_client) = (false, false, true);
         self.say(format_args!("connected"));
         true
     }
@@ -50,7 +50,7 @@ impl Gdb {
     }
 
     pub(super) fn lose(&mut self) {
-        (self.client, self.has_changed) = (None, true);
+        (self.client, self.is_new_client) = (None, true);
         if !self.is_over {
             let address = self.address;
             self.say(format_args!(
@@ -77,8 +77,8 @@ impl Gdb {
         }
     }
 
-    /// Writes something that is no frame, or a frame again.
-    pub(super) fn acknowledge(&mut self, bytes: &[u8]) {
+    /// Writes something that is no new answer.
+    pub(super) fn write_raw(&mut self, bytes: &[u8]) {
         if let Some(client) = &mut self.client
             && client.stream.write(bytes).is_err()
         {

@@ -21,7 +21,7 @@ use crate::machine::keys::Input;
 use crate::machine::{Error, Machine};
 use crate::output::Output;
 use crate::sys::debug::*;
-use crate::sys::irqchip::KVM_MP_STATE_UNINITIALIZED;
+use crate::sys::irqchip::{KVM_MP_STATE_INIT_RECEIVED, KVM_MP_STATE_UNINITIALIZED};
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -42,6 +42,16 @@ const BREAKPOINT: u32 = 3;
 
 const NOT_STARTED: &str = "this vCPU is not started, and only another one can start it\n";
 
+/// What a vCPU has stopped for.
+#[derive(Clone, Copy)]
+enum Met {
+    /// The debugger's INT3.
+    Software,
+    Hardware(Hardware),
+    /// The end of a step.
+    Step,
+}
+
 /// Signals, by which gdb says why a thread has stopped: those of its own, not the host's.
 const SIGINT: u8 = 2;
 const SIGTRAP: u8 = 5;
@@ -52,7 +62,7 @@ pub struct Gdb {
     address: GdbAddress,
     listener: Listener,
     client: Option<Client>,
-    /// The last one that was refused. Closed at once, gdb would die of SIGPIPE.
+    /// The last one that was refused. Its connection stays until the next refusal: if it ended at once, that gdb would die of SIGPIPE.
     refused: Option<Stream>,
     output: Arc<Output>,
     breakpoints: Breakpoints,
@@ -77,14 +87,14 @@ pub struct Gdb {
     step: Option<Step>,
     /// How the vCPUs went on the last time.
     resumed: Resume,
-    /// What other vCPUs have met at the same time, and would not meet again: gdb is told of it next.
-    pending: Vec<DebugStop>,
-    /// Likewise, but the guest's own: it gets its #DB when that vCPU goes on.
+    /// Watchpoints that other vCPUs have met at the same time: gdb is told of them next, since they would not be met again.
+    pending: Vec<(u32, Hardware)>,
+    /// The guest's own #DB, which it gets when that vCPU goes on.
     to_inject: Vec<DebugStop>,
     /// The debugger has asked the vCPUs to stop.
     has_asked: bool,
-    /// There is another debugger than the one that has set the breakpoints.
-    has_changed: bool,
+    /// The debugger that has set the breakpoints has gone.
+    is_new_client: bool,
     /// The program ends.
     is_over: bool,
 }
@@ -114,7 +124,7 @@ impl Gdb {
             pending: Vec::new(),
             to_inject: Vec::new(),
             has_asked: false,
-            has_changed: false,
+            is_new_client: false,
             is_over: false,
         }))
     }
@@ -133,56 +143,74 @@ impl Gdb {
         }
     }
 
-    /// What one vCPU has met, in gdb's words; `None`: it is the guest's own affair.
-    fn meaning(&self, machine: &Machine, stop: DebugStop) -> Option<String> {
+    /// What one vCPU has met; `None`: it is the guest's own affair.
+    fn meaning(&self, machine: &Machine, stop: DebugStop) -> Option<Met> {
         let DebugStop { vcpu, event } = stop;
         if event.exception == BREAKPOINT {
             let gpa = machine.runners[vcpu as usize].vcpu.translate(event.pc);
-            return gpa
-                .is_some_and(|gpa| self.breakpoints.is_ours(gpa))
-                .then(|| "swbreak:;".into());
+            return gpa.filter(|&gpa| self.breakpoints.is_ours(gpa)).map(|_| Met::Software);
         }
         let met = (0..4).filter(|number| event.dr6 >> number & 1 != 0);
         let met = met.filter_map(|number| self.breakpoints.hardware(number)).next();
-        if let Some(Hardware { access, address, .. }) = met {
-            return Some(match access {
+        let is_step = self.step.is_some_and(|step| {
+            step.vcpu == vcpu && (event.dr6 & DR6_STEP != 0 || step.handler() == Some(event.pc))
+        });
+        met.map(Met::Hardware).or(is_step.then_some(Met::Step))
+    }
+
+    /// In gdb's words.
+    fn reason(&self, met: Met) -> String {
+        match met {
+            Met::Software => "swbreak:;".into(),
+            Met::Hardware(Hardware { access, address, .. }) => match access {
                 // gdb may have asked for one in software here, and finds out by the address.
                 Access::Execute if !self.kinds().software => "".into(),
                 Access::Execute => "hwbreak:;".into(),
                 Access::Write => format!("watch:{address:x};"),
                 Access::Any => format!("awatch:{address:x};"),
-            });
+            },
+            Met::Step => "".into(),
         }
-        let is_step = self.step.is_some_and(|step| {
-            step.vcpu == vcpu && (event.dr6 & DR6_STEP != 0 || step.handler() == Some(event.pc))
-        });
-        is_step.then(String::new)
     }
 
     /// Tells gdb of the first of these that it wants to know. Returns false if there is none.
     fn tell_first(&mut self, machine: &Machine, stops: &[DebugStop]) -> bool {
-        let mut told: Option<(u32, String)> = None;
+        let mut told = None;
         for &stop in stops {
             match self.meaning(machine, stop) {
-                Some(why) if told.is_none() => told = Some((stop.vcpu, why)),
+                Some(met) if told.is_none() => told = Some((stop.vcpu, met)),
                 // The instruction that met a watchpoint has been executed. One at a breakpoint has not, and meets that again.
-                Some(why) if why.contains("watch") => self.pending.push(stop),
+                Some(Met::Hardware(watched)) if watched.access != Access::Execute => {
+                    self.pending.push((stop.vcpu, watched));
+                }
                 Some(_) => {}
-                // Likewise the guest's own: its INT3 comes again, and what its #DB tells of has been executed.
+                // The guest's own #DB would not come again either. Its INT3 does.
                 None if stop.event.exception == DEBUG => self.to_inject.push(stop),
                 None => {}
             }
         }
-        match told {
-            Some((vcpu, why)) => {
-                self.note_stop(SIGTRAP, vcpu, &why);
-                true
-            }
-            None => false,
+        if let Some((vcpu, met)) = told {
+            self.note_stop(SIGTRAP, vcpu, &self.reason(met));
         }
+        told.is_some()
     }
 
-    /// Has each vCPU that goes on stop at what gdb wants, and gives the guest its own exceptions back. `met`: an INT3 of the guest's.
+    /// Tells gdb of a watchpoint that was met before. Returns false if there is none.
+    fn tell_pending(&mut self) -> bool {
+        while !self.pending.is_empty() {
+            let (vcpu, watched) = self.pending.remove(0);
+            if self.breakpoints.has_hardware(watched) {
+                self.note_stop(SIGTRAP, vcpu, &self.reason(Met::Hardware(watched)));
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Says to KVM where each vCPU is to stop when it goes on, and gives the guest its own exceptions back. `met`: what has stopped it, of
+    /// which an INT3 can be the guest's.
+    ///
+    /// INT1 on Intel's processors is a hole: KVM leaves RIP at it, and the guest's handler would return there.
     fn prepare(
         &mut self,
         machine: &Machine,
@@ -211,11 +239,15 @@ impl Gdb {
                 what |= KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_BLOCKIRQ;
             }
             let own = |stops: &[DebugStop], exception| {
-                stops.iter().any(|stop| (stop.vcpu, stop.event.exception) == (number, exception))
+                let is_own =
+                    |stop: &&DebugStop| (stop.vcpu, stop.event.exception) == (number, exception);
+                stops.iter().find(is_own).map(|stop| stop.event)
             };
-            if own(&self.to_inject, DEBUG) {
+            if let Some(event) = own(&self.to_inject, DEBUG) {
+                // While KVM's debug registers are in use, it does not tell the guest why.
+                vcpu.set_dr6(event.dr6)?;
                 what |= KVM_GUESTDBG_INJECT_DB;
-            } else if own(met, BREAKPOINT) {
+            } else if own(met, BREAKPOINT).is_some() {
                 what |= KVM_GUESTDBG_INJECT_BP;
             }
             match what {
@@ -230,7 +262,7 @@ impl Gdb {
 
     /// Another debugger knows nothing of the breakpoints of the one before.
     fn forget_the_one_before(&mut self, machine: &Machine) {
-        if core::mem::take(&mut self.has_changed) {
+        if core::mem::take(&mut self.is_new_client) {
             self.breakpoints.clear(&machine.memory);
             self.pending.clear();
         }
@@ -239,12 +271,14 @@ impl Gdb {
     /// gdb lets the guest go on. What else has been met is told first.
     fn resume(&mut self, machine: &Machine, resume: Resume, steps: bool) -> Answer {
         self.is_awaited = true;
-        let pending = core::mem::take(&mut self.pending);
-        if self.tell_first(machine, &pending) {
+        if self.tell_pending() {
             return Answer::Told;
         }
         if let Resume::One(vcpu) = resume
-            && machine.runners[vcpu as usize].vcpu.mp_state() == Ok(KVM_MP_STATE_UNINITIALIZED)
+            && matches!(
+                machine.runners[vcpu as usize].vcpu.mp_state(),
+                Ok(KVM_MP_STATE_UNINITIALIZED | KVM_MP_STATE_INIT_RECEIVED)
+            )
         {
             self.print(NOT_STARTED);
             self.note_stop(SIGTRAP, vcpu, "");
@@ -277,6 +311,8 @@ impl Debugger for Gdb {
 
     fn starts(&mut self, machine: &Machine) -> Result<bool, Error> {
         let waits = core::mem::take(&mut self.waits);
+        // It was asked for when the machine before this one had ended already.
+        let has_asked = core::mem::take(&mut self.has_asked);
         if self.kinds.is_none() {
             self.find_kinds()?;
         }
@@ -286,10 +322,10 @@ impl Debugger for Gdb {
         }
         self.step = None;
         self.prepare(machine, Resume::All, &[])?;
-        Ok(waits || self.stops_at_reset && self.client.is_some())
+        Ok(waits || has_asked || self.stops_at_reset && self.client.is_some())
     }
 
-    fn is_followed(&mut self, machine: &Machine, end: End) {
+    fn machine_is_followed(&mut self, machine: &Machine, end: End) {
         // After sleep the guest goes on with the same RAM. After a reset some of it is loaded anew.
         if end != End::Woken {
             self.breakpoints.clear_software(&machine.memory);
@@ -298,8 +334,8 @@ impl Debugger for Gdb {
         self.to_inject.clear();
     }
 
-    fn wants_stop(&mut self) -> bool {
-        // The one who has gone first: the next one may have come already.
+    fn attend(&mut self) -> bool {
+        // Is the old one still there? The next one may have come already.
         let is_lost = self.client.is_some() && !self.receive();
         let has_come = self.accept();
         // Of one who has just come, the packets wait until the vCPUs have stopped.
@@ -349,12 +385,12 @@ impl Debugger for Gdb {
         Ok(Some(self.resumed))
     }
 
-    fn has_changed_code(&self) -> bool {
+    fn has_breakpoints_in_code(&self) -> bool {
         self.breakpoints.has_software()
     }
 
     fn serve(&mut self, machine: &Machine, input: &Input) -> Option<Resume> {
-        // The one who has gone first: the next one may have come already.
+        // As in `attend`.
         self.receive();
         self.accept();
         self.forget_the_one_before(machine);
@@ -363,19 +399,19 @@ impl Debugger for Gdb {
             let packet = match message {
                 Message::Packet(packet) => packet,
                 Message::Damaged => {
-                    self.acknowledge(b"-");
+                    self.write_raw(b"-");
                     continue;
                 }
                 Message::AskedAgain => {
                     let last = self.client.as_ref()?.last.clone();
-                    self.acknowledge(&last);
+                    self.write_raw(&last);
                     continue;
                 }
                 // The guest is stopped already.
                 Message::Interrupt => continue,
             };
             if self.client.as_ref()?.acknowledges {
-                self.acknowledge(b"+");
+                self.write_raw(b"+");
             }
             match self.answer(machine, input, &packet) {
                 Answer::Contents(contents) => self.send(&contents),

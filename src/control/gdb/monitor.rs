@@ -61,6 +61,9 @@ impl Gdb {
             }
             ["phys", address] => self.dump(machine, address, "64"),
             ["phys", address, count] => self.dump(machine, address, count),
+            ["reset"] if machine.lifecycle.how().is_some() => {
+                "not reset: the run has ended\n".into()
+            }
             ["reset"] => {
                 // gdb does not expect the guest to run. So the next machine stops where it begins.
                 self.waits = true;
@@ -77,7 +80,7 @@ impl Gdb {
                 "".into()
             }
             ["help"] | [] => HELP.into(),
-            [first, ..] => format!("{first}: no such command, or not with these words\n{HELP}"),
+            [first, ..] => format!("{first}: no such command, or other words behind it\n{HELP}"),
         };
         self.print(&text);
         ok()

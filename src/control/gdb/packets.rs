@@ -103,9 +103,9 @@ impl Gdb {
         let Some((address, len)) = two_numbers(place) else {
             return Answer::Error(libc::EINVAL);
         };
-        let len = len.min(LARGEST as u64 / 2) as usize;
         let data = match kind {
             b'm' => {
+                let len = len.min(LARGEST as u64 / 2) as usize;
                 let mut bytes = alloc::vec![0; len];
                 let read = self.read(machine, address, &mut bytes);
                 if read == 0 && len > 0 {
@@ -117,7 +117,7 @@ impl Gdb {
             _ => Some(data.into()),
         };
         match data {
-            Some(mut data) if data.len() == len => {
+            Some(mut data) if data.len() as u64 == len => {
                 if self.write(machine, address, &mut data) {
                     ok()
                 } else {
@@ -343,7 +343,7 @@ fn description_of(vcpu: &Vcpu) -> String {
         Ok(KVM_MP_STATE_RUNNABLE) => "runs",
         Ok(KVM_MP_STATE_HALTED) => "halted",
         Ok(_) => "not started",
-        // There are no local APICs.
+        // KVM refuses what it can't have lost.
         Err(_) => "",
     };
     format!("vCPU {}: {state}", vcpu.number())

@@ -56,7 +56,13 @@ pub fn kinds() -> Result<Kinds, Error> {
         let regs = vcpu.regs()?;
         vcpu.set_regs(&kvm_regs { rip, rsp: STACK, ..regs })?;
         vcpu.set_guest_debug(what, registers)?;
-        vcpu.run()?;
+        while let Err(error) = vcpu.run() {
+            match error {
+                // A signal.
+                kvm::Error::Ioctl { error, .. } if error.is(libc::EINTR) => {}
+                error => return Err(error),
+            }
+        }
         Ok(vcpu.page().exit_reason() == KVM_EXIT_DEBUG)
     };
     let at_code = Breakpoints::default().debug_registers(Some(HANDLER)).unwrap_or_default();

@@ -271,7 +271,7 @@ impl Registers {
         let mut value = alloc::vec![0; size];
         match place {
             Place::Named(name) => {
-                let number = get(&self.regs, &self.sregs, name).unwrap_or(0);
+                let number = get(&self.regs, &self.sregs, name).expect("a name of ours");
                 value.copy_from_slice(&number.to_le_bytes()[..size]);
             }
             Place::Area(at, size) => self.copy_area(at, &mut value[..size]),
@@ -319,7 +319,7 @@ impl Registers {
         self.xsave.region[XSTATE_BV / 4] |= 0b11;
     }
 
-    /// In real mode a selector is its segment's base too. Elsewhere it changes alone: what the processor has read from the descriptor
+    /// In real and virtual-8086 mode a selector is its segment's base too. Elsewhere it changes alone: what the processor has read from the descriptor
     /// tables stays.
     fn set_named(&mut self, name: &'static str, number: u64) -> bool {
         let Registers { regs, sregs, .. } = self;
@@ -328,7 +328,10 @@ impl Registers {
             return true;
         }
         let base = match (OperatingMode::of(regs, sregs), name.split_once('.')) {
-            (OperatingMode::Real, Some((segment, "selector"))) => BASES
+            (
+                OperatingMode::Real | OperatingMode::Virtual8086,
+                Some((segment, "selector")),
+            ) => BASES
                 .iter()
                 .chain(&FS_AND_GS)
                 .find(|(_, base)| base.strip_suffix(".base") == Some(segment)),
