@@ -1,5 +1,6 @@
 //! The bed: our small BiscuitOS in QEMU, on both kernels, where `tests/bed/cases.sh` runs the program on a
-//! real `/dev/kvm`. One boot for all cases; `cargo test --test bed -- NAME` runs one case. What is tested is
+//! real `/dev/kvm`. One boot for all cases; `cargo test --test bed -- NAME` runs one case, and so does a pattern such as `'*clone*'` with
+//! several. What is tested is
 //! what `make` makes of the tree as it is.
 
 use std::fs;

@@ -5,6 +5,8 @@ use crate::config::{Backing, Config, PitPlace};
 use crate::devices::vm_generation;
 use crate::host::clock::{self, NANOSECONDS};
 use crate::host::fd::Fd;
+use crate::inspect::death::BrokenRules;
+use crate::inspect::registers::Registers;
 use crate::kvm::Kvm;
 use crate::kvm::cpuid::Cpuid;
 use crate::kvm::vcpu_state::TscStart;
@@ -82,7 +84,8 @@ impl Restored {
             return Err(snapshot::Error::Vendor { path, saved, host }.into());
         }
         if self.vcpus.len() != config.cpus as usize {
-            return Err(snapshot::Error::Missing { path, tag: sections::VCPU }.into());
+            let what = "its options say another number of vCPUs";
+            return Err(snapshot::Error::Damaged { path, what }.into());
         }
         if self.snapshot.header.ram_size != config.memory {
             let what = "its RAM is not as large as its options say";
@@ -113,12 +116,11 @@ impl Restored {
         let path = self.snapshot.path;
         // O_NONBLOCK: nobody may write to a FIFO.
         Fd::open(ram, libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK, 0).map_err(|error| {
-            let why = match error.errno.0 {
-                libc::ENOENT => "the file is gone",
-                libc::EACCES | libc::EPERM => "the file can't be opened: permission denied",
-                _ => "the file can't be opened",
-            };
-            snapshot::Error::Ram { path, ram, why }.into()
+            match error.errno.0 {
+                libc::ENOENT => snapshot::Error::Ram { path, ram, why: "the file is gone" },
+                _ => snapshot::Error::RamCall { path, ram, error },
+            }
+            .into()
         })
     }
 
@@ -137,17 +139,17 @@ impl Restored {
 
     fn check_own_file(&self) -> Result<(), Error> {
         let Some((ram, identity)) = self.own_file else { return Ok(()) };
-        let fd = self.open_own_file(ram)?;
-        let is_same = FileIdentity::of(&fd).is_ok_and(|now| now == identity);
-        let is_whole =
-            fd.stat().is_ok_and(|stat| stat.st_size as u64 == self.snapshot.header.ram_size);
-        match is_same && is_whole {
-            true => Ok(()),
-            false => {
-                let why = "another machine has run in this file since";
-                Err(snapshot::Error::Ram { path: self.snapshot.path, ram, why }.into())
-            }
+        let path = self.snapshot.path;
+        let stat = self.open_own_file(ram)?.stat();
+        let stat = stat.map_err(|error| snapshot::Error::RamCall { path, ram, error })?;
+        let refused = |why| Err(snapshot::Error::Ram { path, ram, why }.into());
+        if FileIdentity::from(stat) != identity {
+            return refused("another machine has run in this file since");
         }
+        if stat.st_size as u64 != self.snapshot.header.ram_size {
+            return refused("it is not as large as the machine's");
+        }
+        Ok(())
     }
 
     /// Whether RAM is as it was saved, and there is memory for it. All of it is read.
@@ -182,7 +184,10 @@ impl Restored {
         GuestMemory::restore(self.saved_ram(&own), config.backing, &config.regions()).map_err(
             |error| match error {
                 RestoreError::Memory(error) => error.into(),
-                RestoreError::Read(error) => crate::boot::Error::read(path, error).into(),
+                RestoreError::Read(error) => {
+                    let path = self.own_file.map_or(path, |(ram, _)| ram);
+                    crate::boot::Error::read(path, error).into()
+                }
             },
         )
     }
@@ -218,7 +223,12 @@ impl Restored {
         for (runner, saved) in machine.runners.iter_mut().zip(&self.vcpus) {
             let keeps_offset = has_tsc_gone_on && runner.vcpu.has_tsc_offset();
             let tsc = self.tsc_start(saved, keeps_offset);
-            runner.vcpu.set_state(&saved.state, tsc)?;
+            runner.vcpu.set_state(&saved.state, tsc).inspect_err(|_| {
+                let (regs, sregs) = (&saved.state.regs, &saved.state.sregs.old());
+                let (shown, rules) = (Registers(regs, sregs), BrokenRules(regs, sregs));
+                let text = format_args!("the registers that were saved:{shown}{rules}");
+                machine.output.message(text, None);
+            })?;
             runner.waits_at_hlt = saved.waits_at_hlt;
             if let (Some(pin), Some(vector)) = (&mut runner.interrupt_pin, saved.hidden_vector) {
                 pin.give(&runner.vcpu, vector)?;
@@ -281,5 +291,5 @@ impl From<snapshot::Error> for Error {
 /// A path or a word of the command line, for as long as the program runs.
 fn leak(bytes: Vec<u8>) -> &'static CStr {
     // That it has no zero byte was checked when it was read.
-    Box::leak(CString::new(bytes).unwrap_or_default().into_boxed_c_str())
+    Box::leak(CString::new(bytes).expect("no zero byte").into_boxed_c_str())
 }

@@ -161,7 +161,7 @@ impl Machine<'_> {
             return Ok(());
         }
         // From now on the contents of RAM are the guest's.
-        self.memory.ram().keep();
+        self.memory.ram().keep()?;
         let mut running = Vec::new();
         let (runners, held) =
             self.runners.drain(..).partition(|runner| which.includes(runner.vcpu.number()));
@@ -200,7 +200,7 @@ impl Machine<'_> {
             return Ok(resume);
         }
         // Or the debugger's, who may write to it.
-        self.memory.ram().keep();
+        self.memory.ram().keep()?;
         let resume = EventLoop::new(self, user, &[]).serve_debugger()?;
         self.note_pause();
         Ok(resume)

@@ -41,7 +41,7 @@ impl Machine<'_> {
     pub fn save(&self, save: Save, input: &Input) -> Result<AfterSave, Error> {
         let failed = |error| snapshot::Error::Call { path: save.path, error };
         // RAM has contents that are to stay, even where the guest has not run yet. It changes the file's identity.
-        self.memory.ram().keep();
+        self.memory.ram().keep()?;
         let own_file = self.own_file(save).map_err(failed)?;
         let (place, after) = match own_file.path.is_empty() {
             true => (RamPlace::Here, AfterSave::GoesOn),

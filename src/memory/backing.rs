@@ -106,15 +106,17 @@ impl Ram {
         }
     }
 
-    /// From now on the contents are the guest's, and stay for users to look at when it has gone.
-    pub fn keep(&self) {
+    /// From now on the contents are the guest's, and stay for users to look at when it has gone. An error: the snapshot that the file
+    /// belongs to would not notice, so the guest must not run.
+    pub fn keep(&self) -> Result<(), Error> {
         self.is_used.store(true, SeqCst);
-        let Some(file) = &self.file else { return };
+        let Some(file) = &self.file else { return Ok(()) };
         file.keep();
-        if self.is_taken_over.swap(false, SeqCst) {
-            // The snapshot that it belonged to can't be restored any more. Where that can't be noted, nobody is told.
-            let _ = file.fd.touch();
+        if self.is_taken_over.load(SeqCst) {
+            file.fd.touch().map_err(|error| Error::Call { backing: self.backing, error })?;
+            self.is_taken_over.store(false, SeqCst);
         }
+        Ok(())
     }
 
     /// Whether it is all zeros, but for what the loader has written: no guest has run in it, and it is not a device's memory,

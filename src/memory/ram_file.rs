@@ -26,8 +26,13 @@ unsafe impl Plain for FileIdentity {}
 impl FileIdentity {
     /// Of an open file, as it is now.
     pub fn of(fd: &Fd) -> Result<FileIdentity, CallError> {
-        let stat = fd.stat()?;
-        Ok(FileIdentity { inode: stat.st_ino, changed: [stat.st_ctime, stat.st_ctime_nsec] })
+        fd.stat().map(FileIdentity::from)
+    }
+}
+
+impl From<libc::stat> for FileIdentity {
+    fn from(stat: libc::stat) -> FileIdentity {
+        FileIdentity { inode: stat.st_ino, changed: [stat.st_ctime, stat.st_ctime_nsec] }
     }
 }
 

@@ -180,13 +180,18 @@ impl GuestMemory {
             if !touched.any(start, chunk.len()) {
                 continue;
             }
-            let from = self.ram().at(start);
-            // SAFETY: inside the mapping, to which no Rust reference exists; the buffer has as much room.
-            let copied = unsafe { guarded::copy(chunk.as_mut_ptr(), from, chunk.len()) };
-            if let Err(missing) = copied {
-                // What the host could not provide, nobody has written.
-                let len = chunk.len();
-                chunk[len - missing.missing..].fill(0);
+            for (page, at) in chunk.chunks_mut(PAGE).zip((start..).step_by(PAGE)) {
+                let from = self.ram().at(at);
+                // SAFETY: inside the mapping, to which no Rust reference exists; the buffer has as much room.
+                if unsafe { guarded::copy(page.as_mut_ptr(), from, page.len()) }.is_ok() {
+                    continue;
+                }
+                if touched.is_known() {
+                    let call = Name::Function("copy of RAM to");
+                    return Err(CallError { call, errno: Errno(libc::EHWPOISON) });
+                }
+                // The host has no page for it, and so nobody has written to it.
+                page.fill(0);
             }
             sums.add(start, chunk);
             for run in runs(chunk) {
@@ -221,6 +226,11 @@ impl Touched<'_> {
         let tells = ram.began_as_zeros && !ram.has_moved();
         let pagemap = tells.then(|| Fd::open(c"/proc/self/pagemap", libc::O_RDONLY, 0).ok());
         Touched { ram, pagemap: pagemap.flatten() }
+    }
+
+    /// Whether the page map tells.
+    fn is_known(&self) -> bool {
+        self.pagemap.is_some()
     }
 
     /// Whether one of these pages may have been touched.

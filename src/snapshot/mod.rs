@@ -49,6 +49,8 @@ pub enum Error {
     NoFeature { path: &'static CStr, name: &'static str },
     /// The file with RAM is not what it was.
     Ram { path: &'static CStr, ram: &'static CStr, why: &'static str },
+    /// A call on that file failed.
+    RamCall { path: &'static CStr, ram: &'static CStr, error: CallError },
 }
 
 impl fmt::Display for Error {
@@ -60,6 +62,7 @@ impl fmt::Display for Error {
                     libc::ENOENT => ": no such file or directory\n  Check the path",
                     libc::ENOTDIR => ": a part of the path is not a directory\n  Check the path",
                     libc::EACCES | libc::EPERM => ": permission denied\n  Name another file",
+                    libc::EHWPOISON => ": the host has lost a page of RAM",
                     libc::EINTR => ": the program was asked to end meanwhile",
                     libc::EEXIST => ": a file is in the way that an earlier program has left beside it\n  Remove FILE.*.new",
                     libc::EROFS => ": mounted read-only\n  Name a file elsewhere",
@@ -116,6 +119,10 @@ impl fmt::Display for Error {
             ),
             Error::Ram { path, ram, why } => {
                 write!(f, "{}: RAM in {}: {why}", Text::from(path), Text::from(ram))
+            }
+            Error::RamCall { path, ram, error } => {
+                let (path, ram) = (Text::from(path), Text::from(ram));
+                write!(f, "{path}: RAM: {} {ram}: {}", error.call, error.errno)
             }
         }
     }

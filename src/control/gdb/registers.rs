@@ -328,13 +328,12 @@ impl Registers {
             return true;
         }
         let base = match (OperatingMode::of(regs, sregs), name.split_once('.')) {
-            (
-                OperatingMode::Real | OperatingMode::Virtual8086,
-                Some((segment, "selector")),
-            ) => BASES
-                .iter()
-                .chain(&FS_AND_GS)
-                .find(|(_, base)| base.strip_suffix(".base") == Some(segment)),
+            (OperatingMode::Real | OperatingMode::Virtual8086, Some((segment, "selector"))) => {
+                BASES
+                    .iter()
+                    .chain(&FS_AND_GS)
+                    .find(|(_, base)| base.strip_suffix(".base") == Some(segment))
+            }
             _ => None,
         };
         let is_set = set(regs, sregs, name, number).is_some();
