@@ -109,6 +109,7 @@ fn restore_machine(restore: &Restore, output: Output) -> c_int {
         return run_machine(&config, output, Some(restored));
     }
     let checked = restored.check(&config).and_then(|()| restored.check_memory(&config));
+    let checked = checked.and_then(|()| check::run_options(&config));
     if config.instruments.json {
         let (answer, status) = match checked {
             Ok(()) => {

@@ -29,6 +29,10 @@ fn main() -> ExitCode {
             Command::new("make").args(["-s", "pack", &format!("KERNEL={kernel}")]).status();
         assert!(packed.expect("make runs").success(), "make pack KERNEL={kernel}");
     }
+    let built = Command::new("cargo")
+        .args(["build", "--quiet", "--locked", "--example", "compare"])
+        .status();
+    assert!(built.expect("cargo runs").success(), "cargo build --example compare");
     let beds: Vec<_> = kernels
         .into_iter()
         .map(|kernel| {
@@ -127,6 +131,7 @@ fn lay_over(directory: &Path, kernel: &str) {
     }
     let bare = ["-m", "elf_x86_64", "-N", "-Ttext", "0x1000", "--oformat", "binary"];
     assemble("tests/bed/steps.S", &directory.join("root/steps.bin"), "--64", &bare);
+    fs::copy("target/debug/examples/compare", directory.join("root/compare")).unwrap();
     fs::create_dir(directory.join("boot")).unwrap();
     fs::write(directory.join("boot/vmlinux"), vmlinux(kernel)).unwrap();
     fs::create_dir(directory.join("root/golden")).unwrap();

@@ -11,7 +11,7 @@ use crate::inspect::findings::{Findings, Json, Table, Verdict};
 use crate::kvm::Kvm;
 use crate::kvm::backend::Backend;
 use crate::layout::HUGE_PAGE;
-use crate::machine::{Error, builder, cpu_model, debugger, trace_file};
+use crate::machine::{Error, builder, cpu_model, debugger, save, trace_file};
 use crate::memory::pool::Pool;
 use crate::memory::{self, BackingName, backing};
 use crate::output::Output;
@@ -90,6 +90,11 @@ fn examine(findings: &mut Findings, config: &Config, output: &Output) {
             trace_file::probe(config, path),
         );
     }
+    if let Some(save) = config.save {
+        let name = if save.with_ram { "--save-ram" } else { "--save" };
+        let text = format_args!("{}", Text::from(save.path));
+        findings.result(format_args!("{name}"), text, save::probe(config, save));
+    }
     if let Some(address) = config.gdb {
         let text = format_args!("{address}: a debugger can connect");
         findings.result(format_args!("--gdb"), text, debugger::listen(address).map(drop));
@@ -128,6 +133,20 @@ fn vcpu(
             builder::try_vcpu(config, kvm, payload, output),
         ),
         None => not_tried(findings, "there is nothing to run"),
+    }
+}
+
+/// Whether the files and addresses of a run can be had: for a machine that is restored, whose other options its snapshot has.
+pub fn run_options(config: &Config) -> Result<(), Error> {
+    if let Some(path) = config.instruments.trace_file {
+        trace_file::probe(config, path)?;
+    }
+    if let Some(save) = config.save {
+        save::probe(config, save)?;
+    }
+    match config.gdb {
+        Some(address) => debugger::listen(address).map(drop),
+        None => Ok(()),
     }
 }
 

@@ -35,7 +35,7 @@ pub trait Debugger {
     fn has_breakpoints_in_code(&self) -> bool;
 
     /// Another machine follows this one, after a reset or sleep.
-    fn machine_is_followed(&mut self, machine: &Machine, end: End);
+    fn another_machine_follows(&mut self, machine: &Machine, end: End);
 
     /// The program ends with this status.
     fn ended(&mut self, status: i32);

@@ -106,8 +106,13 @@ impl<'a> EventLoop<'a> {
             if self.has_left || signal::stopping().is_some() {
                 return Ok(Resume::End);
             }
-            if !had_ended && self.machine.lifecycle.how().is_some() {
-                return Ok(Resume::End);
+            if !had_ended {
+                if self.machine.lifecycle.take_save() {
+                    self.machine.save_as_configured(self.user);
+                }
+                if self.machine.lifecycle.how().is_some() {
+                    return Ok(Resume::End);
+                }
             }
             if self.wait_and_act()?
                 && let User { debugger: Some(debugger), input, .. } = &mut *self.user

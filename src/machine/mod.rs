@@ -136,7 +136,7 @@ impl Machine<'_> {
     }
 
     /// Whether another machine follows such an end.
-    fn goes_on(&self, end: End) -> bool {
+    pub fn is_followed(&self, end: End) -> bool {
         self.replay.is_none()
             && match end {
                 End::Woken => true,
@@ -151,7 +151,7 @@ impl Machine<'_> {
     /// What the next machine goes on from, if there is to be one after such an end.
     fn next(&self, end: End) -> Result<Option<Kept>, Error> {
         match (end, self.config.on_reset) {
-            _ if !self.goes_on(end) => Ok(None),
+            _ if !self.is_followed(end) => Ok(None),
             (End::Woken, _) => self.keep_to_wake_up(),
             (_, OnReset::Cold) => Ok(Some(Kept { memory: None, ..self.keep() })),
             _ => Ok(Some(self.keep())),
@@ -309,7 +309,7 @@ pub fn run(
     restored: Option<Restored>,
 ) -> Result<End, Error> {
     if let Some(save) = config.save {
-        save::probe(save)?;
+        save::probe(config, save)?;
     }
     let mut user = User::new(config, debugger);
     let result = run_machines(config, output, &mut user, restored);

@@ -77,7 +77,7 @@ pub fn end(machine: &Machine) -> Result<End, Error> {
 fn what_follows(machine: &Machine, end: End) -> &'static str {
     match machine.config.on_reset {
         OnReset::End => "",
-        _ if machine.goes_on(end) => ", which starts again",
+        _ if machine.is_followed(end) => ", which starts again",
         _ => ", which does not start again: IMAGE is not a regular file, and can't be read again",
     }
 }

@@ -24,7 +24,7 @@ impl Machine<'_> {
         let result = self.run_to_end(user);
         self.output.detach_event_loop();
         // If the guest goes on after a reset, what is typed meanwhile is the guest's too.
-        if !self.lifecycle.how().is_some_and(|(end, _)| self.goes_on(end)) {
+        if !self.lifecycle.how().is_some_and(|(end, _)| self.is_followed(end)) {
             user.terminal = None;
         }
         let may_go_on = result?;
@@ -50,7 +50,7 @@ impl Machine<'_> {
         let Some((end, vcpu)) = self.lifecycle.how() else { return Ok(true) };
         let Some(debugger) = &mut user.debugger else { return Ok(true) };
         // After a reset it has the next machine, if there is one.
-        let is_followed = self.goes_on(end);
+        let is_followed = self.is_followed(end);
         if debugger.wants_end(end) && !(is_followed && end == End::Reset) {
             let vcpu = vcpu.unwrap_or(0);
             let report =
@@ -60,7 +60,7 @@ impl Machine<'_> {
             }
         }
         if is_followed && let Some(debugger) = &mut user.debugger {
-            debugger.machine_is_followed(self, end);
+            debugger.another_machine_follows(self, end);
         }
         Ok(true)
     }
@@ -123,7 +123,7 @@ impl Machine<'_> {
     }
 
     /// Saves the machine where the user has said. If that can't be done, it goes on.
-    fn save_as_configured(&self, user: &User) {
+    pub(super) fn save_as_configured(&self, user: &User) {
         let why_not = match (self.config.save, &user.debugger) {
             // The guest runs again to show its last instructions, and nothing else.
             _ if self.replay.is_some() => return,

@@ -4,20 +4,24 @@
 //! hugetlbfs stays in its file, so that saving takes the same time for any size. The machine ends then, since going on it would change
 //! what was saved. Other RAM is written too, and the machine goes on.
 
-use crate::config::{Irqchip, PitPlace, Save};
+use crate::config::{Config, Irqchip, PitPlace, Save};
 use crate::host::clock;
+use crate::host::errno::Errno;
+use crate::host::fd::{self, Fd};
 use crate::host::replacement::Replacement;
-use crate::host::syscall::CallError;
+use crate::host::syscall::{CallError, Name};
 use crate::host::terminal;
 use crate::kvm::Kvm;
 use crate::machine::keys::Input;
 use crate::machine::sections::{self, Host, OwnFile, SavedVcpu};
 use crate::machine::{Error, Machine};
+use crate::memory::backing;
 use crate::memory::saved_ram::Sums;
 use crate::show::{Amount, Bytes, Text};
-use crate::snapshot::file::MAY_BE_SKIPPED;
+use crate::snapshot::file::{MAGIC, MAY_BE_SKIPPED};
 use crate::snapshot::{self, Field, Header, RamPlace, Sections};
 use alloc::vec::Vec;
+use core::ffi::CStr;
 
 /// What becomes of a machine that was saved.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,15 +35,50 @@ pub enum AfterSave {
 const PROGRESS: u64 = 1_000_000_000;
 
 /// Whether a snapshot could be written there, as far as can be told: better now than when it is wanted.
-pub fn probe(save: Save) -> Result<(), snapshot::Error> {
-    let path = save.path;
-    Replacement::create(path).map(drop).map_err(|error| snapshot::Error::Call { path, error })
+pub fn probe(config: &Config, save: Save) -> Result<(), snapshot::Error> {
+    create_file(config, save.path).map(drop)
+}
+
+/// Makes the file, which takes an old snapshot's place when it is complete. No other file is replaced.
+fn create_file(config: &Config, path: &'static CStr) -> Result<Replacement, snapshot::Error> {
+    let failed = |error| snapshot::Error::Call { path, error };
+    if would_lose(config, path).map_err(failed)? {
+        return Err(snapshot::Error::WouldBeLost { path });
+    }
+    let file = Replacement::create(path).map_err(failed)?;
+    if backing::hugetlbfs_page_size(file.fd()).map_err(failed)?.is_some() {
+        // It takes no write(2).
+        let (call, errno) = (Name::Function("open"), Errno(libc::EINVAL));
+        return Err(failed(CallError { call, errno }));
+    }
+    Ok(file)
+}
+
+/// Whether there is a file with contents that are no snapshot, or that a trace is written to.
+fn would_lose(config: &Config, path: &CStr) -> Result<bool, CallError> {
+    let old = match Fd::open(path, libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK, 0) {
+        Ok(old) => old,
+        Err(error) if error.is(libc::ENOENT) => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let stat = old.stat()?;
+    if stat.st_mode & libc::S_IFMT != libc::S_IFREG {
+        return Ok(false);
+    }
+    let trace = config.instruments.trace_file.and_then(|trace| fd::stat(trace).ok());
+    if trace.is_some_and(|trace| fd::inode(&trace) == fd::inode(&stat)) {
+        return Ok(true);
+    }
+    let mut start = [0; MAGIC.len()];
+    let len = old.read_at(0, &mut start)?;
+    Ok(len > 0 && start != MAGIC)
 }
 
 impl Machine<'_> {
     /// Saves the machine, and tells the user. An old snapshot stays until the new one is complete.
     pub fn save(&self, save: Save, input: &Input) -> Result<AfterSave, Error> {
-        let failed = |error| snapshot::Error::Call { path: save.path, error };
+        let path = save.path;
+        let failed = |error| snapshot::Error::Call { path, error };
         // RAM has contents that are to stay, even where the guest has not run yet. It changes the file's identity.
         self.memory.ram().keep()?;
         let own_file = self.own_file(save).map_err(failed)?;
@@ -58,8 +97,8 @@ impl Machine<'_> {
         // RAM is written before the sections with its checksums, whose size is known already.
         let sections = with_sums(Sums::of_zeros(self.memory.size()));
         let header = Header::new(sections.bytes().len() as u64, self.memory.size(), place);
+        let file = create_file(self.config, path)?;
         let write = || -> Result<(), CallError> {
-            let file = Replacement::create(save.path)?;
             let sections = match place {
                 RamPlace::Here => with_sums(self.save_ram(&file, header.ram_offset)?),
                 RamPlace::Elsewhere => sections,
@@ -73,7 +112,7 @@ impl Machine<'_> {
             self.note_pause();
         }
         written.map_err(failed)?;
-        let path = Text::from(save.path);
+        let path = Text::from(path);
         match after {
             AfterSave::Ends => self.output.message(
                 format_args!(

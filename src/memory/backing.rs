@@ -305,7 +305,7 @@ pub fn probe(backing: Backing, size: u64) -> Result<(), Error> {
 }
 
 /// The page size of the hugetlbfs on which a file is; `None` where it is on another file system.
-pub(super) fn hugetlbfs_page_size(fd: &Fd) -> Result<Option<u64>, CallError> {
+pub fn hugetlbfs_page_size(fd: &Fd) -> Result<Option<u64>, CallError> {
     let statfs = fd.statfs()?;
     // The types of both differ between C libraries.
     #[allow(clippy::unnecessary_cast)]

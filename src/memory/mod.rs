@@ -150,12 +150,19 @@ impl fmt::Display for Error {
                     None => write!(f, "{}: too few huge pages", BackingName(backing))?,
                 }
                 match Pool::read(page_size) {
-                    Some(pool) => pool.explain(needed, f),
+                    Some(pool) => pool.explain(needed, f)?,
                     None => write!(
                         f,
                         "\n  {needed} pages of {} are needed; the kernel does not say what its pool has",
                         Bytes(page_size)
+                    )?,
+                }
+                match backing {
+                    Backing::Private => f.write_str(
+                        "\n  Or let the machine go on in its own RAM, which ends the snapshot: --backing with the file that RAM is in; \
+                         or --backing anon",
                     ),
+                    _ => Ok(()),
                 }
             }
             Error::Call { backing, error } => {

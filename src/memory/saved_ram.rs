@@ -110,7 +110,9 @@ impl SavedRam<'_> {
     pub fn probe(self, backing: Backing, size: u64) -> Result<(), Error> {
         match backing {
             Backing::Private => map_privately(self, size).map(drop),
-            _ if self.is_in(backing) => Ok(()),
+            Backing::File(path) if self.is_in(backing) => {
+                self.fd.lock().map_err(|error| Error::Locked { path, error })
+            }
             _ => backing::probe(backing, size),
         }
     }

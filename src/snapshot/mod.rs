@@ -47,6 +47,8 @@ pub enum Error {
     Vendor { path: &'static CStr, saved: [u8; 12], host: [u8; 12] },
     /// This host's KVM can't offer a feature of the guest's processor.
     NoFeature { path: &'static CStr, name: &'static str },
+    /// Saving would replace a file that is no snapshot.
+    WouldBeLost { path: &'static CStr },
     /// The file with RAM is not what it was.
     Ram { path: &'static CStr, ram: &'static CStr, why: &'static str },
     /// A call on that file failed.
@@ -66,13 +68,13 @@ impl fmt::Display for Error {
                     libc::EINTR => ": the program was asked to end meanwhile",
                     libc::EEXIST => ": a file is in the way that an earlier program has left beside it\n  Remove FILE.*.new",
                     libc::EROFS => ": mounted read-only\n  Name a file elsewhere",
-                    libc::ENAMETOOLONG => ": the name is too long: .PID.new must fit behind it\n  Name a shorter one",
+                    libc::ENAMETOOLONG => ": the name is too long; of a file to save to, .PID.new must fit behind it\n  Name a shorter one",
                     libc::EMFILE => TOO_MANY_FILES,
                     libc::ENOSPC => ": the file system is full\n  Name a file elsewhere",
                     libc::EISDIR => ": a directory\n  Name a file in it",
                     libc::EFBIG => ": larger than a file may be\n  Raise ulimit -f",
                     libc::EINVAL | libc::ELOOP | libc::EBUSY => {
-                        ": such a file can't hold a snapshot\n  Name a regular file on a disk, or on tmpfs"
+                        ": such a file can't hold a snapshot\n  Name a regular file on a disk or on tmpfs, and no link to one"
                     }
                     _ => "",
                 })
@@ -80,6 +82,11 @@ impl fmt::Display for Error {
             Error::NotASnapshot { path } => {
                 write!(f, "{}: not a snapshot of this program's", Text::from(path))
             }
+            Error::WouldBeLost { path } => write!(
+                f,
+                "{}: this file is no snapshot, and would be lost\n  Remove it, or name another file",
+                Text::from(path)
+            ),
             Error::Version { path, version } => write!(
                 f,
                 "{}: a snapshot in format {version}, and this program knows format {}\n  \

@@ -2153,10 +2153,10 @@ a_debugger_steps_through_the_set_up_of_linux_page_tables() {
 	EOF
 	quiet
 	timeout 200 /usr/bin/gdb -q -nx -batch -x commands <&4 > said 2>&1 || :
-	tells '^0x1000[0-9a-f]*:$'
+	tells '^0x1000[0-9a-f]* of vCPU 0:$'
 	tells 'PDE at 0x[0-9a-f]*: 0x10000a7 P RW US A PS'
 	tells '= 1$'
-	is "$(sed -n '/^0xffffffff81000000:/,$p' said | grep -c 'GPA 0x1000000$')" 1
+	is "$(sed -n '/^0xffffffff81000000 of vCPU 0:/,$p' said | grep -c 'GPA 0x1000000$')" 1
 	soon grep -q 'KOB-2M: Linux' out || soon grep -q 'KOB-2M: Linux' out
 	ended 0
 }
@@ -2527,59 +2527,193 @@ while_a_copy_runs_its_ram_is_not_given_away() {
 	ended 143
 	p 0 --restore ./snapshot --check
 }
-linux_is_saved_at_a_hundred_random_moments_of_its_start_and_answers() {
-	huge
+# answering_linux ARGUMENT...: Linux on two vCPUs, to which something is typed from the start. It says `it is 42, on 2` in the end.
+answering_linux() {
 	rm -f typed
 	mkfifo typed
 	exec 3<> typed
-	echo 'echo it is $((6 * 7)), on $(nproc); poweroff -f' >&3
-	start_from typed $CPU --kernel /boot/vmlinuz --initrd /boot/initrd --memory 96M --cpus 2 --save ./snapshot --append 'console=ttyS0 quiet'
+	echo 'echo it is $((6 * 7)), on $(nproc)' >&3
+	start_from typed $CPU --kernel /boot/vmlinux --initrd /boot/initrd --memory 96M --cpus 2 --append 'console=ttyS0' "$@"
+}
+answered() { soon grep -q '^it is 42, on 2' out || soon grep -q '^it is 42, on 2' out || { echo "no answer: $(tail -n 5 out err)"; kill $pid; return 1; }; }
+# How many microseconds Linux takes until it answers, here and now.
+time_until_answer() {
+	before=$(cut -d' ' -f1 /proc/uptime | tr -d .)
+	answering_linux "$@"
+	answered
+	after=$(cut -d' ' -f1 /proc/uptime | tr -d .)
+	echo 'poweroff -f' >&3
+	wait $pid
+	start_takes=$(((after - before) * 10000))
+}
+linux_is_saved_at_a_hundred_random_moments_of_its_start_and_answers() {
+	huge
+	time_until_answer
+	answering_linux --save ./snapshot
 	round=0
 	: > all
 	while [ $round -lt 100 ]; do
 		soon a_vm_is_there
-		usleep $((round * 7919 % 31 * 1000))
+		# Each machine touches its pages anew, and gets less far.
+		usleep $((start_takes / 50 + round * 7919 % 31 * 1000))
 		kill -USR2 $pid
 		status=0
 		wait $pid || status=$?
 		is "$round: $status" "$round: 0"
-		cat out >> all
 		says 'and the machine ends here' || { echo "it has ended before, in round $round"; return 1; }
+		cat out >> all
+		! grep -q 'Brought up .* 2 CPUs' out || up=$round
 		start_from typed --restore ./snapshot -b $RAM --save ./snapshot
 		round=$((round + 1))
 	done
-	limit=0
-	while kill -0 $pid 2> /dev/null && [ $limit -lt 800 ]; do limit=$((limit + 1)); usleep 50000; done
-	kill $pid 2> /dev/null && { echo "no end: $(tail -n 5 out err)"; return 1; }
-	status=0
-	wait $pid || status=$?
-	is $status 0
-	cat out >> all
-	grep -q '^it is 42, on 2' all || { echo "no answer in: $(tail -n 5 all)"; return 1; }
+	# It was saved before and after it has started its second processor, and has been typed to.
+	[ ${up-0} -gt 5 ]
+	grep -q '^it is 42, on 2' all || { echo "no answer in a hundred rounds: $(tail -n 5 all)"; return 1; }
+	echo 'echo and $((6 * 8)); poweroff -f' >&3
+	soon grep -q '^and 48' out
+	wait $pid
 	is "$(grep -ciE 'warn|bug:|stall|lockup|unexpected' all)" 0
 }
+# Moments in hundredths of Linux' start.
 each_moment_s_snapshot_finishes_its_start() {
-	[ "${FAULTS-}" = all ] && moments=$(seq 100) || moments='1 30 60'
+	[ "${FAULTS-}" = all ] && moments=$(seq 100) || moments='10 50 90'
+	huge
+	time_until_answer -b thp
 	for moment in $moments; do
 		huge
-		rm -f typed
-		mkfifo typed
-		exec 3<> typed
-		echo 'echo it is $((6 * 7)), on $(nproc); poweroff -f' >&3
-		start_from typed $CPU --kernel /boot/vmlinuz --initrd /boot/initrd -b thp --memory 96M --cpus 2 --save-ram ./snapshot --append 'console=ttyS0 quiet'
-		usleep $((200000 + moment * 7919 % 97 * 30000))
+		answering_linux -b thp --save-ram ./snapshot
+		usleep $((start_takes * moment / 100))
 		kill -USR2 $pid
 		soon grep -q 'saved to ./snapshot, with RAM' err
 		# The machine goes on.
-		soon grep -q '^it is 42, on 2' out || { kill $pid; return 1; }
-		status=0
-		wait $pid || status=$?
-		is "$moment: $status" "$moment: 0"
-		echo 'echo it is $((6 * 7)), on $(nproc); poweroff -f' >&3
+		answered
+		echo 'poweroff -f' >&3
+		wait $pid
+		echo 'echo it is $((6 * 7)), on $(nproc)' >&3
 		restored -b memfd
-		soon grep -q '^it is 42, on 2' out || { kill $pid; echo "moment $moment: $(tail -n 5 out err)"; return 1; }
-		ended 0
+		answered
+		echo 'poweroff -f' >&3
+		wait $pid
 	done
+}
+what_was_saved_kvm_gives_back() {
+	saved_linux -b anon --save ./one
+	kill -USR2 $pid
+	soon grep -q 'saved to ./one, with RAM' err
+	echo 'poweroff -f' >&3
+	wait $pid
+	start --gdb ./socket --gdb-wait --restore ./one
+	soon grep -q 'the guest waits for a debugger' err
+	gdb 'monitor save ./two' 'kill'
+	tells '^saved, with RAM'
+	ended 0
+	/root/compare one two > out || { cat out; return 1; }
+	prints '2 vCPUs\n'
+}
+output_that_waits_for_its_reader_is_not_lost_over_a_save() {
+	# The letters, again and again: mov $'a', %al; 1: out %al, $0x10; inc %al; cmp $'z' + 1, %al; jne 1b; hlt would end it: jmp to the start.
+	printf '\260\141\346\020\376\300\074\173\165\370\353\364' > guest
+	mkfifo pipe
+	(sleep 4; cat > one) < pipe &
+	reader=$!
+	$P --save ./snapshot guest > pipe 2> err &
+	pid=$!
+	soon asleep
+	kill -USR2 $pid
+	wait $pid
+	wait $reader
+	status=0
+	timeout 2 $P --restore ./snapshot > two 2> err || status=$?
+	is $status 143
+	[ -s one ] && [ -s two ]
+	is "$(cat one two | fold -w 26 | head -n -1 | sort -u)" abcdefghijklmnopqrstuvwxyz
+}
+a_restore_that_is_refused_changes_nothing() {
+	printf '\260\015\346\354\364' > guest
+	p 0 --save ./snapshot guest
+	head -c 5000 snapshot > cut
+	cp snapshot altered
+	printf '\377\377\377' | dd of=altered bs=1 seek=3000 conv=notrunc 2> /dev/null
+	for file in cut altered; do
+		p 1 --restore ./$file -b $RAM
+		says 'damaged or incomplete'
+	done
+	p 1 --restore ./snapshot -b $RAM --save /no/such
+	p 1 --restore ./snapshot -b $RAM --gdb /no/such
+	# Nor does a call that fails before the guest runs; and where its RAM can't be marked as used, it does not run.
+	status=0
+	strace -f -o /dev/null -e signal=none -e inject=utimensat:error=EIO $P --restore ./snapshot -b $RAM > out 2> err || status=$?
+	is $status 1
+	says "futimens $RAM: EIO (5)"
+	p 0 --restore ./snapshot -b $RAM
+	says 'KVM_EXIT_HLT: the guest halted'
+	p 1 --restore ./snapshot -b $RAM
+}
+a_save_replaces_nothing_but_a_snapshot() {
+	printf '\260\015\346\354\364' > guest
+	cp guest before
+	echo precious > text
+	for file in guest text; do
+		p 1 -b anon -m 4M --save ./$file guest
+		only "./$file: this file is no snapshot, and would be lost
+  Remove it, or name another file"
+		p 1 --check -b anon -m 4M --save ./$file guest
+		finds "MISSING --save ./$file: this file is no snapshot, and would be lost"
+	done
+	p 1 -b anon -m 4M --save ./trace --trace --trace-file ./trace guest
+	says './trace: this file is no snapshot, and would be lost'
+	p 1 -b anon -m 4M --save /mnt/HugePagefs/snapshot guest
+	says "open /mnt/HugePagefs/snapshot: EINVAL (22): such a file can't hold a snapshot"
+	is "$(ls /mnt/HugePagefs)" ''
+	debugged -m 4M guest
+	gdb 'monitor save ./guest' 'monitor save ./text' 'kill'
+	tells '^not saved: ./guest: this file is no snapshot'
+	tells '^not saved: ./text: this file is no snapshot'
+	ended 0
+	cmp guest before
+	is "$(cat text)" precious
+	# An empty file has nothing to lose, and a snapshot is there to be replaced.
+	: > snapshot
+	p 0 -b anon -m 4M --save ./snapshot guest
+	p 0 -b anon -m 4M --save ./snapshot guest
+	says 'saved to ./snapshot, with RAM'
+	for how in '--save /no/such' '--trace --trace-file /no/such' '--gdb /no/such'; do
+		p 1 --restore ./snapshot --check $how
+		says '/no/such: '
+	done
+}
+a_machine_that_stands_still_for_the_debugger_is_saved() {
+	printf '\353\376' > guest
+	debugged -m 4M --save ./snapshot guest
+	kill -USR2 $pid
+	soon grep -q 'saved to ./snapshot, with RAM' err
+	kill $pid
+	ended 143
+	start --gdb ./socket --gdb-wait --save ./own guest
+	soon grep -q 'the guest waits for a debugger' err
+	kill -USR2 $pid
+	ended 0
+	says 'saved to ./own; RAM stays in'
+	p 0 --restore ./own --check
+}
+ten_clones_of_ram_on_hugetlbfs_run_at_once() {
+	# The byte at 0x2000 is A; saved; incb 0x2000, and prints it: only what is the clone's own could have become B.
+	printf '\306\006\000\040\101\260\015\346\354\376\006\000\040\240\000\040\346\020\260\012\346\020\353\376' > guest
+	echo 100 > $POOL/nr_hugepages
+	p 0 --save ./snapshot guest
+	pids=
+	for clone in 0 1 2 3 4 5 6 7 8 9; do
+		$P --restore ./snapshot > out.$clone 2> err.$clone &
+		pids="$pids $!"
+	done
+	for clone in 0 1 2 3 4 5 6 7 8 9; do
+		soon [ -s out.$clone ]
+		is "$(cat out.$clone)" B
+	done
+	is "$(ls -d /sys/kernel/debug/kvm/*-* | wc -l)" 10
+	kill $pids
+	wait $pids || :
+	p 0 --restore ./snapshot --check
 }
 ten_clones_run_at_once_and_none_sees_another() {
 	saved_linux -b thp --save ./snapshot
@@ -2654,7 +2788,9 @@ a_clock_that_was_saved_goes_on_with_the_host_s() {
 	saved_linux --save ./snapshot
 	saves 0
 	sleep 5
-	restored
+	restored --trace=calls --trace-file ./trace
+	# kvmclock of each vCPU was told of the pause.
+	soon sh -c "[ \$(grep -c 'KVM_KVMCLOCK_CTRL.*= 0' trace) = 2 ]"
 	echo 'date +now=%s; cat /sys/devices/system/clocksource/clocksource0/current_clocksource' >&3
 	soon grep -q '^now=' out
 	is $(($(date +%s) - $(sed -n 's/^now=\([0-9]*\).*/\1/p' out) <= 2)) 1
@@ -2921,7 +3057,7 @@ transcript() {
 
 for case in $(sed -n 's/^\([a-z0-9_]*\)() .*/\1/p' "$0" | sed -n '/^the_line_comes/,/^prepare$/p'); do
 	case $case in
-	prepare | pages | stops | a_vm_is_there | shows | only | tells_status | asleep | told | first | check | finds | fails_in_turn | b | k | huge | under_limit | boot | seen | cpu | typing | listening_linux | quiet | gdb | tells | debugged | saved_linux | saves | restored | answers) continue ;;
+	prepare | pages | stops | a_vm_is_there | shows | only | tells_status | asleep | told | first | check | finds | fails_in_turn | b | k | huge | under_limit | boot | seen | cpu | typing | listening_linux | quiet | gdb | tells | debugged | saved_linux | answering_linux | answered | time_until_answer | saves | restored | answers) continue ;;
 	esac
 	attempt $case $case
 done

@@ -176,7 +176,10 @@ impl Gdb {
     /// Tells gdb of the first of these that it wants to know. Returns false if there is none.
     fn tell_first(&mut self, machine: &Machine, stops: &[DebugStop]) -> bool {
         let mut told = None;
-        for &stop in stops {
+        // One vCPU that meets a breakpoint again and again does not hide another one's.
+        let (same, others): (Vec<DebugStop>, Vec<DebugStop>) =
+            stops.iter().partition(|stop| stop.vcpu == self.thread);
+        for stop in others.into_iter().chain(same) {
             match self.meaning(machine, stop) {
                 Some(met) if told.is_none() => told = Some((stop.vcpu, met)),
                 // The instruction that met a watchpoint has been executed. One at a breakpoint has not, and meets that again.
@@ -325,7 +328,7 @@ impl Debugger for Gdb {
         Ok(waits || has_asked || self.stops_at_reset && self.client.is_some())
     }
 
-    fn machine_is_followed(&mut self, machine: &Machine, end: End) {
+    fn another_machine_follows(&mut self, machine: &Machine, end: End) {
         // After sleep the guest goes on with the same RAM. After a reset some of it is loaded anew.
         if end != End::Woken {
             self.breakpoints.clear_software(&machine.memory);

@@ -22,7 +22,7 @@ exits, stats            what the guest has exited with, and KVM's figures (count
 regs                    all registers of this thread, with the rules that they break
 walk ADDRESS            a linear address' way through this thread's page tables
 dirty                   the pages that were written since the last time (with --dirty-log)
-phys ADDRESS [BYTES]    what is at a guest-physical address
+phys ADDRESS [BYTES]    what is at a guest-physical address: 64 bytes, or up to 4096
 phys on|off             gdb reads and writes memory by guest-physical addresses, or by linear ones
 reset                   reset the machine, as the guest could
 save FILE               save the machine, as --save or --save-ram does
@@ -67,6 +67,10 @@ impl Gdb {
             ["reset"] => {
                 // gdb does not expect the guest to run. So the next machine stops where it begins.
                 self.waits = true;
+                self.print(match machine.is_followed(End::Reset) {
+                    true => "reset; gdb shows the new registers after flushregs\n",
+                    false => "reset, which ends the run: it began without --reset=restart\n",
+                });
                 self.send(b"OK");
                 machine.lifecycle.end(End::Reset, None);
                 return Answer::Resume(Resume::All);
@@ -77,7 +81,7 @@ impl Gdb {
             }
             ["stop-at-reset", how @ ("on" | "off")] => {
                 self.stops_at_reset = how == "on";
-                "".into()
+                format!("stop at a reset: {how}\n")
             }
             ["help"] | [] => HELP.into(),
             [first, ..] => format!("{first}: no such command, or other words behind it\n{HELP}"),
@@ -148,22 +152,22 @@ impl Gdb {
         match self.vcpu(machine).sregs() {
             Ok(sregs) => {
                 let memory = &*machine.memory;
-                format!("{linear:#x}:{}\n", Walk { memory, sregs: &sregs, linear })
+                let number = self.thread;
+                format!("{linear:#x} of vCPU {number}:{}\n", Walk { memory, sregs: &sregs, linear })
             }
             Err(error) => format!("{error}\n"),
         }
     }
 
     fn dump(&self, machine: &Machine, address: &str, count: &str) -> String {
-        let Some(mut gpa) = value(address) else { return not_a_number(address) };
+        let Some(mut gpa) = self.value(machine, address) else { return not_a_number(address) };
         let Some(count) = value(count) else { return not_a_number(count) };
         let mut text = String::new();
         let mut bytes = alloc::vec![0; count.min(MOST) as usize];
         for line in bytes.chunks_mut(16) {
-            let len = match machine.memory.read(gpa, line) {
-                Ok(()) => line.len(),
-                Err(_) => 0,
-            };
+            // RAM may end within it.
+            let read = |(byte, gpa)| machine.memory.read(gpa, core::slice::from_mut(byte)).is_ok();
+            let len = line.iter_mut().zip(gpa..).map(read).take_while(|&is_ram| is_ram).count();
             self.breakpoints.hide(gpa, line);
             text += &format!("{gpa:#x}:{}\n", Known(line, len));
             gpa = gpa.wrapping_add(line.len() as u64);
