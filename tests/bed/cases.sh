@@ -2951,10 +2951,10 @@ each_call_of_save_and_restore_fails_in_turn() {
 	printf '\260\015\346\354\364' > guest
 	p 0 -b anon -m 4M --save ./old guest
 	case $(uname -r) in
-	6.12.*) how='-b anon -m 4M' calls='open fstat pread64 pwrite64 lseek ftruncate fsync rename flock fcntl mmap' ;;
-	*) how= calls='ioctl readlink futimens utimensat open flock fsync' ;;
+	6.12.*) how='-b anon -m 4M' again=anon calls='open fstat pread64 pwrite64 lseek ftruncate fsync rename flock fcntl mmap' ;;
+	*) how= again=$RAM used=1 calls='ioctl readlink futimens utimensat open flock fsync' ;;
 	esac
-	for what in save restore; do
+	for what in save restore again; do
 		cp old snapshot
 		case $what in
 		save) set -- $how --save ./snapshot guest ;;
@@ -2963,21 +2963,40 @@ each_call_of_save_and_restore_fails_in_turn() {
 			cp snapshot old
 			set -- --restore ./snapshot
 			;;
+		# RAM is read, or its own file is taken over.
+		again)
+			p 0 $how --save ./snapshot guest
+			cp snapshot old
+			set -- --restore ./snapshot -b "$again"
+			calls='open fstat pread64 lseek flock futimens utimensat clone'
+			;;
 		esac
 		strace -f -o trace $P "$@" > out 2> err < /dev/null || { cat err; return 1; }
 		for call in $calls; do
 			most=$(grep -cE "^[0-9]+ +$call\\(" trace || :)
 			number=1
 			while [ $number -le "$most" ]; do
+				# A machine that has run in its own file has used that up.
+				[ $what != again ] || [ -z "${used-}" ] || {
+					p 0 $how --save ./snapshot guest
+					cp snapshot old
+				}
 				cp old snapshot
 				status=0
 				timeout 20 strace -f -o /dev/null -e signal=none -e inject=$call:error=EIO:when=$number $P "$@" > out 2> err < /dev/null || status=$?
 				said="$what: $call $number: status $status: $(tail -n 3 err)"
 				case $status in
 				0) ;;
-				1) grep -qE '(KVM_[A-Z0-9_]+|open|f?stat(fs)?|flock|ftruncate|fallocate|mmap|eventfd|sigaction|p?read|p?write|fsync|rename|lseek|readlink|fcntl|malloc|pthread_create)[^:]*: E(IO|NOMEM|AGAIN) |can.t be opened|another machine has run' err || { echo "no call in $said"; return 1; } ;;
+				1) grep -qE '(KVM_[A-Z0-9_]+|open|f?stat(fs)?|flock|ftruncate|fallocate|mmap|eventfd|sigaction|p?read|p?write|fsync|rename|lseek|readlink|fcntl|futimens|malloc|pthread_create)[^:]*: E(IO|NOMEM|AGAIN) |can.t be opened|another machine has run' err || { echo "no call in $said"; return 1; } ;;
 				*) echo "$said"; return 1 ;;
 				esac
+				[ $what = save ] || cmp old snapshot
+				if [ "$again" = $RAM ] && [ $what = again ]; then
+					used=
+					grep -q KVM_EXIT_HLT err && used=1
+					# Either the guest has not run, or the snapshot is refused from now on.
+					$P --restore ./snapshot --check > again 2>&1 && [ "$used" ] && { echo "not used up in spite of $said"; return 1; }
+				fi
 				# A snapshot is the old one or the new one, whole, and nothing is left beside it.
 				if [ $what = save ]; then
 					if cmp -s old snapshot; then
