@@ -136,6 +136,37 @@ fn a_trace_can_go_to_the_terminal() {
     assert!(session.child.wait().unwrap().success());
 }
 
+/// As README.md shows it. The guest may still be starting when it is saved.
+#[test]
+fn a_machine_that_was_saved_goes_on_at_the_terminal() {
+    let mut session = Session::start(&mut bed());
+    session.expect("Ctrl-C ends the guest");
+    session.expect("Hello BiscuitOS :)");
+    session.type_keys(b"\x03");
+    session.expect("# ");
+    session.type_keys(
+        b"(sleep 12; killall -USR2 BiscuitOS_app) & RunBiscuitOS.sh --kernel /boot/vmlinuz --initrd /boot/initrd --save /tmp/snapshot\r",
+    );
+    session.expect("and the machine ends here");
+    session.type_keys(
+        b"RunBiscuitOS.sh --restore /tmp/snapshot --backing /mnt/HugePagefs/BiscuitOS_HugePage\r",
+    );
+    session.type_keys(b"\r");
+    std::thread::sleep(Duration::from_secs(2));
+    session.type_keys(b"echo it is $((6 * 7)) at $(date +%s)\r");
+    let before = session.until("it is 42 at ");
+    assert!(!before.contains("not found"), "{before}");
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let time: u64 = session.until("\n").trim().parse().unwrap();
+    assert!(now.abs_diff(time) <= 3, "{time}, and now it is {now}");
+    session.type_keys(b"poweroff -f\r");
+    session.expect("Power down");
+    session.type_keys(b"echo back with $?\r");
+    session.expect("back with 0");
+    session.type_keys(b"poweroff -f\r");
+    assert!(session.child.wait().unwrap().success());
+}
+
 /// A save that takes more than a second, because each write does its part of it.
 #[test]
 fn saving_tells_a_terminal_how_far_it_is() {

@@ -99,9 +99,9 @@ A machine that is saved and goes on later:
       --save-ram FILE    likewise, but RAM is always written to FILE
       --restore FILE     let the machine in FILE go on, instead of IMAGE. Its RAM is
                          mapped privately, so that it can be restored again;
-                         --backing reads it into other memory, or takes its own
-                         file over. Instruments, --grace, --gdb and --save may be
-                         given anew
+                         --backing reads it into other memory; with RAM's own
+                         file it goes on in that. --grace, --gdb, --save and the
+                         instruments, but --step and --replay, are given anew
 Instead of running:
       --check            tell whether this machine would start here, and why not;
                          options of a run are checked, not carried out

@@ -144,7 +144,9 @@ impl Restored {
         let stat = stat.map_err(|error| snapshot::Error::RamCall { path, ram, error })?;
         let refused = |why| Err(snapshot::Error::Ram { path, ram, why }.into());
         if FileIdentity::from(stat) != identity {
-            return refused("another machine has run in this file since");
+            return refused(
+                "another machine has run in this file since, or its mode or owner was changed",
+            );
         }
         if stat.st_size as u64 != self.snapshot.header.ram_size {
             return refused("it is not as large as the machine's");

@@ -2492,7 +2492,7 @@ ram_stays_in_its_file_and_can_be_shared_or_taken_over() {
 	restored -b $RAM
 	answers third
 	p 1 --restore ./snapshot
-	only "./snapshot: RAM in $RAM: another machine has run in this file since"
+	only "./snapshot: RAM in $RAM: another machine has run in this file since, or its mode or owner was changed"
 	p 1 --restore ./snapshot -b anon
 	p 1 --restore ./snapshot --check
 	rm $RAM
