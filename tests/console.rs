@@ -161,6 +161,7 @@ fn a_machine_that_was_saved_goes_on_at_the_terminal() {
     assert!(now.abs_diff(time) <= 3, "{time}, and now it is {now}");
     session.type_keys(b"poweroff -f\r");
     session.expect("Power down");
+    session.expect("# ");
     session.type_keys(b"echo back with $?\r");
     session.expect("back with 0");
     session.type_keys(b"poweroff -f\r");
