@@ -205,6 +205,45 @@ fn a_debugger_meets_the_processor_s_breakpoints() {
     assert!(!fs::exists(&socket).unwrap());
 }
 
+/// Also one that is deleted while another vCPU stands at it.
+fn breakpoints_are_all_vcpus() {
+    let directory = env!("CARGO_TARGET_TMPDIR");
+    let (kernel, socket) = (format!("{directory}/counters.elf"), format!("{directory}/gdb"));
+    let object = format!("{directory}/counters.o");
+    for command in [
+        format!("as --32 -I guest/kernel -I guest -o {object} tests/bed/counters.S"),
+        format!("ld -m elf_i386 -z noexecstack -e _start -Ttext 0x400000 -o {kernel} {object}"),
+    ] {
+        let mut words = command.split(' ');
+        let status = Command::new(words.next().unwrap()).args(words).status();
+        assert!(status.unwrap().success(), "{command}");
+    }
+    let _ = fs::remove_file(&socket);
+    let mut program = Command::new("timeout");
+    program.args(["60", "./BiscuitOS_app", "--backing", "anon", "--gdb", &socket, "--gdb-wait"]);
+    let program = program.args(["--cpus", "2", "--kernel", &kernel]).stdin(Stdio::null());
+    let mut program = program.spawn().unwrap();
+    while !fs::exists(&socket).unwrap() {
+        assert!(program.try_wait().unwrap().is_none(), "it has ended");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let file = format!("symbol-file {kernel}");
+    let both = ["hbreak *two_counts", "continue", "hbreak *one_counts"];
+    let count = r#"printf "count %d\n", *(int*)0x500040"#;
+    let after =
+        [&["continue"; 6][..], &["delete 1", count], &["continue"; 40], &[count, "kill"]].concat();
+    let said = gdb(&socket, &[&[file.as_str()], &both[..], &after].concat());
+    for hit in ["Thread 2 hit Breakpoint 1, ", "Thread 1 hit Breakpoint 2, "] {
+        assert!(said.contains(hit), "{said}");
+    }
+    let counts: Vec<u32> = said
+        .lines()
+        .filter_map(|line| line.strip_prefix("count ").map(|count| count.parse().unwrap()))
+        .collect();
+    assert!(counts.len() == 2 && counts[1] > counts[0] && counts[0] < 10, "{said}");
+    assert_eq!(program.wait().unwrap().code(), Some(0));
+}
+
 /// A packet as gdb sends it.
 fn packet(contents: &[u8]) -> Vec<u8> {
     let mut frame = vec![b'$'];
@@ -349,7 +388,7 @@ fn answered(stream: &mut UnixStream) -> bool {
 
 fn main() -> ExitCode {
     std::env::set_current_dir(env!("CARGO_MANIFEST_DIR")).unwrap();
-    let tests: [(&str, fn()); 7] = [
+    let tests: [(&str, fn()); 8] = [
         ("a_run_begins_with_one_warning", a_run_begins_with_one_warning),
         (
             "statistics_name_the_backend_as_the_only_cause",
@@ -365,6 +404,7 @@ fn main() -> ExitCode {
             "a_debugger_meets_the_processor_s_breakpoints",
             a_debugger_meets_the_processor_s_breakpoints,
         ),
+        ("breakpoints_are_all_vcpus", breakpoints_are_all_vcpus),
         ("whatever_a_debugger_sends_is_answered", whatever_a_debugger_sends_is_answered),
     ];
     let (mut passed, mut failed, mut ignored) = (0, 0, 0);

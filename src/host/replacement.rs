@@ -8,8 +8,7 @@ use alloc::format;
 use alloc::vec::Vec;
 use core::ffi::CStr;
 
-/// A file that takes the place of another one only when it is complete. Until then it has its name with the program's number and `.new`
-/// behind it.
+/// The new file. Until it is complete its name is FILE.PID.new.
 pub struct Replacement {
     path: &'static CStr,
     temporary: Vec<u8>,
@@ -63,7 +62,7 @@ impl Drop for Replacement {
 
 /// A name with its zero byte.
 fn name(bytes: &[u8]) -> &CStr {
-    CStr::from_bytes_until_nul(bytes).unwrap_or(c"")
+    CStr::from_bytes_until_nul(bytes).expect("it has one")
 }
 
 #[cfg(all(test, not(miri)))]

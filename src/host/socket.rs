@@ -39,7 +39,7 @@ impl Listener {
             bound => bound,
         };
         bound?;
-        let identity = identity(path)?;
+        let identity = fd::stat(path).map(|stat| fd::inode(&stat))?;
         let listener = Listener { fd, path: Some((path, identity)) };
         listener.listen()?;
         Ok(listener)
@@ -96,7 +96,7 @@ impl Drop for Listener {
     fn drop(&mut self) {
         // Another program may have put something else there.
         if let Some((path, own)) = self.path
-            && identity(path).is_ok_and(|now| now == own)
+            && fd::stat(path).is_ok_and(|now| fd::inode(&now) == own)
         {
             fd::remove(path);
         }
@@ -160,7 +160,7 @@ fn bind<T>(fd: &Fd, address: &T, size: usize) -> Result<(), CallError> {
     Call::on(fd.raw(), "bind", format_args!("")).returned(result as isize).map(drop)
 }
 
-/// Whether nobody has a socket's path any more. A socket of another kind asks, which its owner, if there is one, does not see.
+/// Whether nobody has a socket's path any more. A datagram socket tries to connect to it: its owner, if there is one, does not notice.
 fn has_no_owner(path: &CStr, address: &libc::sockaddr_un, size: usize) -> bool {
     let is_socket = |stat: libc::stat| stat.st_mode & libc::S_IFMT == libc::S_IFSOCK;
     let Ok(fd) = socket(libc::AF_UNIX, libc::SOCK_DGRAM) else { return false };
@@ -168,11 +168,6 @@ fn has_no_owner(path: &CStr, address: &libc::sockaddr_un, size: usize) -> bool {
     let result = unsafe { libc::connect(fd.raw(), (&raw const *address).cast(), size as u32) };
     // EPROTOTYPE: it has an owner.
     result < 0 && Errno::last() == Errno(libc::ECONNREFUSED) && fd::stat(path).is_ok_and(is_socket)
-}
-
-/// Device and inode of a file.
-fn identity(path: &CStr) -> Result<(libc::dev_t, libc::ino_t), CallError> {
-    fd::stat(path).map(|stat| (stat.st_dev, stat.st_ino))
 }
 
 /// Switches an option of a socket on.

@@ -9,7 +9,7 @@
 //! 5. The local APIC.
 //! 6. MSRs: the deadline of the local APIC's timer is one; others are about the guest's own guests. Then the state of such a guest.
 //! 7. General and debug registers.
-//! 8. What is under way: older parts of this list would drop it.
+//! 8. Exceptions and interrupts that are under way: earlier parts of this list would drop them.
 //! 9. Whether the vCPU runs at all.
 
 use crate::kvm::cpuid::Cpuid;

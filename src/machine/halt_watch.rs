@@ -17,7 +17,7 @@ const INTERVAL: u64 = NANOSECONDS;
 /// The longest that is waited between two looks at a guest that is idle.
 const LONGEST: u64 = 64 * INTERVAL;
 /// vCPUs that use less than this of an interval sleep. A timer costs some, whether it interrupts anybody or not.
-const HARDLY: u64 = INTERVAL / 10;
+const IDLE_BELOW: u64 = INTERVAL / 10;
 
 /// What the watch knows.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -93,7 +93,7 @@ impl HaltWatch {
     fn step(&mut self, now: u64, used: u64, activity: Option<Activity>) -> Step {
         let since_last = used.saturating_sub(core::mem::replace(&mut self.used, used));
         let (state, step) = match self.state {
-            State::Runs if since_last < HARDLY => (State::Asked { again: false }, Step::Ask),
+            State::Runs if since_last < IDLE_BELOW => (State::Asked { again: false }, Step::Ask),
             State::Runs => (State::Runs, Step::Nothing),
             State::Asked { again } => match activity {
                 None => (self.state, Step::Nothing),
@@ -103,7 +103,7 @@ impl HaltWatch {
                 Some(Activity::WaitsForever) if !again => (State::Asked { again: true }, Step::Ask),
                 Some(Activity::WaitsForever) => (self.state, Step::End),
             },
-            State::Idle if since_last >= HARDLY => (State::Runs, Step::Nothing),
+            State::Idle if since_last >= IDLE_BELOW => (State::Runs, Step::Nothing),
             State::Idle => (State::Idle, Step::Nothing),
         };
         self.interval = match (self.state, state) {
@@ -188,8 +188,8 @@ mod tests {
             steps(looks).into_iter().filter(|step| *step == Step::Ask).count()
         };
         assert_eq!(asked(&[(0, idle); 1000]), 1);
-        assert_eq!(asked(&[(HARDLY - 1, idle); 1000]), 1, "it handles its timer's ticks");
-        assert_eq!(asked(&[(0, idle), (0, idle), (HARDLY, idle), (0, idle)]), 2);
+        assert_eq!(asked(&[(IDLE_BELOW - 1, idle); 1000]), 1, "it handles its timer's ticks");
+        assert_eq!(asked(&[(0, idle), (0, idle), (IDLE_BELOW, idle), (0, idle)]), 2);
         let mut watch = HaltWatch { state: State::Idle, next: 0, used: 0, interval: LONGEST };
         watch.was_active();
         assert_eq!(watch.step(INTERVAL, 0, idle), Step::Ask);
@@ -202,7 +202,7 @@ mod tests {
             looks.push((watch.next - now) / INTERVAL);
         }
         assert_eq!(looks, [4, 16, 64, 64]);
-        watch.step(watch.next, HARDLY, idle);
+        watch.step(watch.next, IDLE_BELOW, idle);
         assert_eq!(watch.interval, INTERVAL);
     }
 

@@ -52,7 +52,7 @@ impl Fields<'_> {
         these.iter_mut().try_for_each(|field| field.visit(self))
     }
 
-    /// Restored, this must be true: else `why`.
+    /// While restoring: fails with `why` unless `is_valid`.
     pub fn check(&self, is_valid: bool, why: &'static str) -> Result<(), Invalid> {
         if is_valid || !self.is_restoring() { Ok(()) } else { Err(Invalid(why)) }
     }

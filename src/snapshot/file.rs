@@ -147,7 +147,7 @@ impl Sections {
     ) {
         let start = self.0.len();
         self.0.resize(start + size_of::<SectionHeader>(), 0);
-        fill(&mut Fields::Save(&mut self.0)).expect("what is saved is not checked");
+        fill(&mut Fields::Save(&mut self.0)).expect("saving does not fail");
         let contents = start + size_of::<SectionHeader>();
         let size = (self.0.len() - contents) as u64;
         let header = SectionHeader { tag, flags, size, ..SectionHeader::default() };

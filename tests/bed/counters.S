@@ -3,12 +3,15 @@
 	.include "kernel.inc"
 	kernel
 	start_others
-1:	incl	0x500000
-	jmp	1b
+	.globl	one_counts, two_counts
+one_counts:
+	incl	0x500000
+	jmp	one_counts
 	kernel_end
 	.text
 	trampoline third
 third:	mov	$16, %ax
 	mov	%ax, %ds
-2:	incl	0x500040
-	jmp	2b
+two_counts:
+	incl	0x500040
+	jmp	two_counts

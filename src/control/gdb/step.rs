@@ -16,7 +16,7 @@ use crate::x86::{MSR_CSTAR, MSR_IA32_SYSENTER_EIP, MSR_LSTAR, RFLAGS_TF};
 
 /// Where the instruction leaves a copy of RFLAGS.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Copy {
+enum SavedFlags {
     Nowhere,
     /// SYSCALL's.
     InR11,
@@ -28,7 +28,7 @@ enum Copy {
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Handler {
     address: u64,
-    copy: Copy,
+    copy: SavedFlags,
 }
 
 /// A step that is being made.
@@ -51,11 +51,12 @@ impl Step {
         let handler = match instruction {
             Instruction::Syscall => {
                 let msr = if mode == OperatingMode::Long64 { MSR_LSTAR } else { MSR_CSTAR };
-                Some(Handler { address: vcpu.msr(msr)?, copy: Copy::InR11 })
+                Some(Handler { address: vcpu.msr(msr)?, copy: SavedFlags::InR11 })
             }
-            Instruction::Sysenter => {
-                Some(Handler { address: vcpu.msr(MSR_IA32_SYSENTER_EIP)?, copy: Copy::Nowhere })
-            }
+            Instruction::Sysenter => Some(Handler {
+                address: vcpu.msr(MSR_IA32_SYSENTER_EIP)?,
+                copy: SavedFlags::Nowhere,
+            }),
             Instruction::Interrupt(vector) => handler(view, &sregs, mode, vector),
             Instruction::PushFlags | Instruction::Other => None,
         };
@@ -72,17 +73,17 @@ impl Step {
     pub fn clean_up(self, vcpu: &Vcpu, memory: &GuestMemory, at: u64) -> Result<(), kvm::Error> {
         let copy = match self.handler {
             Some(handler) if handler.address == at => handler.copy,
-            _ if self.pushes_flags => Copy::OnStack(0),
-            _ => Copy::Nowhere,
+            _ if self.pushes_flags => SavedFlags::OnStack(0),
+            _ => SavedFlags::Nowhere,
         };
         let (mut regs, sregs) = (vcpu.regs()?, vcpu.sregs()?);
         match copy {
-            Copy::Nowhere => {}
-            Copy::InR11 => {
+            SavedFlags::Nowhere => {}
+            SavedFlags::InR11 => {
                 regs.r11 &= !RFLAGS_TF;
                 vcpu.set_regs(&regs)?;
             }
-            Copy::OnStack(above) => {
+            SavedFlags::OnStack(above) => {
                 // TF is in the second byte.
                 let at = mode::stack(&regs, &sregs).wrapping_add(above).wrapping_add(1);
                 let mut byte = [0];
@@ -150,7 +151,7 @@ fn handler(view: GuestView, sregs: &kvm_sregs, mode: OperatingMode, vector: u8) 
         _ if word(4) >> 8 & GATE_32 != 0 => (word(0) | word(6) << 16, 8),
         _ => (word(0), 4),
     };
-    Some(Handler { address, copy: Copy::OnStack(above) })
+    Some(Handler { address, copy: SavedFlags::OnStack(above) })
 }
 
 #[cfg(test)]
