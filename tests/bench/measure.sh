@@ -171,6 +171,7 @@ row 'an exit of two vCPUs, of one' $3 $1 400000 us 1000
 mkfifo /tmp/quiet
 exec 4<> /tmp/quiet
 $P $KERNEL --cpus 2 -b anon --gdb /tmp/socket > /dev/null 2>&1 < /dev/null &
+linux=$!
 soon [ -S /tmp/socket ]
 gdb -q -nx -batch -ex 'target remote /tmp/socket' -ex 'shell touch /tmp/continues' -ex continue <&4 > /dev/null 2>&1 &
 gdb=$!
@@ -185,7 +186,8 @@ echo 0 | tee $TRACE/events/signal/signal_generate/enable > $TRACE/events/syscall
 set -- $(awk '{ sub(":", "", $4) } /signal_generate/ && !first { first = $4 * 1e6 } first && /BiscuitOS_app.*sys_sendto/ { printf "%d", $4 * 1e6 - first; exit }' $TRACE/trace)
 figure 'Ctrl-C in gdb: until two vCPUs have stopped' "$(awk -v a="$1" 'BEGIN { printf "%.3f", a / 1000 }')" ms
 [ "$1" -le 100000 ] || missed 'Ctrl-C takes more than 100 ms'
-kill %1 2> /dev/null || :
+kill $linux
+wait $linux 2> /dev/null
 
 # ---- saved, and restored
 
@@ -223,6 +225,8 @@ restored() {
 }
 rm -f $RAM
 echo 270 > /proc/sys/vm/nr_hugepages
+# A snapshot's RAM of 256 MiB, and as much for a copy.
+[ "$(cat /proc/sys/vm/nr_hugepages)" -ge 256 ] || { echo 'too little memory for 256 huge pages' >&2; exit 1; }
 small=$(saved 96M)
 large=$(saved 256M)
 figure 'saving Linux with 96 MiB' "$(awk -v a=$small 'BEGIN { printf "%.3f", a / 1000 }')" ms
