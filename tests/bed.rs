@@ -68,7 +68,7 @@ fn run(kernel: &str, only: &str) -> Tally {
             "CMD",
             format!("ONLY={only} FAULTS={} sh /root/cases.sh", if all { "all" } else { "" }),
         )
-        .env("TIMEOUT", if all { "7200" } else { "1800" })
+        .env("TIMEOUT", if all { "7200" } else { "2700" })
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
     // A timer that ticks again and again: QEMU's emulated SVM has stood still for ever, with all cases' own time limits, as it
