@@ -2360,13 +2360,15 @@ a_debugger_comes_by_tcp_and_asks_for_what_gdb_has_no_words_for() {
 	ifconfig lo 127.0.0.1
 	# Protected mode: mov $0x1234, %eax; mov %eax, 0x2000; out %al, $0x10; jmp to itself.
 	printf '\270\064\022\000\000\243\000\040\000\000\346\020\353\376' > guest
-	start --gdb :4321 --gdb-wait -b anon --mode protected --stats guest
+	start --gdb :4321 --gdb-wait -b anon --mode protected --stats --dirty-log guest
 	soon grep -q 'the guest waits for a debugger: target remote :4321' err
 	quiet
-	timeout 40 /usr/bin/gdb -q -nx -batch -ex 'target remote 127.0.0.1:4321' -ex 'stepi 4' -ex 'monitor exits' -ex 'monitor phys on' -ex 'x/1xw 0x2000' \
+	timeout 40 /usr/bin/gdb -q -nx -batch -ex 'target remote 127.0.0.1:4321' -ex 'monitor dirty' -ex 'stepi 4' -ex 'monitor exits' -ex 'monitor stats' -ex 'monitor dirty' -ex 'monitor phys on' -ex 'x/1xw 0x2000' \
 		-ex 'set *(int*)0x2000 = 0x77' -ex 'monitor phys off' -ex 'x/1xw 0x2000' -ex 'maintenance packet qHostInfo' -ex kill <&4 > said 2>&1 || :
 	ended 0
-	tells 'KVM_EXIT_IO'
+	is "$(grep -c 'KVM_EXIT_IO  *1$' said)" 2
+	tells '^pages written: none'
+	tells '^  0x[12]000 to 0x2fff: '
 	tells '^addresses are guest-physical now'
 	tells '^0x2000:.0x00001234'
 	tells '^0x2000:.0x00000077'
