@@ -2,7 +2,7 @@
 
 use crate::host::fd::Fd;
 use crate::kvm::Error;
-use crate::sys::ioctl::KVM_GET_STATS_FD;
+use crate::sys::ioctl::{KVM_GET_STATS_FD, argument_size};
 use core::ffi::c_int;
 use core::fmt;
 
@@ -46,7 +46,7 @@ impl Descriptor {
         result.map_err(|error| Error::Ioctl { kind: self.kind, error })
     }
 
-    /// A request that reads a structure.
+    /// A request that reads a structure, which must be as large as the request's number says.
     ///
     /// # Safety
     /// `value` is what `request` takes; what it points to in turn stays valid for as long as the kernel uses it.
@@ -56,12 +56,13 @@ impl Descriptor {
         value: &T,
         shown: fmt::Arguments,
     ) -> Result<c_int, Error> {
+        assert!(argument_size(request) <= size_of::<T>());
         let address = (&raw const *value).expose_provenance() as u64;
         // SAFETY: the structure stays borrowed during the call; the rest is the caller's promise.
         unsafe { self.ioctl(request, address, shown) }
     }
 
-    /// A request that reads and fills a structure.
+    /// A request that reads and fills a structure, which must be as large as the request's number says.
     ///
     /// # Safety
     /// `value` is what `request` takes, and any bytes are such a value.
@@ -71,6 +72,7 @@ impl Descriptor {
         value: &mut T,
         shown: fmt::Arguments,
     ) -> Result<c_int, Error> {
+        assert!(argument_size(request) <= size_of::<T>());
         let address = (&raw mut *value).expose_provenance() as u64;
         // SAFETY: the structure stays borrowed during the call; the rest is the caller's promise.
         unsafe { self.ioctl(request, address, shown) }

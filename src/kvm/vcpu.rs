@@ -133,7 +133,7 @@ impl Vcpu {
     /// A request that fills a structure.
     pub(super) fn get<T: Default>(&self, request: u32) -> Result<T, Error> {
         let mut value = T::default();
-        // SAFETY: each caller names the structure that its request fills.
+        // SAFETY: each caller names the structure that its request fills; its size is checked.
         unsafe { self.descriptor.fill(request, &mut value, format_args!("")) }?;
         Ok(value)
     }
@@ -145,8 +145,8 @@ impl Vcpu {
         value: &T,
         shown: fmt::Arguments,
     ) -> Result<c_int, Error> {
-        // SAFETY: each caller passes the structure that its request takes, without pointers in it, but for one that answers for what it
-        // points to (`Vcpu::tsc_offset`).
+        // SAFETY: each caller passes the structure that its request takes, whose size is checked, without pointers in it, but for one
+        // that answers for what it points to (`Vcpu::tsc_offset`).
         unsafe { self.descriptor.set(request, value, shown) }
     }
 

@@ -60,8 +60,8 @@ impl Vm {
         value: &T,
         shown: fmt::Arguments,
     ) -> Result<c_int, Error> {
-        // SAFETY: each caller passes the structure that its request takes, without pointers in it but those that it answers
-        // for itself.
+        // SAFETY: each caller passes the structure that its request takes, whose size is checked, without pointers in it but those
+        // that it answers for itself.
         unsafe { self.descriptor.set(request, value, shown) }
     }
 
