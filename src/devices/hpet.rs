@@ -562,7 +562,10 @@ mod tests {
         }
         rtc.write(0, &[0x0b, 0x42], &vcpu());
         wait();
-        assert_eq!(controllers.take(), [(0, true), (8, true)]);
+        // On a busy host the clock can be the first.
+        let mut raised = controllers.take();
+        raised.sort();
+        assert_eq!(raised, [(0, true), (8, true)]);
         write(CONFIGURATION, ENABLE | LEGACY);
         assert_eq!(controllers.take(), [(0, false), (8, false)]);
         wait();
