@@ -2503,12 +2503,11 @@ ram_stays_in_its_file_and_can_be_shared_or_taken_over() {
 }
 a_path_that_is_written_otherwise_is_the_same_ram() {
 	ln -s /mnt/HugePagefs ram
-	p 0 -b ram/x --save ./snapshot $HELLO --pause 0 &
 	printf '\260\015\346\354\364' > guest
-	wait
 	p 0 -b ram/x --save ./snapshot guest
 	says 'RAM stays in /mnt/HugePagefs/x, and the machine ends here'
-	p 0 -b ../HugePagefs/x --restore ./snapshot --check
+	p 0 -b ../../mnt/HugePagefs/x --restore ./snapshot --check
+	p 1 -b ../HugePagefs/x --restore ./snapshot --check
 	p 0 --restore ./snapshot -b ram/x
 	says 'KVM_EXIT_HLT: the guest halted'
 	p 1 --restore ./snapshot

@@ -36,6 +36,7 @@ against 'an I/O exit of 200000' storm.bin 2 800000 us 1000
 # A debugger that is not asked for costs nothing; and one that could connect, next to nothing.
 set -- $(/bench/turns 2 "$P --gdb /tmp/socket $F/storm.bin" "$P $F/storm.bin")
 row '  with --gdb and nobody connected, without' $1 $2 800000 us 1000
+! over $1 $2 1.03 || missed 'an exit with --gdb and nobody connected takes more than 1.03 of one without'
 
 strace -f -o /tmp/trace $P $F/halt.bin > /dev/null 2>&1
 figure 'system calls from exec to the first KVM_RUN' "$(sed '1d; /KVM_RUN/,$d' /tmp/trace | wc -l)"
@@ -241,6 +242,9 @@ done
 set -- $(/bench/turns 10 "$P $F/halt.bin -b anon" /bin/true)
 row 'restoring it: exec to the first KVM_RUN, halt' $((sum * 1000 / 5)) $(($1 / 20)) 1 ms 1000000
 ! over $((sum * 1000 / 5)) $(($1 / 20)) 1.15 || missed 'restoring takes more than 1.15 of the tiny guest'
+rm -f $RAM
+cold=$(/bench/until KOB-2M: $P --kernel /boot/vmlinuz --initrd /boot/initrd --memory 256M --append 'console=ttyS0 quiet')
+row '  and a cold boot of it up to init' $((sum * 1000 / 5)) $cold 1 ms 1000000
 rm -f $RAM
 echo 0 > /proc/sys/vm/nr_hugepages
 # Clones share what they do not write.
