@@ -58,7 +58,8 @@ fn create_file(config: &Config, path: &'static CStr) -> Result<Replacement, snap
 fn would_lose(config: &Config, path: &CStr) -> Result<bool, CallError> {
     let old = match Fd::open(path, libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK, 0) {
         Ok(old) => old,
-        Err(error) if error.is(libc::ENOENT) => return Ok(false),
+        // What is no regular file is refused when the new one is made.
+        Err(error) if error.is(libc::ENOENT) || error.is(libc::ELOOP) => return Ok(false),
         Err(error) => return Err(error),
     };
     let stat = old.stat()?;
