@@ -1,8 +1,10 @@
 //! The bed: our small BiscuitOS in QEMU, on both kernels, where `tests/bed/cases.sh` runs the program on a
-//! real `/dev/kvm`. One boot for all cases; `cargo test --test bed -- NAME` runs one case, and so does a pattern such as `'*clone*'` with
-//! several. What is tested is
-//! what `make` makes of the tree as it is.
+//! real `/dev/kvm`. One boot for all cases; `cargo test --test bed -- NAME` runs one case, and a pattern such as `'*clone*'` several.
+//! What is tested is what `make` makes of the tree as it is.
 
+mod assemble;
+
+use assemble::{Guest, assemble};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -122,15 +124,9 @@ fn lay_over(directory: &Path, kernel: &str) {
     }
     for name in ["pause", "drops", "two", "wake", "nmi", "hostile", "lost", "steal", "counters"] {
         let elf = directory.join(format!("root/{name}.elf"));
-        assemble(
-            &format!("tests/bed/{name}.S"),
-            &elf,
-            "--32",
-            &["-m", "elf_i386", "-Ttext", "0x400000"],
-        );
+        assemble(&format!("tests/bed/{name}.S"), &elf, Guest::Kernel);
     }
-    let bare = ["-m", "elf_x86_64", "-N", "-Ttext", "0x1000", "--oformat", "binary"];
-    assemble("tests/bed/steps.S", &directory.join("root/steps.bin"), "--64", &bare);
+    assemble("tests/bed/steps.S", &directory.join("root/steps.bin"), Guest::Image);
     fs::copy("target/debug/examples/compare", directory.join("root/compare")).unwrap();
     fs::create_dir(directory.join("boot")).unwrap();
     fs::write(directory.join("boot/vmlinux"), vmlinux(kernel)).unwrap();
@@ -141,19 +137,6 @@ fn lay_over(directory: &Path, kernel: &str) {
     }
     let passwd = "root::0:0::/root:/bin/sh\nnobody::65534:65534::/:/bin/sh\n";
     fs::write(directory.join("etc/passwd"), passwd).unwrap();
-}
-
-/// A guest that only a case runs; with as' and ld's words for what it is.
-fn assemble(source: &str, guest: &Path, bits: &str, how: &[&str]) {
-    let object = guest.with_extension("o");
-    let run = |tool: &str, arguments: &[&str], input: &Path, output: &Path| {
-        let mut command = Command::new(tool);
-        command.args(arguments).arg("-o").arg(output).arg(input);
-        assert!(command.status().expect(tool).success(), "{tool} {source}");
-    };
-    run("as", &[bits, "-I", "guest/kernel", "-I", "guest"], Path::new(source), &object);
-    run("ld", &[&["-z", "noexecstack", "-e", "_start"], how].concat(), &object, guest);
-    fs::remove_file(object).unwrap();
 }
 
 /// The ELF file in the image's kernel: `Documentation/arch/x86/boot.rst`, `payload_offset`. It is packed by one of these, and its

@@ -106,13 +106,19 @@ fn bed() -> Command {
     command
 }
 
-#[test]
-fn the_line_appears_ctrl_c_ends_the_guest_and_the_shell_is_there() {
+/// The bed, whose guest has said its line and was ended by Ctrl-C: the shell is there.
+fn shell() -> Session {
     let mut session = Session::start(&mut bed());
     session.expect("Ctrl-C ends the guest");
     session.expect("Hello BiscuitOS :)");
     session.type_keys(b"\x03");
     session.expect("# ");
+    session
+}
+
+#[test]
+fn the_line_appears_ctrl_c_ends_the_guest_and_the_shell_is_there() {
+    let mut session = shell();
     session.type_keys(b"RunBiscuitOS.sh --pause 60; echo status $?\r");
     session.expect("Hello BiscuitOS :)");
     session.type_keys(b"\x03");
@@ -139,11 +145,7 @@ fn a_trace_can_go_to_the_terminal() {
 /// As README.md shows it. The guest may still be starting when it is saved.
 #[test]
 fn a_machine_that_was_saved_goes_on_at_the_terminal() {
-    let mut session = Session::start(&mut bed());
-    session.expect("Ctrl-C ends the guest");
-    session.expect("Hello BiscuitOS :)");
-    session.type_keys(b"\x03");
-    session.expect("# ");
+    let mut session = shell();
     session.type_keys(
         b"(sleep 12; killall -USR2 BiscuitOS_app) & RunBiscuitOS.sh --kernel /boot/vmlinuz --initrd /boot/initrd --save /tmp/snapshot\r",
     );

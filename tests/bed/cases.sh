@@ -2613,7 +2613,7 @@ what_was_saved_kvm_gives_back() {
 	prints '2 vCPUs\n'
 }
 output_that_waits_for_its_reader_is_not_lost_over_a_save() {
-	# The letters, again and again: mov $'a', %al; 1: out %al, $0x10; inc %al; cmp $'z' + 1, %al; jne 1b; hlt would end it: jmp to the start.
+	# The letters, again and again: mov $'a', %al; 1: out %al, $0x10; inc %al; cmp $'z' + 1, %al; jne 1b; jmp to the start.
 	printf '\260\141\346\020\376\300\074\173\165\370\353\364' > guest
 	mkfifo pipe
 	(sleep 4; cat > one) < pipe &

@@ -58,9 +58,9 @@ fn main() -> ExitCode {
         }
         macro_rules! compare {
             ($($field:ident),*) => {
-                $(if bytes(&mut a.state.$field) != bytes(&mut b.state.$field) {
-                    let (a, b) = (bytes(&mut a.state.$field), bytes(&mut b.state.$field));
-                    let at = a.iter().zip(&b).position(|(a, b)| a != b);
+                $(let (one, other) = (bytes(&mut a.state.$field), bytes(&mut b.state.$field));
+                if one != other {
+                    let at = one.iter().zip(&other).position(|(one, other)| one != other);
                     differs(format!("{}, from byte {at:x?} on", stringify!($field)));
                 })*
             };
