@@ -157,7 +157,7 @@ impl<T: Send + 'static> Worker<T> {
 impl<T> Desk<T> {
     fn put(&self, next: Turn<T>) {
         let mut turn = self.turn.lock();
-        // Also if it is at work then.
+        // The end stays, even where a worker that was at work puts something here later.
         if !matches!(*turn, Turn::Over) {
             *turn = next;
         }

@@ -169,8 +169,8 @@ impl Vcpu {
         self.get(ioctl::KVM_GET_SREGS)
     }
 
-    /// `KVM_SET_SREGS`, and CR8 in the run page too; `before` is what they were, so that a trace shows what changes. EINVAL: they contradict each other,
-    /// as far as KVM looks.
+    /// `KVM_SET_SREGS`, and CR8 in the run page too. `before` is what they were, so that a trace shows what changes. EINVAL: they
+    /// contradict each other, as far as KVM looks.
     pub fn set_sregs(&self, sregs: &kvm_sregs, before: &kvm_sregs) -> Result<(), Error> {
         let none = kvm_regs::default();
         let changes = Changes { before: (&none, before), after: (&none, sregs) };
@@ -187,7 +187,8 @@ impl Vcpu {
         Ok(())
     }
 
-    /// `KVM_GET_TSC_KHZ`: how fast its TSC runs, in kHz. EIO, by api.rst: the host's does not run steadily. (Linux 6.1 has no such error.)
+    /// `KVM_GET_TSC_KHZ`: how fast its TSC runs, in kHz. api.rst: EIO where the host's does not run steadily. (Linux 6.1 gives a number
+    /// there too.)
     pub fn tsc_khz(&self) -> Result<u32, Error> {
         // SAFETY: takes no argument.
         let khz = unsafe { self.descriptor.ioctl(ioctl::KVM_GET_TSC_KHZ, 0, format_args!("")) }?;

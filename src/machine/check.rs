@@ -21,6 +21,7 @@ use alloc::format;
 use alloc::string::String;
 use core::arch::x86_64::__cpuid;
 use core::ffi::CStr;
+use core::fmt;
 
 /// Examines everything that a run with this configuration needs, and shows it on standard output. Returns whether such a
 /// run would start.
@@ -83,22 +84,9 @@ fn examine(findings: &mut Findings, config: &Config, output: &Output) {
             ),
         }
     }
-    if let Some(path) = config.instruments.trace_file {
-        findings.result(
-            format_args!("--trace-file"),
-            format_args!("{}", Text::from(path)),
-            trace_file::probe(config, path),
-        );
-    }
-    if let Some(save) = config.save {
-        let name = if save.with_ram { "--save-ram" } else { "--save" };
-        let text = format_args!("{}", Text::from(save.path));
-        findings.result(format_args!("{name}"), text, save::probe(config, save));
-    }
-    if let Some(address) = config.gdb {
-        let text = format_args!("{address}: a debugger can connect");
-        findings.result(format_args!("--gdb"), text, debugger::listen(address).map(drop));
-    }
+    try_run_options(config, |option, good, tried| {
+        findings.result(format_args!("{option}"), good, tried);
+    });
     cgroup_limits(findings, config);
 }
 
@@ -136,18 +124,29 @@ fn vcpu(
     }
 }
 
-/// Whether the files and addresses of a run can be had: for a machine that is restored, whose other options its snapshot has.
-pub fn run_options(config: &Config) -> Result<(), Error> {
+/// Tries the files and the address that belong to a run, and tells `tell` of each: its option, what is said where it can be had, and
+/// whether it can.
+fn try_run_options(config: &Config, mut tell: impl FnMut(&str, fmt::Arguments, Result<(), Error>)) {
     if let Some(path) = config.instruments.trace_file {
-        trace_file::probe(config, path)?;
+        let tried = trace_file::probe(config, path);
+        tell("--trace-file", format_args!("{}", Text::from(path)), tried);
     }
     if let Some(save) = config.save {
-        save::probe(config, save)?;
+        let option = if save.with_ram { "--save-ram" } else { "--save" };
+        let tried = save::probe(config, save).map_err(Error::from);
+        tell(option, format_args!("{}", Text::from(save.path)), tried);
     }
-    match config.gdb {
-        Some(address) => debugger::listen(address).map(drop),
-        None => Ok(()),
+    if let Some(address) = config.gdb {
+        let good = format_args!("{address}: a debugger can connect");
+        tell("--gdb", good, debugger::listen(address).map(drop));
     }
+}
+
+/// Whether they can be had: for a machine that is restored, whose other options its snapshot has.
+pub fn run_options(config: &Config) -> Result<(), Error> {
+    let mut first = Ok(());
+    try_run_options(config, |_, _, tried| first = first.and(tried));
+    first
 }
 
 /// The processor, KVM, and what it can do.

@@ -42,10 +42,11 @@ pub fn probe(config: &Config, save: Save) -> Result<(), snapshot::Error> {
 /// Makes the file, which takes an old snapshot's place when it is complete. No other file is replaced.
 fn create_file(config: &Config, path: &'static CStr) -> Result<Replacement, snapshot::Error> {
     let failed = |error| snapshot::Error::Call { path, error };
+    // Refused where there is something, and that is no regular file.
+    let file = Replacement::create(path).map_err(failed)?;
     if would_lose(config, path).map_err(failed)? {
         return Err(snapshot::Error::WouldBeLost { path });
     }
-    let file = Replacement::create(path).map_err(failed)?;
     if backing::hugetlbfs_page_size(file.fd()).map_err(failed)?.is_some() {
         // It takes no write(2).
         let (call, errno) = (Name::Function("open"), Errno(libc::EINVAL));
@@ -54,18 +55,14 @@ fn create_file(config: &Config, path: &'static CStr) -> Result<Replacement, snap
     Ok(file)
 }
 
-/// Whether there is a file with contents that are no snapshot, or that a trace is written to.
+/// Whether a regular file has contents that are no snapshot, or is the one that a trace is written to.
 fn would_lose(config: &Config, path: &CStr) -> Result<bool, CallError> {
     let old = match Fd::open(path, libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK, 0) {
         Ok(old) => old,
-        // What is no regular file is refused when the new one is made.
-        Err(error) if error.is(libc::ENOENT) || error.is(libc::ELOOP) => return Ok(false),
+        Err(error) if error.is(libc::ENOENT) => return Ok(false),
         Err(error) => return Err(error),
     };
     let stat = old.stat()?;
-    if stat.st_mode & libc::S_IFMT != libc::S_IFREG {
-        return Ok(false);
-    }
     let trace = config.instruments.trace_file.and_then(|trace| fd::stat(trace).ok());
     if trace.is_some_and(|trace| fd::inode(&trace) == fd::inode(&stat)) {
         return Ok(true);
@@ -80,6 +77,8 @@ impl Machine<'_> {
     pub fn save(&self, save: Save, input: &Input) -> Result<AfterSave, Error> {
         let path = save.path;
         let failed = |error| snapshot::Error::Call { path, error };
+        // Better refused before all is gathered.
+        let file = create_file(self.config, path)?;
         // RAM has contents that are to stay, even where the guest has not run yet. It changes the file's identity.
         self.memory.ram().keep()?;
         let own_file = self.own_file(save).map_err(failed)?;
@@ -98,7 +97,6 @@ impl Machine<'_> {
         // RAM is written before the sections with its checksums, whose size is known already.
         let sections = with_sums(Sums::of_zeros(self.memory.size()));
         let header = Header::new(sections.bytes().len() as u64, self.memory.size(), place);
-        let file = create_file(self.config, path)?;
         let write = || -> Result<(), CallError> {
             let sections = match place {
                 RamPlace::Here => with_sums(self.save_ram(&file, header.ram_offset)?),

@@ -22,11 +22,6 @@ pub const KVMIO: u32 = 0xae;
 const fn _IOC(direction: u32, number: u32, size: usize) -> u32 {
     direction << 30 | (size as u32) << 16 | KVMIO << 8 | number
 }
-/// How large the structure is that a request takes, in bytes; of a list, its header.
-pub const fn argument_size(request: u32) -> usize {
-    (request >> 16 & 0x3fff) as usize
-}
-
 const fn _IO(number: u32) -> u32 {
     _IOC(0, number, 0)
 }
@@ -38,6 +33,11 @@ const fn _IOR(number: u32, size: usize) -> u32 {
 }
 const fn _IOWR(number: u32, size: usize) -> u32 {
     _IOC(3, number, size)
+}
+
+/// How large the structure is that a request takes, in bytes; of a list, its header.
+pub const fn argument_size(request: u32) -> usize {
+    (request >> 16 & 0x3fff) as usize
 }
 
 // Where this program has no use for a structure, its size stands as a number and its name in the

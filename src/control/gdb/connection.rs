@@ -77,7 +77,7 @@ impl Gdb {
         }
     }
 
-    /// Writes something that is no new answer.
+    /// Writes something that is no new answer: an acknowledgement, or the last answer again.
     pub(super) fn write_raw(&mut self, bytes: &[u8]) {
         if let Some(client) = &mut self.client
             && client.stream.write(bytes).is_err()

@@ -84,7 +84,7 @@ impl Gdb {
                 format!("stop at a reset: {how}\n")
             }
             ["help"] | [] => HELP.into(),
-            [first, ..] => format!("{first}: no such command, or other words behind it\n{HELP}"),
+            [first, ..] => format!("{first}: no such command, or it takes other words\n{HELP}"),
         };
         self.print(&text);
         ok()
@@ -166,9 +166,7 @@ impl Gdb {
         let mut bytes = alloc::vec![0; count.min(MOST) as usize];
         for line in bytes.chunks_mut(16) {
             // RAM may end within it.
-            let read = |(byte, gpa)| machine.memory.read(gpa, core::slice::from_mut(byte)).is_ok();
-            let len = line.iter_mut().zip(gpa..).map(read).take_while(|&is_ram| is_ram).count();
-            self.breakpoints.hide(gpa, line);
+            let len = self.read_by(machine, gpa, line, Some);
             text += &format!("{gpa:#x}:{}\n", Known(line, len));
             gpa = gpa.wrapping_add(line.len() as u64);
         }

@@ -138,9 +138,20 @@ impl Gdb {
 
     /// Reads what the guest has there, without breakpoints. Returns how many bytes there are.
     fn read(&self, machine: &Machine, address: u64, bytes: &mut [u8]) -> usize {
+        self.read_by(machine, address, bytes, |at| self.physical(machine, at))
+    }
+
+    /// Likewise; `to_gpa` finds the guest-physical address of an address.
+    pub(super) fn read_by(
+        &self,
+        machine: &Machine,
+        address: u64,
+        bytes: &mut [u8],
+        to_gpa: impl Fn(u64) -> Option<u64>,
+    ) -> usize {
         let mut done = 0;
         for (at, part) in pages(address, bytes) {
-            let Some(gpa) = self.physical(machine, at) else { break };
+            let Some(gpa) = to_gpa(at) else { break };
             if machine.memory.read(gpa, part).is_err() {
                 break;
             }
@@ -343,7 +354,7 @@ fn description_of(vcpu: &Vcpu) -> String {
         Ok(KVM_MP_STATE_RUNNABLE) => "runs",
         Ok(KVM_MP_STATE_HALTED) => "halted",
         Ok(_) => "not started",
-        // KVM refuses what it can't have lost.
+        // KVM did not tell.
         Err(_) => "",
     };
     format!("vCPU {}: {state}", vcpu.number())

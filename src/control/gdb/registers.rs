@@ -319,8 +319,8 @@ impl Registers {
         self.xsave.region[XSTATE_BV / 4] |= 0b11;
     }
 
-    /// In real and virtual-8086 mode a selector is its segment's base too. Elsewhere it changes alone: what the processor has read from the descriptor
-    /// tables stays.
+    /// In real and virtual-8086 mode a selector is its segment's base too. Elsewhere it changes alone: what the processor has read from
+    /// the descriptor tables stays.
     fn set_named(&mut self, name: &'static str, number: u64) -> bool {
         let Registers { regs, sregs, .. } = self;
         let before = get(regs, sregs, name);
