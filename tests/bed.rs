@@ -17,8 +17,9 @@ const KERNELS: &str = "6.1 6.12";
 #[derive(Default)]
 struct Tally {
     passed: u32,
-    failed: u32,
     skipped: u32,
+    /// What each said of itself.
+    failed: Vec<String>,
 }
 
 fn main() -> ExitCode {
@@ -46,15 +47,21 @@ fn main() -> ExitCode {
     for bed in beds {
         let tally = bed.join().unwrap();
         sum.passed += tally.passed;
-        sum.failed += tally.failed;
+        sum.failed.extend(tally.failed);
         sum.skipped += tally.skipped;
     }
-    let verdict = if sum.failed == 0 { "ok" } else { "FAILED" };
+    // Once more at the end, where whoever sees only that finds them.
+    if !sum.failed.is_empty() {
+        println!("\nfailures:\n    {}", sum.failed.join("\n    "));
+    }
+    let verdict = if sum.failed.is_empty() { "ok" } else { "FAILED" };
     println!(
         "\ntest result: {verdict}. {} passed; {} failed; {} ignored; 0 measured; 0 filtered out",
-        sum.passed, sum.failed, sum.skipped
+        sum.passed,
+        sum.failed.len(),
+        sum.skipped
     );
-    ExitCode::from(u8::from(sum.failed > 0))
+    ExitCode::from(u8::from(!sum.failed.is_empty()))
 }
 
 /// Boots one kernel and prints each case as it ends.
@@ -91,7 +98,7 @@ fn run(kernel: &str, only: &str) -> Tally {
         match verdict {
             "ok" => tally.passed += 1,
             "skip" => tally.skipped += 1,
-            "FAILED" => tally.failed += 1,
+            "FAILED" => tally.failed.push(format!("linux {kernel}: {case}")),
             "done" => complete = true,
             _ => {}
         }
@@ -103,13 +110,16 @@ fn run(kernel: &str, only: &str) -> Tally {
         }
     }
     let status = bed.wait().unwrap();
-    if !status.success() || !complete {
-        println!("test linux {kernel}: the bed did not run to its end: {status} ... FAILED");
-        tally.failed += 1;
-    } else if tally.passed + tally.skipped + tally.failed == 0 {
-        println!("test linux {kernel}: there is no case {only} ... FAILED");
-        tally.failed += 1;
-    }
+    let cases = tally.passed + tally.skipped + tally.failed.len() as u32;
+    let failure = if !status.success() || !complete {
+        format!("the bed did not run to its end: {status}")
+    } else if cases == 0 {
+        format!("there is no case {only}")
+    } else {
+        return tally;
+    };
+    println!("test linux {kernel}: {failure} ... FAILED");
+    tally.failed.push(format!("linux {kernel}: {failure}"));
     tally
 }
 
