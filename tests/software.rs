@@ -345,6 +345,29 @@ fn whatever_a_debugger_sends_is_answered() {
     program.wait().unwrap();
 }
 
+/// gdb's `kill`, and then the end of the connection, which may come before the packet is read. Each answer that nobody has read yet makes
+/// the next one fail.
+fn what_a_debugger_sends_last_counts_although_it_has_left() {
+    let directory = env!("CARGO_TARGET_TMPDIR");
+    let (image, socket) = (format!("{directory}/loop.bin"), format!("{directory}/leaves"));
+    fs::write(&image, b"\xbb\x00\x20\xff\x07\x90\xeb\xfb").unwrap();
+    for before in 0..5 {
+        let mut program = debugged(&socket, &[&image], Stdio::null());
+        let mut stream = UnixStream::connect(&socket).unwrap();
+        let mut packets = packet(b"?").repeat(before);
+        packets.extend(packet(if before % 2 == 0 { b"vKill;1" } else { b"k" }));
+        stream.write_all(&packets).unwrap();
+        drop(stream);
+        let mut tries = 0;
+        while program.try_wait().unwrap().is_none() {
+            tries += 1;
+            assert!(tries < 100, "it waits for another debugger, {before} packets before the last");
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        assert_eq!(program.wait().unwrap().code(), Some(0));
+    }
+}
+
 /// Takes an answer, and acknowledges it. The answers before it may have been text.
 fn answered(stream: &mut UnixStream) -> bool {
     let mut bytes = Vec::new();
@@ -374,7 +397,7 @@ fn answered(stream: &mut UnixStream) -> bool {
 
 fn main() -> ExitCode {
     std::env::set_current_dir(env!("CARGO_MANIFEST_DIR")).unwrap();
-    let tests: [(&str, fn()); 8] = [
+    let tests: [(&str, fn()); 9] = [
         ("a_run_begins_with_one_warning", a_run_begins_with_one_warning),
         (
             "statistics_name_the_backend_as_the_only_cause",
@@ -392,6 +415,10 @@ fn main() -> ExitCode {
         ),
         ("breakpoints_are_all_vcpus", breakpoints_are_all_vcpus),
         ("whatever_a_debugger_sends_is_answered", whatever_a_debugger_sends_is_answered),
+        (
+            "what_a_debugger_sends_last_counts_although_it_has_left",
+            what_a_debugger_sends_last_counts_although_it_has_left,
+        ),
     ];
     let (mut passed, mut failed, mut ignored) = (0, 0, 0);
     for (name, test) in tests {

@@ -51,12 +51,12 @@ start_from() {
 	pid=$!
 }
 start() { start_from /dev/null "$@"; }
-# soon COMMAND...: waits until it succeeds, ten seconds at most.
+# soon COMMAND...: waits until it succeeds, half a minute at most: the bed may have half a processor.
 soon() {
 	tries=0
 	until "$@"; do
 		tries=$((tries + 1))
-		[ $tries -lt 200 ] || { echo "never: $*"; return 1; }
+		[ $tries -lt 600 ] || { echo "never: $*"; return 1; }
 		usleep 50000
 	done
 }
@@ -2053,7 +2053,7 @@ quiet() {
 # gdb COMMAND...: real gdb, connected to the socket, executes them. What it says is in `said`.
 gdb() {
 	quiet
-	printf '%s\n' 'set pagination off' 'set confirm off' 'target remote ./socket' "$@" > commands
+	printf '%s\n' 'set pagination off' 'set confirm off' 'set remotetimeout 30' 'target remote ./socket' "$@" > commands
 	timeout 40 /usr/bin/gdb -q -nx -batch -x commands <&4 > said 2>&1 || :
 }
 tells() { grep -q -- "$1" said || { echo "no '$1' in: $(cat said)"; false; }; }
@@ -2268,7 +2268,7 @@ a_step_across_an_instruction_that_exits_can_be_interrupted() {
 a_step_is_one_instruction_whatever_that_is() {
 	debugged --mode long --irqchip --pause 0 /root/steps.bin
 	{
-		printf '%s\n' 'set pagination off' 'set confirm off' 'target remote ./socket' 'while $pc != 0x1100' stepi end 'x/i $pc'
+		printf '%s\n' 'set pagination off' 'set confirm off' 'set remotetimeout 30' 'target remote ./socket' 'while $pc != 0x1100' stepi end 'x/i $pc'
 		for step in 1 2 3 4 5 6 7 8 9 10 11 12 13; do printf 'stepi\nx/i $pc\n'; done
 		echo continue
 	} > commands

@@ -14,11 +14,17 @@ pub struct Client {
     pub acknowledges: bool,
     /// The last answer, if it is asked for again.
     pub last: Vec<u8>,
+    /// It has closed the connection. What it sent before that is still to be answered.
+    pub has_left: bool,
 }
 
 impl Gdb {
     /// Takes a debugger that connects, unless there is one. Returns whether it is a new one.
     pub(super) fn accept(&mut self) -> bool {
+        // The next one's turn comes when the last packet of the one before was answered.
+        if self.client.as_ref().is_some_and(|client| client.has_left) {
+            return false;
+        }
         let Some(stream) = self.listener.accept() else { return false };
         if self.client.is_some() {
             stream.end();
@@ -27,13 +33,14 @@ impl Gdb {
             return false;
         }
         let (decoder, acknowledges) = (Decoder::default(), true);
-        self.client = Some(Client { stream, decoder, acknowledges, last: Vec::new() });
+        let (last, has_left) = (Vec::new(), false);
+        self.client = Some(Client { stream, decoder, acknowledges, last, has_left });
         (self.is_awaited, self.is_physical, self.is_new_client) = (false, false, true);
         self.say(format_args!("connected"));
         true
     }
 
-    /// Reads what has come. Returns false if the connection is lost.
+    /// Reads what has come. Returns false if nothing more will come.
     pub(super) fn receive(&mut self) -> bool {
         let Some(client) = &mut self.client else { return true };
         let mut bytes = [0; 4096];
@@ -45,10 +52,11 @@ impl Gdb {
                 _ => break,
             }
         }
-        self.lose();
+        client.has_left = true;
         false
     }
 
+    /// The connection is gone, and all that came by it was answered.
     pub(super) fn lose(&mut self) {
         (self.client, self.is_new_client) = (None, true);
         if !self.is_over {
@@ -62,9 +70,7 @@ impl Gdb {
     pub(super) fn send(&mut self, contents: &[u8]) {
         let Some(client) = &mut self.client else { return };
         client.last = frame(contents);
-        if client.stream.write(&client.last).is_err() {
-            self.lose();
-        }
+        client.has_left |= client.stream.write(&client.last).is_err();
     }
 
     /// Text for the user of gdb.
@@ -79,10 +85,8 @@ impl Gdb {
 
     /// Writes something that is no new answer: an acknowledgement, or the last answer again.
     pub(super) fn write_raw(&mut self, bytes: &[u8]) {
-        if let Some(client) = &mut self.client
-            && client.stream.write(bytes).is_err()
-        {
-            self.lose();
+        if let Some(client) = &mut self.client {
+            client.has_left |= client.stream.write(bytes).is_err();
         }
     }
 

@@ -398,7 +398,16 @@ impl Debugger for Gdb {
         self.accept();
         self.forget_the_one_before(machine);
         loop {
-            let message = self.client.as_mut()?.decoder.next_message()?;
+            let Some(message) = self.client.as_mut()?.decoder.next_message() else {
+                if self.client.as_ref()?.has_left {
+                    self.lose();
+                    self.accept();
+                    self.receive();
+                    self.forget_the_one_before(machine);
+                    continue;
+                }
+                return None;
+            };
             let packet = match message {
                 Message::Packet(packet) => packet,
                 Message::Damaged => {
