@@ -29,7 +29,7 @@ for word; do
 	case $word in
 	--) break ;;
 	# A question needs no huge pages.
-	-h* | -V* | --h* | --v*) exec "$program" "$@" ;;
+	-h* | -V* | --h* | --v* | --le* | -lesson) exec "$program" "$@" ;;
 	-m | -memory | --me | --mem | --memo | --memor | --memory) takes=size ;;
 	--me*=*) size=${word#*=} ;;
 	-m[0-9]*) size=${word#-m} ;;

@@ -23,10 +23,11 @@
 //! - [`inspect`]: instruments and reports
 //! - [`machine`]: the machine, put together and run
 //! - [`control`]: what drives a running machine from outside: a debugger
+//! - [`lessons`]: one request or exit of KVM each, without the machine
 //! - [`cli`]: the command line
 //!
 //! `unsafe` stands in [`host`], [`memory`] and [`kvm`], where the kernel or the guest is met, and where bytes of a file or of RAM
-//! are seen as a structure of [`sys`] ([`boot`], `devices/fw_cfg.rs`).
+//! are seen as a structure of [`sys`] ([`boot`], `devices/fw_cfg.rs`) or a guest's code as bytes (`lessons/lab.rs`).
 
 #![cfg_attr(not(test), no_std)]
 
@@ -46,6 +47,7 @@ pub mod host;
 pub mod inspect;
 pub mod kvm;
 pub mod layout;
+pub mod lessons;
 pub mod lifecycle;
 pub mod machine;
 pub mod memory;

@@ -18,6 +18,7 @@ use kob_2m::host::heap::Malloc;
 use kob_2m::host::{emergency, fd, signal, thread};
 use kob_2m::inspect::json::JsonText;
 use kob_2m::inspect::trace;
+use kob_2m::lessons::{self, Lesson};
 use kob_2m::machine::debugger::Debugger;
 use kob_2m::machine::restore::Restored;
 use kob_2m::machine::{self, Error, check, trace_file};
@@ -67,6 +68,8 @@ fn run(words: Vec<&'static CStr>) -> c_int {
             Ok(()) => Ok(()),
             Err(error) => return machine::fail(&output, error),
         },
+        Command::LessonList => output.answer(format_args!("{}", lessons::List)),
+        Command::Lesson(lesson, config) => return give_lesson(lesson, &config, output),
         Command::Version => {
             output.answer(format_args!(concat!("KOB-2M ", env!("CARGO_PKG_VERSION"), "\n")))
         }
@@ -134,8 +137,39 @@ fn restore_machine(restore: &Restore, output: Output) -> c_int {
     }
 }
 
-/// Runs a machine, with its trace.
-fn run_machine(config: &Config, mut output: Output, restored: Option<Restored>) -> c_int {
+/// Runs a machine.
+fn run_machine(config: &Config, output: Output, restored: Option<Restored>) -> c_int {
+    with_trace(config, output, |output| {
+        let run = || {
+            signal::install()?;
+            let debugger = Gdb::listen(config, output)?;
+            let debugger = debugger.map(|gdb| Box::new(gdb) as Box<dyn Debugger>);
+            machine::run(config, output, debugger, restored)
+        };
+        match run() {
+            Ok(end) => machine::status(end),
+            Err(error) => machine::fail(output, error),
+        }
+    })
+}
+
+/// Gives a lesson.
+fn give_lesson(lesson: Lesson, config: &Config, output: Output) -> c_int {
+    with_trace(config, output, |output| match lesson.run(output, &config.instruments) {
+        Ok(()) => machine::SUCCESS,
+        Err(error) => {
+            output.message(format_args!("--lesson {lesson}: {error}"), None);
+            machine::FAILED
+        }
+    })
+}
+
+/// Does something with the trace that the user wants, and gives the exit status.
+fn with_trace(
+    config: &Config,
+    mut output: Output,
+    run: impl FnOnce(&Arc<Output>) -> c_int,
+) -> c_int {
     match trace_file::open(config) {
         Ok(None) => {}
         Ok(Some(file)) => output.set_trace_file(file),
@@ -146,16 +180,7 @@ fn run_machine(config: &Config, mut output: Output, restored: Option<Restored>) 
     if config.instruments.trace_calls {
         trace::trace_calls(output.clone());
     }
-    let run = || {
-        signal::install()?;
-        let debugger = Gdb::listen(config, &output)?;
-        let debugger = debugger.map(|gdb| Box::new(gdb) as Box<dyn Debugger>);
-        machine::run(config, &output, debugger, restored)
-    };
-    let status = match run() {
-        Ok(end) => machine::status(end),
-        Err(error) => machine::fail(&output, error),
-    };
+    let status = run(&output);
     match output.trace_failure() {
         Some(errno) if status == machine::SUCCESS => {
             let path = config.instruments.trace_file;

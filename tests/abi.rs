@@ -8,16 +8,21 @@ use kob_2m::sys::cap::*;
 use kob_2m::sys::clock::*;
 use kob_2m::sys::cpuid::*;
 use kob_2m::sys::debug::*;
+use kob_2m::sys::device::*;
 use kob_2m::sys::events::*;
 use kob_2m::sys::exit::REASONS;
+use kob_2m::sys::filter::*;
 use kob_2m::sys::fw_cfg::*;
+use kob_2m::sys::hyperv::*;
 use kob_2m::sys::ioctl::{KVMIO, REQUESTS};
 use kob_2m::sys::irqchip::*;
+use kob_2m::sys::mce::*;
 use kob_2m::sys::memory::*;
 use kob_2m::sys::regs::*;
 use kob_2m::sys::run::*;
 use kob_2m::sys::stats::*;
 use kob_2m::sys::userfaultfd::*;
+use kob_2m::sys::xen::*;
 use kob_2m::sys::{KVM_API_VERSION, exit};
 use std::collections::BTreeSet;
 use std::fs;
@@ -92,7 +97,8 @@ macro_rules! arm {
         $facts.names.insert(format!("kvm_run_exit.{}", stringify!($arm)));
         $(
             let name = format!("{}.{}", stringify!($name), stringify!($field));
-            let c = concat!(stringify!($arm), ".", stringify!($field));
+            let field = stringify!($field).trim_start_matches("r#");
+            let c = &format!("{}.{field}", stringify!($arm));
             let ours = offset_of!(kvm_run, exit) + offset_of!($name, $field);
             let size = field_size(|value: &$name| &value.$field);
             $facts.field(name, "kvm_run", c, ours, size);
@@ -115,6 +121,34 @@ macro_rules! part {
             let size = field_size(|value: &$name| &value.$field);
             $facts.field(name, "kvm_vcpu_events", c, ours, size);
         )*
+    };
+}
+
+/// An arm of a union in a structure, which in C has no type of its own.
+macro_rules! inner {
+    ($facts:expr, $outer:ident.$union:ident.$arm:ident: $name:ident { $($field:ident),* $(,)? }) => {
+        let path = concat!(stringify!($union), ".", stringify!($arm));
+        $facts.size(
+            stringify!($name),
+            &format!("((struct {} *)0)->{path}", stringify!($outer)),
+            size_of::<$name>(),
+        );
+        $(
+            let name = format!("{}.{}", stringify!($name), stringify!($field));
+            let c = format!("{path}.{}", stringify!($field));
+            let ours = offset_of!($outer, $union) + offset_of!($name, $field);
+            let size = field_size(|value: &$name| &value.$field);
+            $facts.field(name, stringify!($outer), &c, ours, size);
+        )*
+    };
+}
+
+/// A union in a structure that has no name in C: its size. The arms lie at its start.
+macro_rules! union {
+    ($facts:expr, $outer:ident.u: $name:ident { $($arm:ident),* }) => {
+        let c = format!("((struct {} *)0)->u", stringify!($outer));
+        $facts.size(stringify!($name), &c, size_of::<$name>());
+        $($facts.names.insert(format!("{}.{}", stringify!($name), stringify!($arm)));)*
     };
 }
 
@@ -162,6 +196,8 @@ fn facts() -> Facts {
     facts.constant("SYNC_REGS_SIZE_BYTES", SYNC_REGS_SIZE_BYTES as u64);
     facts.constant("FW_CFG_MAX_FILE_PATH", FW_CFG_MAX_FILE_PATH as u64);
     facts.constant("FW_CFG_DMA_SIGNATURE", FW_CFG_DMA_SIGNATURE);
+    facts.constant("KVM_DIRTY_LOG_PAGE_OFFSET", KVM_DIRTY_LOG_PAGE_OFFSET as u64);
+    facts.constant("KVM_MSR_FILTER_MAX_RANGES", KVM_MSR_FILTER_MAX_RANGES as u64);
     macro_rules! constants {
         ($($name:expr => $text:literal),+ $(,)?) => { $(facts.constant($text, u64::from($name));)+ };
     }
@@ -210,6 +246,62 @@ fn facts() -> Facts {
         KVM_MP_STATE_INIT_RECEIVED => "KVM_MP_STATE_INIT_RECEIVED",
         KVM_MP_STATE_HALTED => "KVM_MP_STATE_HALTED",
         KVM_IRQFD_FLAG_DEASSIGN => "KVM_IRQFD_FLAG_DEASSIGN",
+        KVM_VCPUEVENT_VALID_NMI_PENDING => "KVM_VCPUEVENT_VALID_NMI_PENDING",
+        KVM_VCPUEVENT_VALID_SIPI_VECTOR => "KVM_VCPUEVENT_VALID_SIPI_VECTOR",
+        KVM_VCPUEVENT_VALID_SHADOW => "KVM_VCPUEVENT_VALID_SHADOW",
+        KVM_VCPUEVENT_VALID_SMM => "KVM_VCPUEVENT_VALID_SMM",
+        KVM_VCPUEVENT_VALID_PAYLOAD => "KVM_VCPUEVENT_VALID_PAYLOAD",
+        KVM_VCPUEVENT_VALID_TRIPLE_FAULT => "KVM_VCPUEVENT_VALID_TRIPLE_FAULT",
+        KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE => "KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE",
+        KVM_DIRTY_LOG_INITIALLY_SET => "KVM_DIRTY_LOG_INITIALLY_SET",
+        KVM_DIRTY_GFN_F_DIRTY => "KVM_DIRTY_GFN_F_DIRTY",
+        KVM_DIRTY_GFN_F_RESET => "KVM_DIRTY_GFN_F_RESET",
+        KVM_MEM_GUEST_MEMFD => "KVM_MEM_GUEST_MEMFD",
+        KVM_MEMORY_ATTRIBUTE_PRIVATE => "KVM_MEMORY_ATTRIBUTE_PRIVATE",
+        KVM_X86_SW_PROTECTED_VM => "KVM_X86_SW_PROTECTED_VM",
+        KVM_SYSTEM_EVENT_SHUTDOWN => "KVM_SYSTEM_EVENT_SHUTDOWN",
+        KVM_SYSTEM_EVENT_RESET => "KVM_SYSTEM_EVENT_RESET",
+        KVM_SYSTEM_EVENT_CRASH => "KVM_SYSTEM_EVENT_CRASH",
+        KVM_NOTIFY_CONTEXT_INVALID => "KVM_NOTIFY_CONTEXT_INVALID",
+        KVM_MEMORY_EXIT_FLAG_PRIVATE => "KVM_MEMORY_EXIT_FLAG_PRIVATE",
+        KVM_RUN_X86_SMM => "KVM_RUN_X86_SMM",
+        KVM_RUN_X86_BUS_LOCK => "KVM_RUN_X86_BUS_LOCK",
+        KVM_RUN_X86_GUEST_MODE => "KVM_RUN_X86_GUEST_MODE",
+        KVM_SYNC_X86_EVENTS => "KVM_SYNC_X86_EVENTS",
+        KVM_MSR_FILTER_READ => "KVM_MSR_FILTER_READ",
+        KVM_MSR_FILTER_WRITE => "KVM_MSR_FILTER_WRITE",
+        KVM_MSR_FILTER_DEFAULT_DENY => "KVM_MSR_FILTER_DEFAULT_DENY",
+        KVM_PMU_EVENT_ALLOW => "KVM_PMU_EVENT_ALLOW",
+        KVM_PMU_EVENT_DENY => "KVM_PMU_EVENT_DENY",
+        KVM_PMU_CAP_DISABLE => "KVM_PMU_CAP_DISABLE",
+        KVM_CREATE_DEVICE_TEST => "KVM_CREATE_DEVICE_TEST",
+        KVM_DEV_TYPE_VFIO => "KVM_DEV_TYPE_VFIO",
+        KVM_DEV_VFIO_FILE => "KVM_DEV_VFIO_FILE",
+        KVM_DEV_VFIO_FILE_ADD => "KVM_DEV_VFIO_FILE_ADD",
+        KVM_X86_XCOMP_GUEST_SUPP => "KVM_X86_XCOMP_GUEST_SUPP",
+        KVM_HYPERV_EVENTFD_DEASSIGN => "KVM_HYPERV_EVENTFD_DEASSIGN",
+        KVM_EXIT_HYPERV_SYNIC => "KVM_EXIT_HYPERV_SYNIC",
+        KVM_EXIT_HYPERV_HCALL => "KVM_EXIT_HYPERV_HCALL",
+        KVM_XEN_HVM_CONFIG_HYPERCALL_MSR => "KVM_XEN_HVM_CONFIG_HYPERCALL_MSR",
+        KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL => "KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL",
+        KVM_XEN_HVM_CONFIG_SHARED_INFO => "KVM_XEN_HVM_CONFIG_SHARED_INFO",
+        KVM_XEN_HVM_CONFIG_EVTCHN_2LEVEL => "KVM_XEN_HVM_CONFIG_EVTCHN_2LEVEL",
+        KVM_XEN_HVM_CONFIG_EVTCHN_SEND => "KVM_XEN_HVM_CONFIG_EVTCHN_SEND",
+        KVM_XEN_ATTR_TYPE_LONG_MODE => "KVM_XEN_ATTR_TYPE_LONG_MODE",
+        KVM_XEN_ATTR_TYPE_SHARED_INFO => "KVM_XEN_ATTR_TYPE_SHARED_INFO",
+        KVM_XEN_ATTR_TYPE_UPCALL_VECTOR => "KVM_XEN_ATTR_TYPE_UPCALL_VECTOR",
+        KVM_XEN_ATTR_TYPE_XEN_VERSION => "KVM_XEN_ATTR_TYPE_XEN_VERSION",
+        KVM_XEN_VCPU_ATTR_TYPE_VCPU_INFO => "KVM_XEN_VCPU_ATTR_TYPE_VCPU_INFO",
+        KVM_XEN_VCPU_ATTR_TYPE_VCPU_ID => "KVM_XEN_VCPU_ATTR_TYPE_VCPU_ID",
+        KVM_XEN_VCPU_ATTR_TYPE_UPCALL_VECTOR => "KVM_XEN_VCPU_ATTR_TYPE_UPCALL_VECTOR",
+        KVM_IRQ_ROUTING_XEN_EVTCHN_PRIO_2LEVEL => "KVM_IRQ_ROUTING_XEN_EVTCHN_PRIO_2LEVEL",
+        KVM_EXIT_XEN_HCALL => "KVM_EXIT_XEN_HCALL",
+        KVM_MP_STATE_SIPI_RECEIVED => "KVM_MP_STATE_SIPI_RECEIVED",
+        KVM_X86_DISABLE_EXITS_HLT => "KVM_X86_DISABLE_EXITS_HLT",
+        KVM_BUS_LOCK_DETECTION_EXIT => "KVM_BUS_LOCK_DETECTION_EXIT",
+        KVM_X86_NOTIFY_VMEXIT_ENABLED => "KVM_X86_NOTIFY_VMEXIT_ENABLED",
+        KVM_X86_NOTIFY_VMEXIT_USER => "KVM_X86_NOTIFY_VMEXIT_USER",
+        KVM_STATE_NESTED_GUEST_MODE => "KVM_STATE_NESTED_GUEST_MODE",
         UFFD_USER_MODE_ONLY => "UFFD_USER_MODE_ONLY",
         UFFD_API => "UFFD_API",
         UFFDIO_REGISTER_MODE_MISSING => "UFFDIO_REGISTER_MODE_MISSING",
@@ -481,6 +573,78 @@ fn facts() -> Facts {
     same!(facts, uffdio_copy { dst, src, len, mode, copy });
     same!(facts, fw_cfg_dma_access { control, length, address });
     same!(facts, kvm_ioapic_state { base_address, ioregsel, id, irr, pad, redirtbl });
+    same!(facts, kvm_clear_dirty_log { slot, num_pages, first_page, dirty_bitmap });
+    same!(facts, kvm_dirty_gfn { flags, slot, offset });
+    same!(
+        facts,
+        kvm_userspace_memory_region2 {
+            slot,
+            flags,
+            guest_phys_addr,
+            memory_size,
+            userspace_addr,
+            guest_memfd_offset,
+            guest_memfd,
+            pad1,
+            pad2
+        }
+    );
+    same!(facts, kvm_memory_attributes { address, size, attributes, flags });
+    same!(facts, kvm_create_guest_memfd { size, flags, reserved });
+    same!(facts, kvm_pre_fault_memory { gpa, size, flags, padding });
+    same!(
+        facts,
+        kvm_fpu { fpr, fcw, fsw, ftwx, pad1, last_opcode, last_ip, last_dp, xmm, mxcsr, pad2 }
+    );
+    same!(facts, kvm_cpuid { nent, padding });
+    same!(facts, kvm_cpuid_entry { function, eax, ebx, ecx, edx, padding });
+    same!(facts, kvm_signal_mask { len });
+    facts.offset(
+        "kvm_signal_mask.sigset",
+        "kvm_signal_mask",
+        "sigset",
+        offset_of!(kvm_signal_mask, sigset),
+    );
+    same!(facts, kvm_msr_filter { flags, ranges });
+    same!(facts, kvm_msr_filter_range { flags, nmsrs, base, bitmap });
+    same!(facts, kvm_pmu_event_filter { action, nevents, fixed_counter_bitmap, flags, pad });
+    same!(facts, kvm_x86_mce { status, addr, misc, mcg_status, bank, pad1, pad2 });
+    same!(facts, kvm_create_device { r#type, fd, flags });
+    same!(facts, kvm_hyperv_eventfd { conn_id, fd, flags, padding });
+    same!(facts, kvm_hyperv_exit { r#type, pad1, u });
+    union!(facts, kvm_hyperv_exit.u: kvm_hyperv_exit_u { synic, hcall, padding });
+    inner!(facts, kvm_hyperv_exit.u.synic: kvm_hyperv_exit_synic {
+        msr, pad2, control, evt_page, msg_page
+    });
+    inner!(facts, kvm_hyperv_exit.u.hcall: kvm_hyperv_exit_hcall { input, result, params });
+    same!(
+        facts,
+        kvm_xen_hvm_config {
+            flags,
+            msr,
+            blob_addr_32,
+            blob_addr_64,
+            blob_size_32,
+            blob_size_64,
+            pad2
+        }
+    );
+    same!(facts, kvm_xen_hvm_attr { r#type, pad, u });
+    union!(facts, kvm_xen_hvm_attr.u: kvm_xen_hvm_attr_u {
+        long_mode, vector, shared_info, xen_version, pad
+    });
+    same!(facts, kvm_xen_vcpu_attr { r#type, pad, u });
+    union!(facts, kvm_xen_vcpu_attr.u: kvm_xen_vcpu_attr_u { gpa, vcpu_id, vector, pad });
+    same!(facts, kvm_irq_routing_xen_evtchn { port, vcpu, priority });
+    same!(facts, kvm_xen_exit { r#type, u });
+    union!(facts, kvm_xen_exit.u: kvm_xen_exit_u { hcall });
+    inner!(facts, kvm_xen_exit.u.hcall: kvm_xen_exit_hcall {
+        longmode, cpl, input, result, params
+    });
+    same!(facts, kvm_tpr_access_ctl { enabled, flags, reserved });
+    same!(facts, kvm_vapic_addr { vapic_addr });
+    same!(facts, kvm_pit_state { channels });
+    same!(facts, kvm_reinject_control { pit_reinject, reserved });
     same!(facts, kvm_msrs { nmsrs, pad });
     same!(facts, kvm_coalesced_mmio_ring { first, last });
     facts.offset(
@@ -518,6 +682,11 @@ fn facts() -> Facts {
     arm!(facts, debug: kvm_run_debug { arch });
     arm!(facts, hypercall: kvm_run_hypercall { nr, args, ret, flags });
     arm!(facts, eoi: kvm_run_eoi { vector });
+    arm!(facts, tpr_access: kvm_run_tpr_access { rip, is_write, pad });
+    arm!(facts, system_event: kvm_run_system_event { r#type, ndata, data });
+    arm!(facts, notify: kvm_run_notify { flags });
+    arm!(facts, memory_fault: kvm_run_memory_fault { flags, gpa, size });
+    facts.names.extend(["kvm_run_exit.hyperv".into(), "kvm_run_exit.xen".into()]);
     arm!(facts, msr: kvm_run_msr { error, pad, reason, index, data });
     packed!(
         facts,

@@ -103,6 +103,8 @@ A machine that is saved and goes on later:
                          file it goes on in that. --grace, --gdb, --save and the
                          instruments, but --step and --replay, are given anew
 Instead of running:
+      --lesson NAME      show one request or exit of KVM with a small guest; list
+                         lists them. --trace and --trace-file are all it takes
       --check            tell whether this machine would start here, and why not;
                          options of a run are checked, not carried out
   -h, --help             show this

@@ -10,6 +10,7 @@ pub use usage_error::{Reason, UsageError};
 
 use crate::config::*;
 use crate::layout::{HIGH, HOLE, MAX_VCPUS, PAGE_SIZE};
+use crate::lessons::Lesson;
 use alloc::vec::Vec;
 use core::ffi::CStr;
 use option::{Found, Opt, Takes};
@@ -23,6 +24,10 @@ pub enum Command {
     Check(Config),
     /// To let a saved machine go on.
     Restore(Restore),
+    /// To be given a lesson; of the machine's options only the trace counts.
+    Lesson(Lesson, Config),
+    /// To know which lessons there are.
+    LessonList,
     /// To know which features of a processor there are.
     CpuHelp,
     Help,
@@ -94,10 +99,14 @@ pub fn parse(words: impl Iterator<Item = &'static CStr>) -> Result<Command, Usag
             return Err(UsageError::NoValue(name));
         }
         match option {
+            Opt::Lesson if value == c"list" => return Ok(Command::LessonList),
             Opt::Cpu if value == c"help" => return Ok(Command::CpuHelp),
             Opt::Help => return Ok(Command::Help),
             Opt::Version => return Ok(Command::Version),
             _ => {
+                if !option.is_of_a_lesson() {
+                    said.not_for_a_lesson.get_or_insert(name);
+                }
                 if !option.is_of_the_run() {
                     said.of_the_machine.get_or_insert(name);
                 }
@@ -123,6 +132,9 @@ struct Said {
     restore: Option<&'static CStr>,
     /// The first option that a snapshot has already.
     of_the_machine: Option<&'static str>,
+    lesson: Option<Lesson>,
+    /// The first option that a lesson does not take.
+    not_for_a_lesson: Option<&'static str>,
 }
 
 impl Said {
@@ -205,6 +217,9 @@ impl Said {
                 config.save = Some(Save { path: value, with_ram });
             }
             Opt::Restore => self.restore = Some(value),
+            Opt::Lesson => {
+                self.lesson = Some(Lesson::find(text).ok_or(UsageError::NoLesson(value))?)
+            }
             Opt::Check => self.is_check = true,
             Opt::Help | Opt::Version => unreachable!("they end the command line"),
         }
@@ -235,7 +250,18 @@ impl Said {
             backing,
             restore,
             of_the_machine,
+            lesson,
+            not_for_a_lesson,
         } = self;
+        if let Some(lesson) = lesson {
+            return match not_for_a_lesson.or(guest.map(|_| "IMAGE")) {
+                Some(option) => Err(UsageError::NotForALesson(option)),
+                None => {
+                    finish_instruments(&mut config.instruments, false)?;
+                    Ok(Command::Lesson(lesson, config))
+                }
+            };
+        }
         if let Some(path) = restore {
             let of_the_machine = of_the_machine.or(guest.map(|_| "IMAGE"));
             return finish_restore(config, path, backing, of_the_machine, is_check);

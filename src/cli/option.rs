@@ -42,6 +42,7 @@ pub enum Opt {
     Save,
     SaveRam,
     Restore,
+    Lesson,
     Check,
     Help,
     Version,
@@ -71,6 +72,13 @@ impl Opt {
     }
 }
 
+impl Opt {
+    /// Whether a lesson takes it.
+    pub fn is_of_a_lesson(self) -> bool {
+        matches!(self, Opt::Lesson | Opt::Trace | Opt::TraceFile)
+    }
+}
+
 #[derive(Clone, Copy, PartialEq)]
 pub enum Takes {
     Value,
@@ -84,7 +92,7 @@ pub enum Takes {
 /// An option, its long name, its short one, and what it takes.
 type Row = (Opt, &'static str, Option<u8>, Takes);
 
-const OPTIONS: [Row; 40] = [
+const OPTIONS: [Row; 41] = [
     (Opt::Memory, "--memory", Some(b'm'), Takes::Value),
     (Opt::Backing, "--backing", Some(b'b'), Takes::Value),
     (Opt::Base, "--base", None, Takes::Value),
@@ -123,6 +131,7 @@ const OPTIONS: [Row; 40] = [
     (Opt::Save, "--save", None, Takes::Value),
     (Opt::SaveRam, "--save-ram", None, Takes::Value),
     (Opt::Restore, "--restore", None, Takes::Value),
+    (Opt::Lesson, "--lesson", None, Takes::Value),
     (Opt::Check, "--check", None, Takes::Nothing),
     (Opt::Help, "--help", Some(b'h'), Takes::Nothing),
     (Opt::Version, "--version", Some(b'V'), Takes::Nothing),

@@ -89,6 +89,10 @@ pub enum UsageError {
     NoMachine,
     /// `--json` without anything that it could show.
     NothingAsJson,
+    /// There is no such lesson.
+    NoLesson(&'static CStr),
+    /// An option that a lesson does not take.
+    NotForALesson(&'static str),
 }
 
 /// What is wrong with an option's value.
@@ -283,6 +287,17 @@ impl fmt::Display for UsageError {
             ),
             UsageError::NoMachine => f.write_str("the snapshot's options are not those of a run"),
             UsageError::NothingAsJson => f.write_str("--json: only with --stats or --check"),
+            UsageError::NoLesson(name) => write!(
+                f,
+                "--lesson {}: no such lesson\n  --lesson list lists them",
+                Text::from(name)
+            ),
+            UsageError::NotForALesson(option) => {
+                write!(
+                    f,
+                    "{option}: a lesson has its own machine; --trace and --trace-file are all it takes"
+                )
+            }
         }
     }
 }

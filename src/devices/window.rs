@@ -3,7 +3,7 @@
 use crate::bus::Device;
 use crate::devices::nobody::Nobody;
 use crate::host::mutex::Mutex;
-use crate::kvm::vm::DirtyLog;
+use crate::kvm::dirty_log::DirtyLog;
 use crate::kvm::{self, Vm};
 use crate::layout::{WINDOW, WINDOW_SIZE, WINDOW_SLOT};
 use crate::lifecycle::VcpuControl;

@@ -251,6 +251,42 @@ fn change_blocked(how: c_int, set: &libc::sigset_t) -> libc::sigset_t {
     }
 }
 
+/// A signal that this thread blocks: it waits until somebody takes it. When this value is dropped, it is no longer blocked.
+pub struct BlockedSignal {
+    signal: c_int,
+    before: libc::sigset_t,
+}
+
+impl BlockedSignal {
+    /// pthread_sigmask(3).
+    pub fn new(signal: c_int) -> BlockedSignal {
+        let before = change_blocked(libc::SIG_BLOCK, &set_of(&[signal]));
+        BlockedSignal { signal, before }
+    }
+
+    /// raise(3).
+    pub fn send_to_this_thread(&self) {
+        // SAFETY: takes no memory. The signal is blocked, so that no handler runs.
+        unsafe { libc::raise(self.signal) };
+    }
+
+    /// sigtimedwait(2) without waiting: whether the signal had come.
+    pub fn take(&self) -> bool {
+        let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: the C library reads the set and the time.
+        unsafe {
+            libc::sigtimedwait(&set_of(&[self.signal]), core::ptr::null_mut(), &now) == self.signal
+        }
+    }
+}
+
+impl Drop for BlockedSignal {
+    fn drop(&mut self) {
+        self.take();
+        set_blocked(&self.before);
+    }
+}
+
 /// A set of these signals.
 fn set_of(signals: &[c_int]) -> libc::sigset_t {
     let mut set = MaybeUninit::uninit();

@@ -1,7 +1,7 @@
 //! `--dirty-log`: the pages that were written since the last time, when the guest asks by the doorbell, and at the end.
 
 use crate::devices::window::Window;
-use crate::kvm::vm::DirtyLog;
+use crate::kvm::dirty_log::DirtyLog;
 use crate::kvm::{self, Vm};
 use crate::layout::{PAGE_SIZE, WINDOW};
 use crate::lifecycle::VcpuControl;

@@ -57,6 +57,12 @@ impl KvmFigures {
         KvmFigures { sources, pages, large }
     }
 
+    /// The first figure of this name.
+    pub fn get(&self, name: &str) -> Option<u64> {
+        let mut figures = self.sources.iter().flat_map(|(_, figures)| figures).flatten();
+        figures.find(|figure| figure.name == name).map(|figure| figure.value)
+    }
+
     pub fn of_descriptors(sources: &[Source]) -> KvmFigures {
         let figures = |source: &Source| (source.id.clone(), source.figures());
         KvmFigures::new(sources.iter().map(figures).collect())

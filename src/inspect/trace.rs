@@ -4,7 +4,9 @@ use crate::host::clock;
 use crate::host::errno::Errno;
 use crate::host::syscall::{self, Call, Name};
 use crate::inspect::observer::{ExitObserver, ObservedExit};
+use crate::kvm::Vcpu;
 use crate::kvm::exit::{self, Exit};
+use crate::lifecycle::VcpuControl;
 use crate::output::Output;
 use crate::show::{Bits, Dump, number};
 use crate::sys::exit::{KVM_EXIT_DEBUG, KVM_EXIT_HLT, name};
@@ -107,24 +109,43 @@ pub struct ExitTrace {
 
 impl ExitObserver for ExitTrace {
     fn exit(&mut self, exit: &mut ObservedExit) {
-        let page = exit.vcpu.page();
+        let vcpu = self.shows_vcpu.then(|| exit.control.number());
+        let line = ExitLine { time: exit.time, vcpu, answered_by: exit.answered_by };
+        line.write(&self.output, exit.vcpu, Some(exit.control));
+    }
+}
+
+/// A line of a trace for an exit.
+pub struct ExitLine {
+    /// When it happened: see [`time`].
+    pub time: u64,
+    /// The vCPU's number, where there are several.
+    pub vcpu: Option<u32>,
+    /// Who answers; empty for nobody.
+    pub answered_by: &'static str,
+}
+
+impl ExitLine {
+    /// Shows the exit that `vcpu` has left in its page.
+    pub fn write(self, output: &Output, vcpu: &mut Vcpu, control: Option<&Arc<VcpuControl>>) {
+        let page = vcpu.page();
         let (reason, rip) = (page.exit_reason(), page.registers().regs.rip);
-        let vcpu = Shown(|f| match self.shows_vcpu {
-            true => write!(f, "vCPU {} ", exit.control.number()),
-            false => Ok(()),
+        let number = Shown(|f| match self.vcpu {
+            Some(number) => write!(f, "vCPU {number} "),
+            None => Ok(()),
         });
-        let answer = Shown(|f| match exit.answered_by {
+        let answer = Shown(|f| match self.answered_by {
             "" => Ok(()),
             name => write!(f, " -> {name}"),
         });
-        let details = Details(&exit::decode(exit.vcpu.page_mut()));
-        self.output.trace_line(
+        let details = Details(&exit::decode(vcpu.page_mut()));
+        output.trace_line(
             format_args!(
-                "{}\t{vcpu}exit {reason} {}, rip {rip:#x}{details}{answer}",
-                Stamp::new(exit.time),
+                "{}\t{number}exit {reason} {}, rip {rip:#x}{details}{answer}",
+                Stamp::new(self.time),
                 reason_name(reason)
             ),
-            Some(exit.control),
+            control,
         );
     }
 }

@@ -19,6 +19,45 @@ impl Vm {
         self.set(ioctl::KVM_CREATE_PIT2, &config, format_args!("")).map(drop)
     }
 
+    /// `KVM_CREATE_PIT`: likewise without the speaker's port, as before Linux 2.6.32. EEXIST: there is one.
+    pub fn create_old_pit(&self) -> Result<(), Error> {
+        // SAFETY: takes no argument.
+        unsafe { self.descriptor.ioctl(ioctl::KVM_CREATE_PIT, 0, format_args!("")) }.map(drop)
+    }
+
+    /// `KVM_GET_PIT`: the interval timer's channels.
+    pub fn old_pit(&self) -> Result<kvm_pit_state, Error> {
+        let mut state = kvm_pit_state::default();
+        // SAFETY: the kernel fills the structure.
+        unsafe { self.descriptor.fill(ioctl::KVM_GET_PIT, &mut state, format_args!("")) }?;
+        Ok(state)
+    }
+
+    /// `KVM_SET_PIT`.
+    pub fn set_old_pit(&self, state: &kvm_pit_state) -> Result<(), Error> {
+        self.set(ioctl::KVM_SET_PIT, state, format_args!("")).map(drop)
+    }
+
+    /// `KVM_REINJECT_CONTROL`: whether ticks of the interval timer that the guest had no time for come later. ENXIO: there is none.
+    pub fn set_pit_reinjection(&self, is_wanted: bool) -> Result<(), Error> {
+        let control = kvm_reinject_control { pit_reinject: is_wanted.into(), ..Default::default() };
+        let shown = format_args!("{}", control.pit_reinject);
+        // The request's number does not tell the structure's size.
+        self.set(ioctl::KVM_REINJECT_CONTROL, &control, shown).map(drop)
+    }
+
+    /// `KVM_IRQ_LINE_STATUS`: as [`Vm::set_line`]. Above 0: the interrupt was delivered, to so many controllers; 0: the one before it
+    /// still waits, and both become one; below: it is masked.
+    pub fn set_line_with_status(&self, gsi: u32, active: bool) -> Result<i32, Error> {
+        let level = u32::from(active);
+        let mut line = kvm_irq_level { irq: gsi, level };
+        let shown = format_args!("GSI {gsi}, level {level}");
+        // SAFETY: the kernel reads and fills the structure.
+        unsafe { self.descriptor.fill(ioctl::KVM_IRQ_LINE_STATUS, &mut line, shown) }?;
+        // In C it is a union with the line's number.
+        Ok(line.irq as i32)
+    }
+
     /// `KVM_GET_PIT2`: the interval timer's state. ENXIO: there is none.
     pub(super) fn pit(&self) -> Result<kvm_pit_state2, Error> {
         let mut state = kvm_pit_state2::default();

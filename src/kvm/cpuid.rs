@@ -61,6 +61,15 @@ impl Cpuid {
         &self.entries[..self.header.nent as usize]
     }
 
+    /// Takes away what the kernel has not filled.
+    pub(super) fn remove_empty_entries_at_end(&mut self) {
+        let is_filled = |entry: &kvm_cpuid_entry2| {
+            [entry.function, entry.eax, entry.ebx, entry.ecx, entry.edx] != [0; 5]
+        };
+        let filled = self.entries().iter().rposition(is_filled).map_or(0, |last| last + 1);
+        self.header.nent = filled as u32;
+    }
+
     /// Sets the topology for vCPU `number` of `cpus`: one package, in which each vCPU is a core with one thread. Its
     /// APIC id is its number.
     pub fn set_topology(&mut self, number: u32, cpus: u32) {

@@ -1,8 +1,9 @@
-//! What the three kinds of descriptor have in common: how a request is made on one.
+//! What the kinds of descriptor have in common: how a request is made on one.
 
 use crate::host::fd::Fd;
 use crate::kvm::Error;
-use crate::sys::ioctl::{KVM_GET_STATS_FD, argument_size};
+use crate::sys::cap::{self, kvm_enable_cap};
+use crate::sys::ioctl::{KVM_ENABLE_CAP, KVM_GET_STATS_FD, argument_size};
 use core::ffi::c_int;
 use core::fmt;
 
@@ -12,6 +13,7 @@ pub enum Kind {
     System,
     Vm,
     Vcpu,
+    Device,
 }
 
 impl fmt::Display for Kind {
@@ -20,6 +22,7 @@ impl fmt::Display for Kind {
             Kind::System => "/dev/kvm",
             Kind::Vm => "a VM",
             Kind::Vcpu => "a vCPU",
+            Kind::Device => "a device of KVM's",
         })
     }
 }
@@ -107,6 +110,15 @@ impl Descriptor {
         let fd = unsafe { self.ioctl(request, argument, shown) }?;
         // SAFETY: the kernel has just made the descriptor for us.
         Ok(unsafe { Fd::from_raw(fd) })
+    }
+
+    /// `KVM_ENABLE_CAP`, of a VM or a vCPU.
+    pub fn enable(&self, capability: u32, value: u64) -> Result<(), Error> {
+        let args = [value, 0, 0, 0];
+        let enable = kvm_enable_cap { cap: capability, flags: 0, args, pad: [0; 64] };
+        let shown = format_args!("{}, {value:#x}", cap::name(capability).unwrap_or("?"));
+        // SAFETY: the structure is the request's; none of the capabilities here takes an address.
+        unsafe { self.set(KVM_ENABLE_CAP, &enable, shown) }.map(drop)
     }
 
     /// `KVM_GET_STATS_FD`, of a VM or a vCPU. Before Linux 5.14 a VM gives ENOTTY, a vCPU EINVAL.

@@ -1,10 +1,17 @@
-//! The three kinds of KVM descriptor: the system, a VM, a vCPU. Each makes the next, and has one method for each ioctl.
+//! The three kinds of KVM descriptor: the system, a VM, a vCPU. Each makes the next, and has one method for each ioctl. Methods for
+//! one subject stand in a file of their own, such as [`injection`].
 
 pub mod backend;
 mod controllers;
 pub mod cpuid;
 pub mod descriptor;
+pub mod device;
+pub mod dirty_log;
 pub mod exit;
+mod filter;
+mod guest_memfd;
+mod hyperv;
+pub mod injection;
 pub mod interrupt_line;
 pub mod routing;
 pub mod run_page;
@@ -13,6 +20,7 @@ pub mod vcpu;
 pub mod vcpu_state;
 pub mod vm;
 pub mod vm_state;
+mod xen;
 
 pub use system::Kvm;
 pub use vcpu::Vcpu;

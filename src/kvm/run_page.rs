@@ -8,10 +8,12 @@ use crate::host::fd::Fd;
 use crate::host::mapping::Mapping;
 use crate::kvm::Error;
 use crate::layout::PAGE_SIZE;
+use crate::sys::hyperv::*;
 use crate::sys::irqchip::{
     KVM_COALESCED_MMIO_PAGE_OFFSET, kvm_coalesced_mmio, kvm_coalesced_mmio_ring,
 };
 use crate::sys::run::*;
+use crate::sys::xen::{kvm_xen_exit, kvm_xen_exit_hcall};
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering::SeqCst, compiler_fence};
 
@@ -86,10 +88,28 @@ impl RunPage {
 
     /// From now on KVM leaves the registers in the page at each exit.
     pub fn request_registers(&mut self) {
+        self.request(KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS);
+    }
+
+    /// From now on KVM leaves these parts of the vCPU's state in the page at each exit, `KVM_SYNC_X86_*`.
+    pub fn request(&mut self, parts: u64) {
         // SAFETY: inside the mapping; the kernel reads it in `KVM_RUN` alone.
+        unsafe { (&raw mut (*self.start()).kvm_valid_regs).write(parts) };
+    }
+
+    /// The next `KVM_RUN` takes these parts of the vCPU's state from the page, as if they were set before.
+    pub fn replace(&mut self, parts: u64, state: &kvm_sync_regs) {
+        // SAFETY: inside the mapping; the kernel reads both in `KVM_RUN` alone.
         unsafe {
-            (&raw mut (*self.start()).kvm_valid_regs).write(KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS);
+            (&raw mut (*self.start()).s.regs).write(*state);
+            (&raw mut (*self.start()).kvm_dirty_regs).write(parts);
         }
+    }
+
+    /// `KVM_RUN_X86_*`.
+    pub fn flags(&self) -> u16 {
+        // SAFETY: inside the mapping; the kernel writes it in `KVM_RUN` alone.
+        unsafe { (&raw const (*self.start()).flags).read() }
     }
 
     /// Sets the task priority, which `KVM_RUN` takes from here while the local APIC is not in the kernel.
@@ -97,6 +117,12 @@ impl RunPage {
         // SAFETY: inside the mapping; in this process it is used as an atomic only. The kernel reads it in `KVM_RUN` alone.
         let cr8 = unsafe { AtomicU64::from_ptr(&raw mut (*self.start()).cr8) };
         cr8.store(value, SeqCst);
+    }
+
+    /// The task priority as the last exit left it, likewise.
+    pub fn cr8(&self) -> u64 {
+        // SAFETY: as above; the kernel writes it in `KVM_RUN` alone.
+        unsafe { AtomicU64::from_ptr(&raw mut (*self.start()).cr8) }.load(SeqCst)
     }
 
     /// Whether the guest would have taken an interrupt at the last exit. Known while the 8259s are not in the kernel.
@@ -162,6 +188,24 @@ impl RunPage {
         unsafe { &mut (*self.exit()).msr }
     }
 
+    /// Of the `hyperv` arm: the synthetic interrupt controller's registers. `type` says whether it is that.
+    pub fn hyperv_synic(&self) -> &kvm_hyperv_exit_synic {
+        // SAFETY: any bits are such a structure.
+        unsafe { &self.hyperv().u.synic }
+    }
+
+    /// Of the `hyperv` arm: a hypercall, to be answered.
+    pub fn hyperv_hypercall_mut(&mut self) -> &mut kvm_hyperv_exit_hcall {
+        // SAFETY: inside the mapping; nobody else touches it outside `KVM_RUN`, as above.
+        unsafe { &mut (*self.exit()).hyperv.u.hcall }
+    }
+
+    /// Of the `xen` arm: a hypercall, to be answered.
+    pub fn xen_hypercall_mut(&mut self) -> &mut kvm_xen_exit_hcall {
+        // SAFETY: inside the mapping; nobody else touches it outside `KVM_RUN`, as above.
+        unsafe { &mut (*self.exit()).xen.u.hcall }
+    }
+
     /// The data bytes of the `mmio` arm, of which the first `len` count.
     pub fn mmio_data(&mut self, len: usize) -> Option<&mut [u8]> {
         // SAFETY: inside the mapping; nobody else touches it outside `KVM_RUN`, as above.
@@ -190,7 +234,13 @@ arms! {
     mmio: kvm_run_mmio,
     internal: kvm_run_internal,
     emulation_failure: kvm_run_emulation_failure,
-    eoi: kvm_run_eoi
+    eoi: kvm_run_eoi,
+    tpr_access: kvm_run_tpr_access,
+    system_event: kvm_run_system_event,
+    hyperv: kvm_hyperv_exit,
+    xen: kvm_xen_exit,
+    notify: kvm_run_notify,
+    memory_fault: kvm_run_memory_fault
 }
 
 /// Pages for tests, with what KVM would write into them.

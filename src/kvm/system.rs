@@ -4,7 +4,9 @@ use crate::host::fd::Fd;
 use crate::kvm::Error;
 use crate::kvm::cpuid::Cpuid;
 use crate::kvm::descriptor::{Descriptor, Kind};
+use crate::kvm::vcpu::Msrs;
 use crate::kvm::vm::Vm;
+use crate::sys::regs::kvm_msr_entry;
 use crate::sys::{KVM_API_VERSION, cap, ioctl};
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
@@ -22,7 +24,7 @@ const MORE_MSRS: [RangeInclusive<u32>; 7] = [
 ];
 
 /// An open `/dev/kvm`.
-pub struct Kvm(Descriptor);
+pub struct Kvm(pub(super) Descriptor);
 
 impl Kvm {
     /// Opens `/dev/kvm`, to read and write.
@@ -71,28 +73,70 @@ impl Kvm {
         Ok(cpuid)
     }
 
+    /// `KVM_GET_MSR_INDEX_LIST`, or `KVM_GET_MSR_FEATURE_INDEX_LIST`, as it is. E2BIG: there is room for fewer than `room`, at most 1023,
+    /// and the kernel has more.
+    fn msr_list(&self, request: u32, room: u32) -> Result<Vec<u32>, Error> {
+        // The header, and room for more than Linux 6.12 has, some 180.
+        let mut list = [0u32; 1 + 1023];
+        list[0] = room;
+        // SAFETY: the kernel reads the header, and fills as many numbers as it says at most.
+        unsafe { self.0.fill(request, &mut list, format_args!("room for {room}")) }?;
+        Ok(list[1..][..list[0] as usize].to_vec())
+    }
+
+    /// `KVM_GET_MSR_INDEX_LIST`: the MSRs that a save should not forget. E2BIG: it has more than `room`.
+    pub fn listed_msrs(&self, room: u32) -> Result<Vec<u32>, Error> {
+        self.msr_list(ioctl::KVM_GET_MSR_INDEX_LIST, room)
+    }
+
+    /// `KVM_GET_MSR_FEATURE_INDEX_LIST`: the MSRs that tell what a guest's processor can have. Linux 4.16.
+    pub fn feature_msrs(&self) -> Result<Vec<u32>, Error> {
+        self.msr_list(ioctl::KVM_GET_MSR_FEATURE_INDEX_LIST, 1023)
+    }
+
+    /// `KVM_GET_MSRS` on `/dev/kvm`: the value of one of them.
+    pub fn feature_msr(&self, index: u32) -> Result<u64, Error> {
+        let entry = kvm_msr_entry { index, ..Default::default() };
+        let mut msr = Msrs::of([entry]);
+        let (request, shown) = (ioctl::KVM_GET_MSRS, format_args!("MSR {index:#x}"));
+        // SAFETY: the kernel reads the header and fills as many entries as it says.
+        match unsafe { self.0.fill(request, &mut msr, shown) }? {
+            1 => Ok(msr.entries[0].data),
+            _ => Err(Error::Msr { request, index }),
+        }
+    }
+
+    /// `KVM_X86_GET_MCE_CAP_SUPPORTED`: what `MCG_CAP` can say, but for the number of banks.
+    pub fn machine_check_capabilities(&self) -> Result<u64, Error> {
+        let mut capabilities = 0u64;
+        let request = ioctl::KVM_X86_GET_MCE_CAP_SUPPORTED;
+        // SAFETY: the kernel fills the number.
+        unsafe { self.0.fill(request, &mut capabilities, format_args!("")) }?;
+        Ok(capabilities)
+    }
+
     /// The MSRs that can be saved and restored: those of `KVM_GET_MSR_INDEX_LIST`, and those that KVM has too and does not list (Linux 6.12):
     /// MTRRs, the machine-check banks, DEBUGCTL. A vCPU may lack some.
     pub fn msr_indices(&self) -> Result<Vec<u32>, Error> {
-        let request = ioctl::KVM_GET_MSR_INDEX_LIST;
-        // The header, and room for more than Linux 6.12 has, some 180.
-        let mut list = [0u32; 1 + 1023];
-        list[0] = 1023;
-        // SAFETY: the kernel reads the header, and fills as many numbers as it says at most.
-        unsafe { self.0.fill(request, &mut list, format_args!("")) }?;
-        let mut indices = list[1..][..list[0] as usize].to_vec();
+        let mut indices = self.listed_msrs(1023)?;
+        let list = indices.clone();
         for range in MORE_MSRS {
             indices.extend(range.filter(|index| !list.contains(index)));
         }
         Ok(indices)
     }
 
-    /// `KVM_CREATE_VM`.
+    /// `KVM_CREATE_VM` of the common type.
     pub fn create_vm(&self) -> Result<Vm, Error> {
-        const DEFAULT_TYPE: u64 = 0;
-        let shown = format_args!("{DEFAULT_TYPE}");
+        const DEFAULT_TYPE: u32 = 0;
+        self.create_vm_of_type(DEFAULT_TYPE)
+    }
+
+    /// `KVM_CREATE_VM`. EINVAL: there is no such type. `KVM_CAP_VM_TYPES` has a bit for each.
+    pub fn create_vm_of_type(&self, kind: u32) -> Result<Vm, Error> {
+        let shown = format_args!("{kind}");
         // SAFETY: takes a number, and makes a descriptor.
-        let fd = unsafe { self.0.make(ioctl::KVM_CREATE_VM, DEFAULT_TYPE, shown) }?;
+        let fd = unsafe { self.0.make(ioctl::KVM_CREATE_VM, kind.into(), shown) }?;
         Ok(Vm::new(fd))
     }
 }

@@ -8,11 +8,12 @@ use crate::kvm::descriptor::{Descriptor, Kind};
 use crate::kvm::run_page::RunPage;
 use crate::kvm::vm::Vm;
 use crate::show::Bits;
-use crate::sys::cpuid::kvm_cpuid_entry2;
+use crate::sys::cpuid::{kvm_cpuid, kvm_cpuid_entry, kvm_cpuid_entry2};
 use crate::sys::debug::*;
 use crate::sys::ioctl;
 use crate::sys::irqchip::*;
-use crate::sys::regs::{kvm_msr_entry, kvm_msrs, kvm_regs, kvm_sregs, kvm_xsave};
+use crate::sys::regs::{kvm_fpu, kvm_msr_entry, kvm_msrs, kvm_regs, kvm_sregs, kvm_xsave};
+use crate::sys::run::kvm_signal_mask;
 use crate::x86::registers::Changes;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -22,13 +23,13 @@ use core::fmt;
 
 /// `struct kvm_msrs` with its entries.
 #[repr(C)]
-struct Msrs<const N: usize> {
+pub(super) struct Msrs<const N: usize> {
     header: kvm_msrs,
-    entries: [kvm_msr_entry; N],
+    pub entries: [kvm_msr_entry; N],
 }
 
 impl<const N: usize> Msrs<N> {
-    fn of(entries: [kvm_msr_entry; N]) -> Msrs<N> {
+    pub fn of(entries: [kvm_msr_entry; N]) -> Msrs<N> {
         Msrs { header: kvm_msrs { nmsrs: N as u32, ..Default::default() }, entries }
     }
 }
@@ -187,6 +188,28 @@ impl Vcpu {
         Ok(())
     }
 
+    /// `KVM_SET_CPUID`: likewise, from a list that knows no sub-leaves.
+    pub fn set_old_cpuid<const N: usize>(
+        &self,
+        entries: [kvm_cpuid_entry; N],
+    ) -> Result<(), Error> {
+        #[repr(C)]
+        struct List<const N: usize>(kvm_cpuid, [kvm_cpuid_entry; N]);
+        let list = List(kvm_cpuid { nent: N as u32, padding: 0 }, entries);
+        self.set(ioctl::KVM_SET_CPUID, &list, format_args!("{N} leaves")).map(drop)
+    }
+
+    /// `KVM_GET_CPUID2`: what the guest's CPUID says. E2BIG: more than there is room for here.
+    pub fn cpuid(&self) -> Result<Cpuid, Error> {
+        let mut cpuid = Cpuid::with_room();
+        let request = ioctl::KVM_GET_CPUID2;
+        // SAFETY: the kernel reads the header, and fills as many entries as it says at most.
+        unsafe { self.descriptor.fill(request, &mut cpuid, format_args!("")) }?;
+        // Older kernels, such as Linux 6.1, do not say how many they have filled.
+        cpuid.remove_empty_entries_at_end();
+        Ok(cpuid)
+    }
+
     /// `KVM_GET_TSC_KHZ`: how fast its TSC runs, in kHz. api.rst: EIO where the host's does not run steadily. (Linux 6.1 gives a number
     /// there too.)
     pub fn tsc_khz(&self) -> Result<u32, Error> {
@@ -235,16 +258,14 @@ impl Vcpu {
         }
     }
 
-    /// `KVM_GET_MP_STATE`: whether the vCPU runs, is halted, or was never started.
-    pub fn mp_state(&self) -> Result<u32, Error> {
-        self.get(ioctl::KVM_GET_MP_STATE).map(|state: kvm_mp_state| state.mp_state)
+    /// `KVM_GET_FPU`: x87 and SSE, in a form of KVM's own.
+    pub fn fpu(&self) -> Result<kvm_fpu, Error> {
+        self.get(ioctl::KVM_GET_FPU)
     }
 
-    /// `KVM_INTERRUPT`: the guest takes this vector as the 8259s' interrupt, as soon as it can. EEXIST: it has not taken the last
-    /// one yet; without a local APIC in the kernel the new one replaces that. ENXIO: the 8259s are in the kernel.
-    pub fn interrupt(&self, vector: u8) -> Result<(), Error> {
-        let interrupt = kvm_interrupt { irq: vector.into() };
-        self.set(ioctl::KVM_INTERRUPT, &interrupt, format_args!("vector {vector:#x}")).map(drop)
+    /// `KVM_SET_FPU`.
+    pub fn set_fpu(&self, fpu: &kvm_fpu) -> Result<(), Error> {
+        self.set(ioctl::KVM_SET_FPU, fpu, format_args!("")).map(drop)
     }
 
     /// `KVM_GET_XSAVE`: x87, SSE and what came later.
@@ -308,6 +329,27 @@ impl Vcpu {
         // SAFETY: the kernel reads and fills the structure.
         unsafe { self.descriptor.fill(request, &mut translation, shown) }.ok()?;
         (translation.valid != 0).then_some(translation.physical_address)
+    }
+
+    /// `KVM_ENABLE_CAP` for this vCPU. EINVAL: this kernel does not have the capability, or not for a vCPU.
+    pub fn enable(&self, capability: u32, value: u64) -> Result<(), Error> {
+        self.descriptor.enable(capability, value)
+    }
+
+    /// `KVM_SET_SIGNAL_MASK`: the signals that are blocked during `KVM_RUN`, signal N at bit N - 1, instead of those that the thread
+    /// blocks; `None`: those again.
+    pub fn set_signal_mask(&self, blocked: Option<u64>) -> Result<(), Error> {
+        #[repr(C, packed)]
+        struct Mask(kvm_signal_mask, u64);
+        let request = ioctl::KVM_SET_SIGNAL_MASK;
+        match blocked {
+            Some(set) => {
+                let mask = Mask(kvm_signal_mask { len: 8, sigset: [] }, set);
+                self.set(request, &mask, format_args!("{set:#x}")).map(drop)
+            }
+            // SAFETY: a null pointer is what the request takes here.
+            None => unsafe { self.descriptor.ioctl(request, 0, format_args!("none")) }.map(drop),
+        }
     }
 
     /// `KVM_GET_STATS_FD`.

@@ -209,9 +209,7 @@ impl Vcpu {
                 }
                 self.set_msrs([(MSR_IA32_TSC, value)])?;
             }
-            TscStart::Offset(mut offset) => {
-                self.tsc_offset(ioctl::KVM_SET_DEVICE_ATTR, &mut offset)?
-            }
+            TscStart::Offset(offset) => self.set_offset_of_tsc(offset)?,
         }
         match &state.sregs {
             Sregs::New(sregs) => {
@@ -248,6 +246,17 @@ impl Vcpu {
         self.tsc_offset(ioctl::KVM_HAS_DEVICE_ATTR, &mut 0).is_ok()
     }
 
+    /// `KVM_GET_DEVICE_ATTR` for its TSC's offset. `None`: this kernel does not tell.
+    pub fn offset_of_tsc(&self) -> Option<u64> {
+        let mut offset = 0;
+        self.tsc_offset(ioctl::KVM_GET_DEVICE_ATTR, &mut offset).ok().map(|()| offset)
+    }
+
+    /// `KVM_SET_DEVICE_ATTR` for it.
+    pub fn set_offset_of_tsc(&self, mut offset: u64) -> Result<(), Error> {
+        self.tsc_offset(ioctl::KVM_SET_DEVICE_ATTR, &mut offset)
+    }
+
     /// `KVM_GET_DEVICE_ATTR` and its like, for the attribute `KVM_VCPU_TSC_OFFSET`.
     fn tsc_offset(&self, request: u32, offset: &mut u64) -> Result<(), Error> {
         let addr = (&raw mut *offset).expose_provenance() as u64;
@@ -258,9 +267,8 @@ impl Vcpu {
     }
 
     fn tsc(&self) -> Result<Tsc, Error> {
-        let mut offset = 0;
-        let offset = self.tsc_offset(ioctl::KVM_GET_DEVICE_ATTR, &mut offset).ok().map(|()| offset);
-        Ok(Tsc { khz: self.tsc_khz().unwrap_or(0), value: self.msr(MSR_IA32_TSC)?, offset })
+        let (khz, offset) = (self.tsc_khz().unwrap_or(0), self.offset_of_tsc());
+        Ok(Tsc { khz, value: self.msr(MSR_IA32_TSC)?, offset })
     }
 
     /// In words of eight bytes: how large the FPU's state is.
@@ -329,7 +337,7 @@ impl Vcpu {
     }
 
     /// `KVM_GET_NESTED_STATE`; empty where guests have no guests of their own.
-    fn nested_state(&self) -> Result<Vec<u64>, Error> {
+    pub fn nested_state(&self) -> Result<Vec<u64>, Error> {
         let most = self.vm().check_extension(KVM_CAP_NESTED_STATE)? as usize;
         if most == 0 {
             return Ok(Vec::new());

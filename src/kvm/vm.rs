@@ -8,18 +8,16 @@ use crate::kvm::Error;
 use crate::kvm::descriptor::{Descriptor, Kind};
 use crate::kvm::interrupt_line::InterruptControllers;
 use crate::kvm::routing::Routing;
-use crate::layout::{PAGE_SIZE, SLOTS};
+use crate::layout::SLOTS;
 use crate::memory::GuestMemory;
 use crate::memory::guest_memory::Region;
 use crate::show::{Bits, Bytes};
-use crate::sys::cap::{self, kvm_enable_cap};
+use crate::sys::cap;
 use crate::sys::clock::kvm_clock_data;
 use crate::sys::ioctl;
 use crate::sys::irqchip::*;
-use crate::sys::memory::{kvm_dirty_log, kvm_userspace_memory_region};
+use crate::sys::memory::kvm_userspace_memory_region;
 use alloc::sync::Arc;
-use alloc::vec;
-use alloc::vec::Vec;
 use core::ffi::c_int;
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -30,7 +28,7 @@ pub struct Vm {
     pub(super) descriptor: Descriptor,
     memory: Option<Arc<GuestMemory>>,
     /// The largest size that each slot has had, in bytes.
-    slot_sizes: [AtomicU64; SLOTS],
+    pub(super) slot_sizes: [AtomicU64; SLOTS],
     /// The table of `KVM_SET_GSI_ROUTING`, which is always set as a whole.
     routing: Mutex<Routing>,
 }
@@ -45,6 +43,11 @@ impl Vm {
     /// A VM that is none: every request fails, with ENOTTY. Devices are tried with it where there is no KVM.
     pub fn without_kvm() -> Result<Vm, CallError> {
         Ok(Vm::new(Fd::open(c"/dev/null", libc::O_RDWR, 0)?))
+    }
+
+    /// The memory that it can show its guest.
+    pub fn memory(&self) -> Option<&Arc<GuestMemory>> {
+        self.memory.as_ref()
     }
 
     /// Gives the VM the memory of which it will show parts to its guest.
@@ -88,14 +91,12 @@ impl Vm {
 
     /// `KVM_ENABLE_CAP`. EINVAL: this kernel does not have the capability, or not for a VM.
     pub fn enable(&self, capability: u32, value: u64) -> Result<(), Error> {
-        let args = [value, 0, 0, 0];
-        let enable = kvm_enable_cap { cap: capability, flags: 0, args, pad: [0; 64] };
-        let shown = format_args!("{}, {value:#x}", cap::name(capability).unwrap_or("?"));
-        self.set(ioctl::KVM_ENABLE_CAP, &enable, shown).map(drop)
+        self.descriptor.enable(capability, value)
     }
 
     /// `KVM_SET_USER_MEMORY_REGION`: shows the first `size` bytes of a region of RAM to the guest, from guest-physical
-    /// address `gpa` on. Size 0 deletes the slot. `flags` are `KVM_MEM_*`. EEXIST: slots overlap.
+    /// address `gpa` on. Size 0 deletes the slot. `flags` are `KVM_MEM_*`. EEXIST: slots overlap. Bits 16 and up of `slot` are the
+    /// address space: 1 is what a vCPU sees in system management mode.
     pub fn set_user_memory_region(
         &self,
         slot: u32,
@@ -108,7 +109,7 @@ impl Vm {
         if size > region.size || !memory.regions().contains(region) {
             return Err(Error::SlotTooLarge);
         }
-        self.slot_sizes[slot as usize].fetch_max(size, SeqCst);
+        self.slot_sizes[slot_number(slot)].fetch_max(size, SeqCst);
         let slot = kvm_userspace_memory_region {
             slot,
             flags,
@@ -126,19 +127,6 @@ impl Vm {
         // The guest reads and writes this memory from now on. It is part of `self.memory`, which outlives the VM and its
         // vCPUs, and to which no Rust reference exists.
         self.set(ioctl::KVM_SET_USER_MEMORY_REGION, &slot, shown).map(drop)
-    }
-
-    /// `KVM_GET_DIRTY_LOG`: a bit for each 4 KiB of the slot that was written since the last call. ENOENT: the slot keeps no
-    /// log.
-    pub fn dirty_log(&self, slot: u32) -> Result<DirtyLog, Error> {
-        let size = self.slot_sizes[slot as usize].load(SeqCst);
-        // The kernel fills whole words of 64 bits, for as many pages as the slot has. The slot does not grow meanwhile: each
-        // is made in one size only.
-        let mut words = vec![0u64; (size / PAGE_SIZE).div_ceil(64) as usize];
-        let dirty_bitmap = words.as_mut_ptr().expose_provenance() as u64;
-        let log = kvm_dirty_log { slot, padding1: 0, dirty_bitmap };
-        self.set(ioctl::KVM_GET_DIRTY_LOG, &log, format_args!("slot {slot}"))?;
-        Ok(DirtyLog { words, pages: size / PAGE_SIZE })
     }
 
     /// `KVM_SET_GSI_ROUTING`: GSIs are pins of the interrupt controllers in the kernel, as on a PC.
@@ -231,9 +219,52 @@ impl Vm {
     /// `KVM_REGISTER_COALESCED_MMIO`: from now on writes to these addresses go into the ring that [`RunPage::coalesced`]
     /// reads. With `is_port` (Linux 4.20) they are ports.
     pub fn coalesce(&self, addr: u64, size: u32, is_port: bool) -> Result<(), Error> {
+        self.coalesced_zone(ioctl::KVM_REGISTER_COALESCED_MMIO, addr, size, is_port)
+    }
+
+    /// `KVM_UNREGISTER_COALESCED_MMIO`: from now on these writes exit again.
+    pub fn stop_coalescing(&self, addr: u64, size: u32, is_port: bool) -> Result<(), Error> {
+        self.coalesced_zone(ioctl::KVM_UNREGISTER_COALESCED_MMIO, addr, size, is_port)
+    }
+
+    fn coalesced_zone(
+        &self,
+        request: u32,
+        addr: u64,
+        size: u32,
+        is_port: bool,
+    ) -> Result<(), Error> {
         let zone = kvm_coalesced_mmio_zone { addr, size, pio: is_port.into() };
         let shown = format_args!("at {addr:#x}, {}", Bytes(size.into()));
-        self.set(ioctl::KVM_REGISTER_COALESCED_MMIO, &zone, shown).map(drop)
+        self.set(request, &zone, shown).map(drop)
+    }
+
+    /// `KVM_GET_NR_MMU_PAGES`: how many pages KVM's own tables for this VM may take.
+    pub fn mmu_pages(&self) -> Result<u32, Error> {
+        let request = ioctl::KVM_GET_NR_MMU_PAGES;
+        // SAFETY: takes no argument.
+        Ok(unsafe { self.descriptor.ioctl(request, 0, format_args!("")) }? as u32)
+    }
+
+    /// `KVM_SET_NR_MMU_PAGES`. EINVAL: fewer than 64.
+    pub fn set_mmu_pages(&self, pages: u32) -> Result<(), Error> {
+        let request = ioctl::KVM_SET_NR_MMU_PAGES;
+        // SAFETY: takes a number.
+        unsafe { self.descriptor.ioctl(request, pages.into(), format_args!("{pages}")) }.map(drop)
+    }
+
+    /// `KVM_SET_TSC_KHZ`: how fast the TSC runs of vCPUs to come. Linux 5.18, `KVM_CAP_VM_TSC_CONTROL`.
+    pub fn set_tsc_khz(&self, khz: u32) -> Result<(), Error> {
+        let shown = format_args!("{khz} kHz");
+        // SAFETY: takes a number.
+        unsafe { self.descriptor.ioctl(ioctl::KVM_SET_TSC_KHZ, khz.into(), shown) }.map(drop)
+    }
+
+    /// `KVM_SET_BOOT_CPU_ID`: which vCPU runs at once; the others wait for it to start them. EBUSY once there is a vCPU.
+    pub fn set_boot_cpu(&self, number: u32) -> Result<(), Error> {
+        let request = ioctl::KVM_SET_BOOT_CPU_ID;
+        // SAFETY: takes a number.
+        unsafe { self.descriptor.ioctl(request, number.into(), format_args!("{number}")) }.map(drop)
     }
 
     /// `KVM_GET_STATS_FD`.
@@ -254,53 +285,14 @@ impl Vm {
     }
 }
 
+/// A slot's number in its address space.
+pub(super) fn slot_number(slot: u32) -> usize {
+    usize::from(slot as u16)
+}
+
 impl InterruptControllers for Vm {
     fn set_line(&self, gsi: u32, active: bool) {
         // It fails only for a VM without interrupt controllers, where there is no such line.
         let _ = Vm::set_line(self, gsi, active);
-    }
-}
-
-/// Which pages of a slot were written.
-pub struct DirtyLog {
-    words: Vec<u64>,
-    pages: u64,
-}
-
-impl DirtyLog {
-    /// Adds the pages of another log of the same slot.
-    pub fn add(&mut self, other: &DirtyLog) {
-        self.words.iter_mut().zip(&other.words).for_each(|(word, other)| *word |= other);
-    }
-
-    /// The ranges of pages that were written: first page, and the page behind the last.
-    pub fn ranges(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
-        let is_dirty = |page: u64| self.words[(page / 64) as usize] >> (page % 64) & 1 != 0;
-        let mut page = 0;
-        core::iter::from_fn(move || {
-            let first = (page..self.pages).find(|&page| is_dirty(page))?;
-            let end = (first..self.pages).find(|&page| !is_dirty(page)).unwrap_or(self.pages);
-            page = end;
-            Some((first, end))
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_dirty_log_is_shown_as_ranges() {
-        let ranges = |words: &[u64], pages| {
-            DirtyLog { words: words.to_vec(), pages }.ranges().collect::<Vec<_>>()
-        };
-        assert_eq!(ranges(&[0], 64), []);
-        assert_eq!(ranges(&[0b1101], 4), [(0, 1), (2, 4)]);
-        assert_eq!(ranges(&[1 << 63, 1], 128), [(63, 65)]);
-        assert_eq!(ranges(&[u64::MAX], 3), [(0, 3)], "bits behind the last page mean nothing");
-        let mut log = DirtyLog { words: vec![0b1], pages: 4 };
-        log.add(&DirtyLog { words: vec![0b100], pages: 4 });
-        assert_eq!(log.ranges().collect::<Vec<_>>(), [(0, 1), (2, 3)]);
     }
 }

@@ -28,3 +28,23 @@ pub struct kvm_cpuid_entry2 {
 
 /// In `flags`: the entry is for one value of ECX. The spelling is the kernel's.
 pub const KVM_CPUID_FLAG_SIGNIFCANT_INDEX: u32 = 1 << 0;
+
+/// What `KVM_SET_CPUID` takes, which knows no sub-leaves: api.rst 4.20. `nent` entries follow.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct kvm_cpuid {
+    pub nent: u32,
+    pub padding: u32,
+}
+
+/// What CPUID says for one leaf, whatever ECX is.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct kvm_cpuid_entry {
+    pub function: u32,
+    pub eax: u32,
+    pub ebx: u32,
+    pub ecx: u32,
+    pub edx: u32,
+    pub padding: u32,
+}

@@ -38,7 +38,7 @@ pub struct kvm_vcpu_events_interrupt {
     pub injected: u8,
     pub nr: u8,
     pub soft: u8,
-    /// The last instruction keeps interrupts off for one more: STI is 1, MOV SS is 2.
+    /// The last instruction keeps interrupts off for one more: MOV SS is 1, STI is 2.
     pub shadow: u8,
 }
 
@@ -81,3 +81,19 @@ pub struct kvm_nested_state {
     /// What depends on the format.
     pub hdr: [u64; 15],
 }
+
+/// In `flags`: `nmi.pending` counts. KVM sets it at each reading; so it does the others whose part it knows.
+pub const KVM_VCPUEVENT_VALID_NMI_PENDING: u32 = 1 << 0;
+/// `sipi_vector` counts.
+pub const KVM_VCPUEVENT_VALID_SIPI_VECTOR: u32 = 1 << 1;
+/// `interrupt.shadow` counts.
+pub const KVM_VCPUEVENT_VALID_SHADOW: u32 = 1 << 2;
+/// `smi` counts.
+pub const KVM_VCPUEVENT_VALID_SMM: u32 = 1 << 3;
+/// `exception.pending` and the payload count; `KVM_CAP_EXCEPTION_PAYLOAD`.
+pub const KVM_VCPUEVENT_VALID_PAYLOAD: u32 = 1 << 4;
+/// `triple_fault` counts; `KVM_CAP_X86_TRIPLE_FAULT_EVENT`.
+pub const KVM_VCPUEVENT_VALID_TRIPLE_FAULT: u32 = 1 << 5;
+
+/// In `kvm_nested_state::flags`: the guest's own guest runs.
+pub const KVM_STATE_NESTED_GUEST_MODE: u64 = 1 << 0;

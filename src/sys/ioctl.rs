@@ -7,12 +7,18 @@
 
 use super::cap::kvm_enable_cap;
 use super::clock::{kvm_clock_data, kvm_device_attr};
-use super::cpuid::kvm_cpuid2;
+use super::cpuid::{kvm_cpuid, kvm_cpuid2};
 use super::debug::{kvm_debugregs, kvm_guest_debug, kvm_translation};
+use super::device::kvm_create_device;
 use super::events::{kvm_nested_state, kvm_vcpu_events};
+use super::filter::{kvm_msr_filter, kvm_pmu_event_filter};
+use super::hyperv::kvm_hyperv_eventfd;
 use super::irqchip::*;
-use super::memory::{kvm_dirty_log, kvm_userspace_memory_region};
+use super::mce::kvm_x86_mce;
+use super::memory::*;
 use super::regs::*;
+use super::run::kvm_signal_mask;
+use super::xen::*;
 
 /// KVM's letter among all drivers' ioctls: `Documentation/userspace-api/ioctl/ioctl-number.rst`.
 pub const KVMIO: u32 = 0xae;
@@ -63,13 +69,13 @@ named_table! {
     /// 4.46, EXT_CPUID. `kvm_cpuid2`: what CPUID can say on this host.
     KVM_GET_SUPPORTED_CPUID = _IOWR(0x05, size_of::<kvm_cpuid2>());
     /// 4.88, EXT_EMUL_CPUID. `kvm_cpuid2`: what KVM offers only by emulation.
-    KVM_GET_EMULATED_CPUID = _IOWR(0x09, 8);
+    KVM_GET_EMULATED_CPUID = _IOWR(0x09, size_of::<kvm_cpuid2>());
     /// 4.3, GET_MSR_FEATURES, Linux 4.16. `kvm_msr_list`: the MSRs that tell of features.
-    KVM_GET_MSR_FEATURE_INDEX_LIST = _IOWR(0x0a, 4);
+    KVM_GET_MSR_FEATURE_INDEX_LIST = _IOWR(0x0a, size_of::<kvm_msr_list>());
     /// 4.104, MCE. u64: the machine-check capabilities.
-    KVM_X86_GET_MCE_CAP_SUPPORTED = _IOR(0x9d, 8);
+    KVM_X86_GET_MCE_CAP_SUPPORTED = _IOR(0x9d, size_of::<u64>());
     /// 4.118, SYS_HYPERV_CPUID, Linux 5.11; as a vCPU's, HYPERV_CPUID, Linux 5.0. `kvm_cpuid2`: Hyper-V's leaves.
-    KVM_GET_SUPPORTED_HV_CPUID = _IOWR(0xc1, 8);
+    KVM_GET_SUPPORTED_HV_CPUID = _IOWR(0xc1, size_of::<kvm_cpuid2>());
 
     // -- a VM: its memory
 
@@ -88,17 +94,17 @@ named_table! {
     /// 4.35, USER_MEMORY. Makes, moves, re-flags or (size 0) deletes a slot.
     KVM_SET_USER_MEMORY_REGION = _IOW(0x46, size_of::<kvm_userspace_memory_region>());
     /// 4.140, USER_MEMORY2, Linux 6.8. `kvm_userspace_memory_region2`: likewise, also with a guest_memfd.
-    KVM_SET_USER_MEMORY_REGION2 = _IOW(0x49, 160);
+    KVM_SET_USER_MEMORY_REGION2 = _IOW(0x49, size_of::<kvm_userspace_memory_region2>());
     /// 4.141, MEMORY_ATTRIBUTES, Linux 6.8. `kvm_memory_attributes`: which guest-physical addresses are private.
-    KVM_SET_MEMORY_ATTRIBUTES = _IOW(0xd2, 32);
+    KVM_SET_MEMORY_ATTRIBUTES = _IOW(0xd2, size_of::<kvm_memory_attributes>());
     /// 4.142, GUEST_MEMFD, Linux 6.8. `kvm_create_guest_memfd`: memory that user space can't map. Returns its descriptor.
-    KVM_CREATE_GUEST_MEMFD = _IOWR(0xd4, 64);
+    KVM_CREATE_GUEST_MEMFD = _IOWR(0xd4, size_of::<kvm_create_guest_memfd>());
     /// 4.36, SET_TSS_ADDR. Where three pages may lie that Intel's real mode needs; below 4 GiB.
     KVM_SET_TSS_ADDR = _IO(0x47);
     /// 4.40, SET_IDENTITY_MAP_ADDR. u64: where one more may lie; before the first vCPU.
     KVM_SET_IDENTITY_MAP_ADDR = _IOW(0x48, size_of::<u64>());
     /// 4.117, Linux 5.0; MANUAL_DIRTY_LOG_PROTECT2 announces the one that works. `kvm_clear_dirty_log`.
-    KVM_CLEAR_DIRTY_LOG = _IOWR(0xc0, 24);
+    KVM_CLEAR_DIRTY_LOG = _IOWR(0xc0, size_of::<kvm_clear_dirty_log>());
     /// 8.29, DIRTY_LOG_RING, Linux 5.11. Gives collected entries of the rings back.
     KVM_RESET_DIRTY_RINGS = _IO(0xc7);
     /// 4.110, Linux 4.16. `kvm_sev_cmd` for SEV; encoded with the size of a pointer.
@@ -121,15 +127,15 @@ named_table! {
     /// PIT, not in api.rst; see `KVM_CREATE_PIT2`.
     KVM_CREATE_PIT = _IO(0x64);
     /// PIT. `kvm_pit_state`; see `KVM_GET_PIT2`.
-    KVM_GET_PIT = _IOWR(0x65, 72);
+    KVM_GET_PIT = _IOWR(0x65, size_of::<kvm_pit_state>());
     /// PIT. `kvm_pit_state`; see `KVM_SET_PIT2`.
-    KVM_SET_PIT = _IOR(0x66, 72);
+    KVM_SET_PIT = _IOR(0x66, size_of::<kvm_pit_state>());
     /// IRQ_INJECT_STATUS. Like `KVM_IRQ_LINE`, and says whether the interrupt was taken.
-    KVM_IRQ_LINE_STATUS = _IOWR(0x67, 8);
+    KVM_IRQ_LINE_STATUS = _IOWR(0x67, size_of::<kvm_irq_level>());
     /// 4.116, COALESCED_MMIO, COALESCED_PIO. `kvm_coalesced_mmio_zone`: writes go to a ring.
     KVM_REGISTER_COALESCED_MMIO = _IOW(0x67, size_of::<kvm_coalesced_mmio_zone>());
     /// 4.116. The reverse.
-    KVM_UNREGISTER_COALESCED_MMIO = _IOW(0x68, 16);
+    KVM_UNREGISTER_COALESCED_MMIO = _IOW(0x68, size_of::<kvm_coalesced_mmio_zone>());
     /// `kvm_assigned_pci_dev`. Device assignment before VFIO, gone since Linux 4.12.
     KVM_ASSIGN_PCI_DEVICE = _IOR(0x69, 64);
     /// 4.52, IRQ_ROUTING. `kvm_irq_routing`: which pin or message each GSI is.
@@ -155,7 +161,7 @@ named_table! {
     /// 4.59, IOEVENTFD. `kvm_ioeventfd`: an eventfd that a write to a port or address signals.
     KVM_IOEVENTFD = _IOW(0x79, size_of::<kvm_ioeventfd>());
     /// 4.28, XEN_HVM. `kvm_xen_hvm_config`: the hypercall page.
-    KVM_XEN_HVM_CONFIG = _IOW(0x7a, 56);
+    KVM_XEN_HVM_CONFIG = _IOW(0x7a, size_of::<kvm_xen_hvm_config>());
     /// 4.30, ADJUST_CLOCK. `kvm_clock_data`: the paravirtual clock.
     KVM_SET_CLOCK = _IOW(0x7b, size_of::<kvm_clock_data>());
     /// 4.29, ADJUST_CLOCK.
@@ -169,19 +175,19 @@ named_table! {
     /// 4.71, SIGNAL_MSI. `kvm_msi`: sends a message interrupt.
     KVM_SIGNAL_MSI = _IOW(0xa5, size_of::<kvm_msi>());
     /// 4.120, PMU_EVENT_FILTER, Linux 5.3. `kvm_pmu_event_filter`.
-    KVM_SET_PMU_EVENT_FILTER = _IOW(0xb2, 32);
+    KVM_SET_PMU_EVENT_FILTER = _IOW(0xb2, size_of::<kvm_pmu_event_filter>());
     /// 4.113, HYPERV_EVENTFD, Linux 4.17. `kvm_hyperv_eventfd`.
-    KVM_HYPERV_EVENTFD = _IOW(0xbd, 24);
+    KVM_HYPERV_EVENTFD = _IOW(0xbd, size_of::<kvm_hyperv_eventfd>());
     /// 4.97, X86_MSR_FILTER, Linux 5.10. `kvm_msr_filter`: which MSRs the guest may touch.
-    KVM_X86_SET_MSR_FILTER = _IOW(0xc6, 392);
+    KVM_X86_SET_MSR_FILTER = _IOW(0xc6, size_of::<kvm_msr_filter>());
     /// 4.127, XEN_HVM, Linux 5.12. `kvm_xen_hvm_attr`.
-    KVM_XEN_HVM_GET_ATTR = _IOWR(0xc8, 72);
+    KVM_XEN_HVM_GET_ATTR = _IOWR(0xc8, size_of::<kvm_xen_hvm_attr>());
     /// 4.126, XEN_HVM, Linux 5.12.
-    KVM_XEN_HVM_SET_ATTR = _IOW(0xc9, 72);
+    KVM_XEN_HVM_SET_ATTR = _IOW(0xc9, size_of::<kvm_xen_hvm_attr>());
     /// 4.135, XEN_HVM, Linux 5.19. `kvm_irq_routing_xen_evtchn`.
-    KVM_XEN_HVM_EVTCHN_SEND = _IOW(0xd0, 12);
+    KVM_XEN_HVM_EVTCHN_SEND = _IOW(0xd0, size_of::<kvm_irq_routing_xen_evtchn>());
     /// 4.79, DEVICE_CTRL. `kvm_create_device`: a device in the kernel, with its own descriptor.
-    KVM_CREATE_DEVICE = _IOWR(0xe0, 12);
+    KVM_CREATE_DEVICE = _IOWR(0xe0, size_of::<kvm_create_device>());
 
     // -- a device, and what else has attributes
 
@@ -213,13 +219,13 @@ named_table! {
     /// 4.19. Writes them; returns how many it could.
     KVM_SET_MSRS = _IOW(0x89, size_of::<kvm_msrs>());
     /// 4.20. `kvm_cpuid`, without sub-leaves; see `KVM_SET_CPUID2`.
-    KVM_SET_CPUID = _IOW(0x8a, 8);
+    KVM_SET_CPUID = _IOW(0x8a, size_of::<kvm_cpuid>());
     /// 4.21. `kvm_signal_mask`: the signals blocked while in `KVM_RUN`.
-    KVM_SET_SIGNAL_MASK = _IOW(0x8b, 4);
+    KVM_SET_SIGNAL_MASK = _IOW(0x8b, size_of::<kvm_signal_mask>());
     /// 4.22. `kvm_fpu`.
-    KVM_GET_FPU = _IOR(0x8c, 416);
+    KVM_GET_FPU = _IOR(0x8c, size_of::<kvm_fpu>());
     /// 4.23.
-    KVM_SET_FPU = _IOW(0x8d, 416);
+    KVM_SET_FPU = _IOW(0x8d, size_of::<kvm_fpu>());
     /// 4.57, IRQCHIP. `kvm_lapic_state`: the local APIC's registers.
     KVM_GET_LAPIC = _IOR(0x8e, size_of::<kvm_lapic_state>());
     /// 4.58, IRQCHIP.
@@ -229,9 +235,9 @@ named_table! {
     /// 4.20, EXT_CPUID.
     KVM_GET_CPUID2 = _IOWR(0x91, size_of::<kvm_cpuid2>());
     /// VAPIC, not in api.rst. `kvm_tpr_access_ctl`: turns `KVM_EXIT_TPR_ACCESS` on and off.
-    KVM_TPR_ACCESS_REPORTING = _IOWR(0x92, 40);
+    KVM_TPR_ACCESS_REPORTING = _IOWR(0x92, size_of::<kvm_tpr_access_ctl>());
     /// VAPIC, not in api.rst. `kvm_vapic_addr`: where the guest keeps a copy of its priority.
-    KVM_SET_VAPIC_ADDR = _IOW(0x93, 8);
+    KVM_SET_VAPIC_ADDR = _IOW(0x93, size_of::<kvm_vapic_addr>());
     /// 4.38, MP_STATE. `kvm_mp_state`: running, halted, waiting for start-up, ...
     KVM_GET_MP_STATE = _IOR(0x98, size_of::<kvm_mp_state>());
     /// 4.39, MP_STATE.
@@ -241,9 +247,9 @@ named_table! {
     /// 4.87, SET_GUEST_DEBUG. `kvm_guest_debug`: breakpoints and single-stepping.
     KVM_SET_GUEST_DEBUG = _IOW(0x9b, size_of::<kvm_guest_debug>());
     /// 4.105, MCE. u64: the machine-check capabilities that the guest sees.
-    KVM_X86_SETUP_MCE = _IOW(0x9c, 8);
+    KVM_X86_SETUP_MCE = _IOW(0x9c, size_of::<u64>());
     /// 4.106, MCE. `kvm_x86_mce`: raises a machine check.
-    KVM_X86_SET_MCE = _IOW(0x9e, 64);
+    KVM_X86_SET_MCE = _IOW(0x9e, size_of::<kvm_x86_mce>());
     /// 4.31, VCPU_EVENTS. `kvm_vcpu_events`: exceptions, interrupts and NMIs in flight.
     KVM_GET_VCPU_EVENTS = _IOR(0x9f, size_of::<kvm_vcpu_events>());
     /// 4.32, VCPU_EVENTS.
@@ -275,9 +281,9 @@ named_table! {
     /// 4.115, NESTED_STATE, Linux 4.19.
     KVM_SET_NESTED_STATE = _IOW(0xbf, size_of::<kvm_nested_state>());
     /// 4.129, XEN_HVM, Linux 5.12. `kvm_xen_vcpu_attr`.
-    KVM_XEN_VCPU_GET_ATTR = _IOWR(0xca, 72);
+    KVM_XEN_VCPU_GET_ATTR = _IOWR(0xca, size_of::<kvm_xen_vcpu_attr>());
     /// 4.128, XEN_HVM, Linux 5.12.
-    KVM_XEN_VCPU_SET_ATTR = _IOW(0xcb, 72);
+    KVM_XEN_VCPU_SET_ATTR = _IOW(0xcb, size_of::<kvm_xen_vcpu_attr>());
     /// 4.131, SREGS2, Linux 5.14. `kvm_sregs2`: `kvm_sregs` with the PDPTEs.
     KVM_GET_SREGS2 = _IOR(0xcc, size_of::<kvm_sregs2>());
     /// 4.132, SREGS2, Linux 5.14.
@@ -285,7 +291,7 @@ named_table! {
     /// 4.133, BINARY_STATS_FD, Linux 5.14; a VM takes it too. Returns a descriptor to read.
     KVM_GET_STATS_FD = _IO(0xce);
     /// 4.143, PRE_FAULT_MEMORY, Linux 6.11. `kvm_pre_fault_memory`: maps guest memory before the guest touches it.
-    KVM_PRE_FAULT_MEMORY = _IOWR(0xd5, 64);
+    KVM_PRE_FAULT_MEMORY = _IOWR(0xd5, size_of::<kvm_pre_fault_memory>());
     /// 4.134, XSAVE2, Linux 5.17. As `KVM_GET_XSAVE`, in the size that the capability tells.
     KVM_GET_XSAVE2 = _IOR(0xcf, size_of::<kvm_xsave>());
 }

@@ -299,3 +299,41 @@ pub const KVM_MP_STATE_UNINITIALIZED: u32 = 1;
 pub const KVM_MP_STATE_INIT_RECEIVED: u32 = 2;
 /// It has executed HLT and waits for an interrupt.
 pub const KVM_MP_STATE_HALTED: u32 = 3;
+
+/// A SIPI has come, which only `KVM_SET_MP_STATE` calls so: the vCPU starts at its vector.
+pub const KVM_MP_STATE_SIPI_RECEIVED: u32 = 4;
+
+/// What `KVM_TPR_ACCESS_REPORTING` takes. Not in api.rst.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct kvm_tpr_access_ctl {
+    pub enabled: u32,
+    /// 0.
+    pub flags: u32,
+    pub reserved: [u32; 8],
+}
+
+/// What `KVM_SET_VAPIC_ADDR` takes. Not in api.rst.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct kvm_vapic_addr {
+    /// The guest-physical address of four bytes: task priority, the most urgent interrupt in service, 0, and the most urgent that
+    /// waits. KVM keeps them.
+    pub vapic_addr: u64,
+}
+
+/// `KVM_GET_PIT`, `KVM_SET_PIT`: as [`kvm_pit_state2`], without flags. Not in api.rst.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct kvm_pit_state {
+    pub channels: [kvm_pit_channel_state; 3],
+}
+
+/// What `KVM_REINJECT_CONTROL` takes: api.rst 4.99.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct kvm_reinject_control {
+    /// 1: ticks that the guest had no time to take come later. 0: they are lost.
+    pub pit_reinject: u8,
+    pub reserved: [u8; 31],
+}

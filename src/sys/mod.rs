@@ -2,8 +2,8 @@
 //!
 //! Every constant, structure and field keeps its C name, so that a reader can grep the kernel with it. KVM's numbers are
 //! those of Linux 6.12's `include/uapi/linux/kvm.h` and, for x86, `arch/x86/include/uapi/asm/kvm.h`; `tests/abi.rs` has `cc`
-//! check each of them. All x86 requests and all exit reasons are here; of structures and capabilities, those that the
-//! program uses. What is younger than Linux 5.0 says so. "api.rst" is the kernel's `Documentation/virt/kvm/api.rst`, and a
+//! check each of them. All x86 requests, exit reasons and capabilities are here; of structures, those that the program
+//! and its lessons use. What is younger than Linux 5.0 says so. "api.rst" is the kernel's `Documentation/virt/kvm/api.rst`, and a
 //! number after it is a section there.
 //!
 //! - [`ioctl`]: the requests
@@ -18,6 +18,10 @@
 //! - [`cap`]: what a kernel can do
 //! - [`debug`]: single-stepping, and addresses as the guest sees them
 //! - [`stats`]: KVM's statistics
+//! - [`filter`]: which MSRs and performance events the guest may have
+//! - [`mce`]: machine checks
+//! - [`device`]: devices in the kernel with descriptors of their own
+//! - [`hyperv`], [`xen`]: other hypervisors' interfaces
 //! - [`userfaultfd`]: how a process fills missing pages of its own
 //! - [`fw_cfg`]: how QEMU describes a machine
 //! - [`bootparam`]: how Linux is started
@@ -68,11 +72,15 @@ pub mod cap;
 pub mod clock;
 pub mod cpuid;
 pub mod debug;
+pub mod device;
 pub mod events;
 pub mod exit;
+pub mod filter;
 pub mod fw_cfg;
+pub mod hyperv;
 pub mod ioctl;
 pub mod irqchip;
+pub mod mce;
 pub mod memory;
 pub mod multiboot;
 pub mod pvh;
@@ -80,6 +88,7 @@ pub mod regs;
 pub mod run;
 pub mod stats;
 pub mod userfaultfd;
+pub mod xen;
 
 /// `KVM_GET_API_VERSION`'s one good answer since Linux 2.6.22; api.rst 4.1 says to refuse any other.
 pub const KVM_API_VERSION: i32 = 12;

@@ -172,3 +172,24 @@ pub struct kvm_xcrs {
 
 /// Room for so many.
 pub const KVM_MAX_XCRS: usize = 16;
+
+/// `KVM_GET_FPU`, `KVM_SET_FPU`: api.rst 4.22 and 4.23. What `fxsave` stores, in a form of KVM's own.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct kvm_fpu {
+    /// ST0 to ST7, ten bytes each.
+    pub fpr: [[u8; 16]; 8],
+    /// Control word, status word.
+    pub fcw: u16,
+    pub fsw: u16,
+    /// A bit for each register that is not empty.
+    pub ftwx: u8,
+    pub pad1: u8,
+    pub last_opcode: u16,
+    pub last_ip: u64,
+    pub last_dp: u64,
+    /// XMM0 to XMM15.
+    pub xmm: [[u8; 16]; 16],
+    pub mxcsr: u32,
+    pub pad2: u32,
+}

@@ -4,7 +4,10 @@
 //! Of the arms, those are here that this program reads.
 
 use super::debug::kvm_debug_exit_arch;
+use super::events::kvm_vcpu_events;
+use super::hyperv::kvm_hyperv_exit;
 use super::regs::{kvm_regs, kvm_sregs};
+use super::xen::kvm_xen_exit;
 
 /// `KVM_EXIT_UNKNOWN`: the hardware left the guest for a reason that KVM has no name for.
 #[repr(C)]
@@ -127,6 +130,57 @@ pub struct kvm_run_eoi {
     pub vector: u8,
 }
 
+/// `KVM_EXIT_TPR_ACCESS`: the guest has touched its local APIC's task priority.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct kvm_run_tpr_access {
+    pub rip: u64,
+    pub is_write: u32,
+    pub pad: u32,
+}
+
+/// `KVM_EXIT_SYSTEM_EVENT`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct kvm_run_system_event {
+    /// One of `KVM_SYSTEM_EVENT_*`.
+    pub r#type: u32,
+    /// How many of `data` are filled. Since Linux 5.18.
+    pub ndata: u32,
+    pub data: [u64; 16],
+}
+
+/// The guest wants to be switched off.
+pub const KVM_SYSTEM_EVENT_SHUTDOWN: u32 = 1;
+/// It wants to be reset.
+pub const KVM_SYSTEM_EVENT_RESET: u32 = 2;
+/// It says that it has crashed.
+pub const KVM_SYSTEM_EVENT_CRASH: u32 = 3;
+
+/// `KVM_EXIT_NOTIFY`: the guest has taken no event for too long.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct kvm_run_notify {
+    /// 0, or [`KVM_NOTIFY_CONTEXT_INVALID`].
+    pub flags: u32,
+}
+
+/// The guest's state is lost, and it can't go on.
+pub const KVM_NOTIFY_CONTEXT_INVALID: u32 = 1 << 0;
+
+/// `KVM_EXIT_MEMORY_FAULT`: `KVM_RUN` itself returns EFAULT or EHWPOISON.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct kvm_run_memory_fault {
+    /// 0, or [`KVM_MEMORY_EXIT_FLAG_PRIVATE`].
+    pub flags: u64,
+    pub gpa: u64,
+    pub size: u64,
+}
+
+/// The guest meant private memory.
+pub const KVM_MEMORY_EXIT_FLAG_PRIVATE: u64 = 1 << 3;
+
 /// The union. `padding` fixes its size for all kernels.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -141,6 +195,12 @@ pub union kvm_run_exit {
     pub hypercall: kvm_run_hypercall,
     pub msr: kvm_run_msr,
     pub eoi: kvm_run_eoi,
+    pub tpr_access: kvm_run_tpr_access,
+    pub system_event: kvm_run_system_event,
+    pub hyperv: kvm_hyperv_exit,
+    pub xen: kvm_xen_exit,
+    pub notify: kvm_run_notify,
+    pub memory_fault: kvm_run_memory_fault,
     pub padding: [u8; 256],
 }
 
@@ -163,7 +223,7 @@ pub struct kvm_run {
     pub ready_for_interrupt_injection: u8,
     /// Out: RFLAGS.IF.
     pub if_flag: u8,
-    /// Out: bit 0 says that the vCPU is in system management mode, bit 1 that it locked the bus.
+    /// Out: `KVM_RUN_X86_*`.
     pub flags: u16,
 
     /// In and out, while the local APIC is not in the kernel.
@@ -195,14 +255,13 @@ pub union kvm_run_s {
 pub struct kvm_sync_regs {
     pub regs: kvm_regs,
     pub sregs: kvm_sregs,
-    /// `struct kvm_vcpu_events`.
-    pub events: [u8; 64],
+    pub events: kvm_vcpu_events,
 }
 
 impl Default for kvm_sync_regs {
     fn default() -> Self {
         let (regs, sregs) = (kvm_regs::default(), kvm_sregs::default());
-        kvm_sync_regs { regs, sregs, events: [0; 64] }
+        kvm_sync_regs { regs, sregs, events: kvm_vcpu_events::default() }
     }
 }
 
@@ -210,6 +269,24 @@ impl Default for kvm_sync_regs {
 pub const KVM_SYNC_X86_REGS: u64 = 1 << 0;
 /// Segments and control registers.
 pub const KVM_SYNC_X86_SREGS: u64 = 1 << 1;
+/// Exceptions, interrupts and NMIs in flight.
+pub const KVM_SYNC_X86_EVENTS: u64 = 1 << 2;
+
+/// In `flags`: the vCPU is in system management mode.
+pub const KVM_RUN_X86_SMM: u16 = 1 << 0;
+/// It has locked the bus. Linux 5.12.
+pub const KVM_RUN_X86_BUS_LOCK: u16 = 1 << 1;
+/// The guest's own guest ran. Linux 6.11.
+pub const KVM_RUN_X86_GUEST_MODE: u16 = 1 << 2;
+
+/// What `KVM_SET_SIGNAL_MASK` takes: api.rst 4.21. The mask follows, `len` bytes of it, in the kernel's own form: 8 bytes, signal N
+/// at bit N - 1.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct kvm_signal_mask {
+    pub len: u32,
+    pub sigset: [u8; 0],
+}
 
 /// The room for registers that are passed in `kvm_run` itself.
 pub const SYNC_REGS_SIZE_BYTES: usize = 2048;

@@ -1,0 +1,12 @@
+//! `KVM_CHECK_EXTENSION`: what this kernel can do, of all that Linux 6.12 has for x86.
+
+use crate::lessons::Error;
+use crate::lessons::lab::{Lab, say};
+use crate::sys::cap::CAPABILITIES;
+
+pub fn run(lab: &Lab) -> Result<(), Error> {
+    for &(name, capability) in CAPABILITIES {
+        say!(lab, "{capability:>3} {name:40} {}", lab.kvm().check_extension(capability)?);
+    }
+    Ok(())
+}

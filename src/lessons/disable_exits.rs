@@ -1,0 +1,72 @@
+//! `KVM_CAP_X86_DISABLE_EXITS`: HLT without an exit. The processor waits inside the guest, which is fast, and then it is nobody else's.
+
+use crate::config::Mode;
+use crate::inspect::kvm_figures::{KvmFigures, Source};
+use crate::kvm::Vcpu;
+use crate::lessons::Error;
+use crate::lessons::lab::{Lab, guest, say};
+use crate::sys::cap::{KVM_CAP_X86_DISABLE_EXITS, KVM_X86_DISABLE_EXITS_HLT};
+
+guest!(
+    disable_exits,
+    "
+    .code16
+    movw    $disable_exits_handler - disable_exits_base, 4 * 0x21
+    mov     $0x11, %al              # the first 8259: vectors from 0x20 on, the second at line 2, automatic end of interrupt
+    out     %al, $0x20
+    mov     $0x20, %al
+    out     %al, $0x21
+    mov     $4, %al
+    out     %al, $0x21
+    mov     $3, %al
+    out     %al, $0x21
+    mov     $0, %al
+    out     %al, $0x21
+disable_exits_again:
+    out     %al, $0x11              # the line is raised now
+    sti
+    hlt
+    cli
+    jmp     disable_exits_again
+
+disable_exits_handler:
+    iret
+    "
+);
+
+/// How often the guest halts.
+const TIMES: u32 = 10;
+
+pub fn run(lab: &Lab) -> Result<(), Error> {
+    let which = lab.require(KVM_CAP_X86_DISABLE_EXITS)?;
+    say!(lab, "{TIMES} times HLT: {} exits for it", halts(lab, false)?);
+    if which & KVM_X86_DISABLE_EXITS_HLT == 0 {
+        return Err(Error::Lacks("KVM_CAP_X86_DISABLE_EXITS has no HLT"));
+    }
+    say!(lab, "KVM_X86_DISABLE_EXITS_HLT: {} exits for it", halts(lab, true)?);
+    Ok(())
+}
+
+/// How many exits for HLT KVM counts.
+fn halts(lab: &Lab, is_disabled: bool) -> Result<u64, Error> {
+    let vm = lab.vm(disable_exits())?;
+    vm.create_irqchip()?;
+    if is_disabled {
+        vm.enable(KVM_CAP_X86_DISABLE_EXITS, KVM_X86_DISABLE_EXITS_HLT)?;
+    }
+    let mut vcpu = lab.vcpu(&vm, 0, Mode::Real)?;
+    for _ in 0..TIMES {
+        lab.value(&mut vcpu)?;
+        vm.set_line(1, true)?;
+        vm.set_line(1, false)?;
+    }
+    lab.value(&mut vcpu)?;
+    figure(&vcpu, "halt_exits")
+}
+
+/// One of the vCPU's statistics.
+fn figure(vcpu: &Vcpu, name: &str) -> Result<u64, Error> {
+    let none = Error::Lacks("KVM's statistics have no halt_exits");
+    let figures = KvmFigures::of_descriptors(&[Source::new(vcpu.stats()?).ok_or(none)?]);
+    figures.get(name).ok_or(none)
+}

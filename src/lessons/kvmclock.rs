@@ -1,0 +1,54 @@
+//! kvmclock: the page that tells a guest the time, the clock behind it, and how the guest learns that it was stopped.
+
+use crate::config::Mode;
+use crate::kvm;
+use crate::lessons::Error;
+use crate::lessons::lab::{Lab, guest, say};
+use crate::sys::cap::KVM_CAP_KVMCLOCK_CTRL;
+use crate::sys::exit::KVM_EXIT_HLT;
+
+guest!(
+    kvmclock,
+    "
+    .code16
+    out     %al, $0x11
+    mov     $0x4b564d01, %ecx       # MSR_KVM_SYSTEM_TIME_NEW
+    mov     $0x8001, %eax           # the page's address, and bit 0: on
+    xor     %edx, %edx
+    wrmsr
+    mov     0x8010, %eax            # system_time, of struct pvclock_vcpu_time_info
+    out     %eax, $0x11
+    mov     0x801d, %al             # flags
+    and     $2, %al                 # PVCLOCK_GUEST_STOPPED
+    out     %al, $0x11
+    mov     0x801d, %al
+    and     $2, %al
+    out     %al, $0x11
+    hlt
+    "
+);
+
+pub fn run(lab: &Lab) -> Result<(), Error> {
+    lab.require(KVM_CAP_KVMCLOCK_CTRL)?;
+    let vm = lab.vm(kvmclock())?;
+    let mut vcpu = lab.vcpu(&vm, 0, Mode::Real)?;
+
+    lab.value(&mut vcpu)?;
+    match vcpu.note_pause() {
+        Err(kvm::Error::Ioctl { error, .. }) => {
+            say!(lab, "KVM_KVMCLOCK_CTRL, before the guest has a clock: {}", error.errno);
+        }
+        result => result?,
+    }
+
+    // In units of 2^32 ns, some 4.3 s: the low half is what the guest reports.
+    vm.set_clock(7 << 32)?;
+    say!(lab, "KVM_SET_CLOCK: 7 * 2^32 ns; KVM_GET_CLOCK: {} * 2^32 ns", vm.clock()? >> 32);
+    let low = lab.value(&mut vcpu)?;
+    say!(lab, "The guest switches its clock on. Less than a second later: {}", low < 1 << 30);
+    say!(lab, "PVCLOCK_GUEST_STOPPED = {}", lab.value(&mut vcpu)?);
+    vcpu.note_pause()?;
+    let stopped = lab.value(&mut vcpu)?;
+    say!(lab, "KVM_KVMCLOCK_CTRL: the next entry tells it: PVCLOCK_GUEST_STOPPED = {stopped}");
+    lab.expect(&mut vcpu, KVM_EXIT_HLT)
+}

@@ -1,0 +1,36 @@
+//! The two lists of MSRs: those that a guest's state consists of, and those that tell what a guest's processor can have.
+
+use crate::kvm;
+use crate::lessons::Error;
+use crate::lessons::lab::{Lab, say};
+use crate::sys::cap::KVM_CAP_GET_MSR_FEATURES;
+
+/// The time-stamp counter, which is in every list of state.
+const IA32_TSC: u32 = 0x10;
+
+pub fn run(lab: &Lab) -> Result<(), Error> {
+    match lab.kvm().listed_msrs(1) {
+        Err(kvm::Error::Ioctl { error, .. }) => {
+            say!(lab, "KVM_GET_MSR_INDEX_LIST with room for 1: {}", error.errno);
+        }
+        Err(error) => return Err(error.into()),
+        Ok(_) => {}
+    }
+    let state = lab.kvm().listed_msrs(1023)?;
+    say!(lab, "With more room: {} MSRs of state", state.len());
+    let has = if state.contains(&IA32_TSC) { "is" } else { "is not" };
+    say!(lab, "IA32_TSC, MSR {IA32_TSC:#x}, {has} among them");
+
+    lab.require(KVM_CAP_GET_MSR_FEATURES)?;
+    let features = lab.kvm().feature_msrs()?;
+    say!(lab, "KVM_GET_MSR_FEATURE_INDEX_LIST: {} MSRs of features", features.len());
+    for index in features {
+        // One that this processor does not have is in the list of some kernels.
+        match lab.kvm().feature_msr(index) {
+            Ok(value) => say!(lab, "  KVM_GET_MSRS on /dev/kvm: MSR {index:#x} = {value:#x}"),
+            Err(kvm::Error::Msr { .. }) => say!(lab, "  MSR {index:#x}: KVM has no value"),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}

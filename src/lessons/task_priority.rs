@@ -1,0 +1,53 @@
+//! The task priority of a local APIC in the kernel: accesses that leave, and a copy in guest memory that needs none.
+
+use crate::config::Mode;
+use crate::lessons::Error;
+use crate::lessons::lab::{Lab, guest, memory, say};
+use crate::sys::cap::KVM_CAP_VAPIC;
+use crate::sys::exit::KVM_EXIT_TPR_ACCESS;
+use crate::sys::irqchip::kvm_irq_routing_msi;
+
+guest!(
+    task_priority,
+    "
+    .code32
+    movl    $0x1ff, 0xfee000f0      # the local APIC is on
+    movl    $0x30, 0xfee00080       # its task priority
+    movb    $0x50, 0x8000           # the copy
+    out     %al, $0x11
+    mov     0xfee00080, %eax
+    out     %eax, $0x11
+    out     %eax, $0x11
+    "
+);
+
+/// Where the guest keeps its copy.
+const COPY: u64 = 0x8000;
+
+pub fn run(lab: &Lab) -> Result<(), Error> {
+    lab.require(KVM_CAP_VAPIC)?;
+    let vm = lab.vm(task_priority())?;
+    vm.create_irqchip()?;
+    let mut vcpu = lab.vcpu(&vm, 0, Mode::Protected)?;
+
+    vcpu.report_tpr_accesses(true)?;
+    say!(lab, "KVM_TPR_ACCESS_REPORTING is on");
+    lab.expect(&mut vcpu, KVM_EXIT_TPR_ACCESS)?;
+    let access = *vcpu.page().tpr_access();
+    say!(lab, "KVM_EXIT_TPR_ACCESS: is_write = {}, rip = {:#x}", access.is_write, access.rip);
+    vcpu.report_tpr_accesses(false)?;
+
+    memory(&vm).write_value(COPY, &0x30u32)?;
+    vcpu.set_vapic_address(COPY)?;
+    say!(lab, "KVM_SET_VAPIC_ADDR: a copy of it is at {COPY:#x}");
+    lab.value(&mut vcpu)?;
+    say!(lab, "The guest has written 0x50 to the copy, without an exit");
+    say!(lab, "It reads its APIC, to which KVM has carried it: {:#x}", lab.value(&mut vcpu)?);
+
+    // KVM looks for interrupts that the guest could take now, and there brings the copy up to date.
+    vm.signal_msi(kvm_irq_routing_msi { address_lo: 0xfee0_0000, data: 0x41, ..Default::default() })?;
+    lab.value(&mut vcpu)?;
+    let copy = memory(&vm).read_value::<u32>(COPY)?;
+    say!(lab, "KVM_SIGNAL_MSI, vector 0x41, which the priority keeps off. The copy is {copy:#x}");
+    Ok(())
+}
