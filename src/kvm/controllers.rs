@@ -59,7 +59,7 @@ impl Vm {
     }
 
     /// `KVM_GET_PIT2`: the interval timer's state. ENXIO: there is none.
-    pub(super) fn pit(&self) -> Result<kvm_pit_state2, Error> {
+    pub fn pit(&self) -> Result<kvm_pit_state2, Error> {
         let mut state = kvm_pit_state2::default();
         // SAFETY: the kernel fills the structure.
         unsafe { self.descriptor.fill(ioctl::KVM_GET_PIT2, &mut state, format_args!("")) }?;
@@ -67,7 +67,7 @@ impl Vm {
     }
 
     /// `KVM_SET_PIT2`. KVM begins the counters anew: a tick comes up to one period later.
-    pub(super) fn set_pit(&self, state: &kvm_pit_state2) -> Result<(), Error> {
+    pub fn set_pit(&self, state: &kvm_pit_state2) -> Result<(), Error> {
         let shown =
             format_args!("flags {}{}", state.flags, Bits(state.flags.into(), "HPET_LEGACY"));
         self.set(ioctl::KVM_SET_PIT2, state, shown).map(drop)
@@ -96,6 +96,20 @@ impl Vm {
     pub(super) fn set_irqchip(&self, irqchip: &kvm_irqchip) -> Result<(), Error> {
         let shown = format_args!("{}", name(irqchip.chip_id));
         self.set(ioctl::KVM_SET_IRQCHIP, irqchip, shown).map(drop)
+    }
+
+    /// `KVM_GET_IRQCHIP` of an 8259, `KVM_IRQCHIP_PIC_*`.
+    pub fn pic_state(&self, chip_id: u32) -> Result<kvm_pic_state, Error> {
+        let irqchip = self.irqchip(chip_id)?;
+        // SAFETY: made of integers, for which any bytes are values.
+        Ok(unsafe { irqchip.chip.pic })
+    }
+
+    /// `KVM_SET_IRQCHIP` of an 8259.
+    pub fn set_pic_state(&self, chip_id: u32, pic: kvm_pic_state) -> Result<(), Error> {
+        let mut chip = kvm_irqchip_state { dummy: [0; 512] };
+        chip.pic = pic;
+        self.set_irqchip(&kvm_irqchip { chip_id, pad: 0, chip })
     }
 
     /// The redirection entries of the I/O APIC, one for each of its lines.

@@ -12,7 +12,7 @@ use crate::sys::cpuid::{kvm_cpuid, kvm_cpuid_entry, kvm_cpuid_entry2};
 use crate::sys::debug::*;
 use crate::sys::ioctl;
 use crate::sys::irqchip::*;
-use crate::sys::regs::{kvm_fpu, kvm_msr_entry, kvm_msrs, kvm_regs, kvm_sregs, kvm_xsave};
+use crate::sys::regs::*;
 use crate::sys::run::kvm_signal_mask;
 use crate::x86::registers::Changes;
 use alloc::sync::Arc;
@@ -180,6 +180,18 @@ impl Vcpu {
         Ok(())
     }
 
+    /// `KVM_GET_SREGS2`: likewise, with what PAE paging has loaded. Linux 5.14, `KVM_CAP_SREGS2`.
+    pub fn sregs2(&self) -> Result<kvm_sregs2, Error> {
+        self.get(ioctl::KVM_GET_SREGS2)
+    }
+
+    /// `KVM_SET_SREGS2`, and CR8 in the run page too.
+    pub fn set_sregs2(&self, sregs: &kvm_sregs2) -> Result<(), Error> {
+        self.set(ioctl::KVM_SET_SREGS2, sregs, format_args!(""))?;
+        self.run.set_cr8(sregs.cr8);
+        Ok(())
+    }
+
     /// `KVM_SET_CPUID2`: what the guest's CPUID says from now on.
     pub fn set_cpuid(&mut self, cpuid: &Cpuid) -> Result<(), Error> {
         let shown = format_args!("{} entries", cpuid.entries().len());
@@ -278,17 +290,37 @@ impl Vcpu {
         self.set(ioctl::KVM_SET_XSAVE, xsave, format_args!("")).map(drop)
     }
 
+    /// `KVM_GET_XCRS`: which parts of that the guest has switched on.
+    pub fn xcrs(&self) -> Result<kvm_xcrs, Error> {
+        self.get(ioctl::KVM_GET_XCRS)
+    }
+
+    /// `KVM_SET_XCRS`. EINVAL: CPUID does not have such a part.
+    pub fn set_xcrs(&self, xcrs: &kvm_xcrs) -> Result<(), Error> {
+        self.set(ioctl::KVM_SET_XCRS, xcrs, format_args!("XCR0 {:#x}", xcrs.xcrs[0].value))
+            .map(drop)
+    }
+
     /// `KVM_KVMCLOCK_CTRL`: tells the guest's kvmclock that it was stopped, so that its watchdogs do not bark. EINVAL: it has none.
     pub fn note_pause(&self) -> Result<(), Error> {
         // SAFETY: takes no argument.
         unsafe { self.descriptor.ioctl(ioctl::KVM_KVMCLOCK_CTRL, 0, format_args!("")) }.map(drop)
     }
 
+    /// `KVM_GET_DEBUGREGS`: the guest's own debug registers.
+    pub fn debug_registers(&self) -> Result<kvm_debugregs, Error> {
+        self.get(ioctl::KVM_GET_DEBUGREGS)
+    }
+
+    /// `KVM_SET_DEBUGREGS`.
+    pub fn set_debug_registers(&self, registers: &kvm_debugregs) -> Result<(), Error> {
+        let shown = format_args!("DR6 {:#x}", registers.dr6);
+        self.set(ioctl::KVM_SET_DEBUGREGS, registers, shown).map(drop)
+    }
+
     /// `KVM_SET_DEBUGREGS`: what the guest finds in DR6.
     pub fn set_dr6(&self, dr6: u64) -> Result<(), Error> {
-        let before: kvm_debugregs = self.get(ioctl::KVM_GET_DEBUGREGS)?;
-        let shown = format_args!("DR6 {dr6:#x}");
-        self.set(ioctl::KVM_SET_DEBUGREGS, &kvm_debugregs { dr6, ..before }, shown).map(drop)
+        self.set_debug_registers(&kvm_debugregs { dr6, ..self.debug_registers()? })
     }
 
     /// `KVM_SET_GUEST_DEBUG`: from now on `KVM_EXIT_DEBUG` follows each instruction.

@@ -166,7 +166,7 @@ impl Vcpu {
         // These two come first, since asking for them changes other registers: KVM carries out an INIT or a SIPI that waits, and puts what a
         // page fault or #DB that waits has to say into CR2 or DR6.
         let mp_state = kvm_mp_state { mp_state: self.mp_state()? };
-        let events = self.get(ioctl::KVM_GET_VCPU_EVENTS)?;
+        let events = self.events()?;
         let has = |capability| Ok(self.vm().check_extension(capability)? != 0);
         Ok(VcpuState {
             mp_state,
@@ -174,14 +174,14 @@ impl Vcpu {
             cpuid: self.cpuid.clone(),
             regs: self.regs()?,
             sregs: match has(KVM_CAP_SREGS2)? {
-                true => Sregs::New(self.get(ioctl::KVM_GET_SREGS2)?),
+                true => Sregs::New(self.sregs2()?),
                 false => Sregs::Old(self.sregs()?),
             },
             xsave: self.xsave_area()?,
-            xcrs: if has(KVM_CAP_XCRS)? { Some(self.get(ioctl::KVM_GET_XCRS)?) } else { None },
+            xcrs: if has(KVM_CAP_XCRS)? { Some(self.xcrs()?) } else { None },
             msrs: self.msrs(msrs)?,
             lapic: if has_lapic { Some(self.lapic()?) } else { None },
-            debugregs: self.get(ioctl::KVM_GET_DEBUGREGS)?,
+            debugregs: self.debug_registers()?,
             nested: self.nested_state()?,
             tsc: self.tsc()?,
         })
@@ -213,13 +213,12 @@ impl Vcpu {
         }
         match &state.sregs {
             Sregs::New(sregs) => {
-                self.set(ioctl::KVM_SET_SREGS2, sregs, format_args!(""))?;
-                self.page().set_cr8(sregs.cr8);
+                self.set_sregs2(sregs)?;
             }
             Sregs::Old(sregs) => self.set_sregs(sregs, &self.sregs()?)?,
         }
         if let Some(xcrs) = &state.xcrs {
-            self.set(ioctl::KVM_SET_XCRS, xcrs, format_args!(""))?;
+            self.set_xcrs(xcrs)?;
         }
         let mut xsave = state.xsave.clone();
         // The kernel reads as much as this host's processors have.
@@ -232,11 +231,10 @@ impl Vcpu {
         self.set_changed_msrs(&state.msrs)?;
         self.set_nested_state(&state.nested)?;
         self.set_regs(&state.regs)?;
-        self.set(ioctl::KVM_SET_DEBUGREGS, &state.debugregs, format_args!(""))?;
-        self.set(ioctl::KVM_SET_VCPU_EVENTS, &state.events, format_args!(""))?;
+        self.set_debug_registers(&state.debugregs)?;
+        self.set_events(&state.events)?;
         if self.mp_state()? != state.mp_state.mp_state {
-            let shown = format_args!("{}", state.mp_state.mp_state);
-            self.set(ioctl::KVM_SET_MP_STATE, &state.mp_state, shown)?;
+            self.set_mp_state(state.mp_state.mp_state)?;
         }
         Ok(())
     }
@@ -278,7 +276,7 @@ impl Vcpu {
     }
 
     /// `KVM_GET_XSAVE2`, or what older kernels have.
-    fn xsave_area(&self) -> Result<Vec<u64>, Error> {
+    pub fn xsave_area(&self) -> Result<Vec<u64>, Error> {
         let mut area = vec![0; self.xsave_words()?];
         let request = match self.vm().check_extension(KVM_CAP_XSAVE2)? {
             0 => ioctl::KVM_GET_XSAVE,

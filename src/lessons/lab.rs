@@ -172,10 +172,17 @@ impl<'a> Lab<'a> {
     }
 
     /// A vCPU whose state is yet to be set.
-    pub fn bare_vcpu(&self, vm: &Arc<Vm>) -> Result<Vcpu, Error> {
-        let mut vcpu = Vcpu::create(vm.clone(), 0, self.mmap_size)?;
+    pub fn bare_vcpu(&self, vm: &Arc<Vm>, number: u32) -> Result<Vcpu, Error> {
+        let mut vcpu = Vcpu::create(vm.clone(), number, self.mmap_size)?;
         vcpu.page_mut().request_registers();
         Ok(vcpu)
+    }
+
+    /// Switches a vCPU's local APIC on, as a guest does with its spurious vector's register.
+    pub fn switch_lapic_on(&self, vcpu: &Vcpu) -> Result<(), Error> {
+        let mut lapic = vcpu.lapic()?;
+        lapic.regs[0xf0..0xf4].copy_from_slice(&0x1ffu32.to_le_bytes());
+        Ok(vcpu.set_lapic(&lapic)?)
     }
 
     /// Sets a vCPU's registers to the guest's start.

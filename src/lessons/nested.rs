@@ -86,7 +86,7 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
     say!(lab, "KVM_GET_NESTED_STATE: {}", State(&state.nested));
 
     let vm = lab.twin(&vm)?;
-    let mut vcpu = lab.bare_vcpu(&vm)?;
+    let mut vcpu = lab.bare_vcpu(&vm, 0)?;
     vcpu.set_state(&state, TscStart::Value(state.tsc.value))?;
     say!(lab, "KVM_SET_NESTED_STATE and all other state into a vCPU of another VM: {}", State(&vcpu.nested_state()?));
     let code = lab.value(&mut vcpu)?;

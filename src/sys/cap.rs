@@ -306,3 +306,9 @@ pub const KVM_BUS_LOCK_DETECTION_EXIT: u32 = 1 << 1;
 pub const KVM_X86_NOTIFY_VMEXIT_ENABLED: u64 = 1 << 0;
 /// It leaves to user space, and not only where the guest's state is lost.
 pub const KVM_X86_NOTIFY_VMEXIT_USER: u64 = 1 << 1;
+
+/// In `args[0]` of [`KVM_CAP_DISABLE_QUIRKS2`], and in the answer: a local APIC starts with its LINT0 open. Linux 4.1.
+pub const KVM_X86_QUIRK_LINT0_REENABLED: u64 = 1 << 0;
+
+/// In `args[0]` of [`KVM_CAP_X2APIC_API`]: `kvm_lapic_state` and messages have APIC ids of 32 bits. Linux 4.8.
+pub const KVM_X2APIC_API_USE_32BIT_IDS: u64 = 1 << 0;

@@ -57,6 +57,8 @@ pub const EFER: &str = "SCE - - - - - - - LME - LMA NXE SVME LMSLE FFXSR TCE";
 
 /// The local APIC is switched on.
 pub const APIC_BASE_ENABLE: u64 = 1 << 11;
+/// Its registers are MSRs, and its id has 32 bits: x2APIC.
+pub const APIC_BASE_X2APIC: u64 = 1 << 10;
 
 /// The time stamp counter: SDM volume 4, table 2-2.
 pub const MSR_IA32_TSC: u32 = 0x10;

@@ -1,0 +1,49 @@
+//! `KVM_SET_GUEST_DEBUG`: the guest leaves after each instruction. And `KVM_GET_DEBUGREGS`: the debug registers that are the guest's own.
+
+use crate::config::Mode;
+use crate::lessons::Error;
+use crate::lessons::lab::{Lab, guest, say};
+use crate::sys::exit::{KVM_EXIT_DEBUG, KVM_EXIT_HLT};
+
+guest!(
+    guest_debug,
+    "
+    .code16
+    mov     $0x1234, %eax
+    mov     %eax, %dr0
+    out     %al, $0x11
+    mov     %dr0, %eax
+    out     %eax, $0x11
+    inc     %bx
+    inc     %bx
+    hlt
+    "
+);
+
+/// In DR6: a single step.
+const DR6_BS: u64 = 1 << 14;
+
+pub fn run(lab: &Lab) -> Result<(), Error> {
+    let vm = lab.vm(guest_debug())?;
+    let mut vcpu = lab.vcpu(&vm, 0, Mode::Real)?;
+    lab.value(&mut vcpu)?;
+    let mut registers = vcpu.debug_registers()?;
+    say!(lab, "KVM_GET_DEBUGREGS: the guest has set DR0 to {:#x}", registers.db[0]);
+    registers.db[0] = 0x5678;
+    vcpu.set_debug_registers(&registers)?;
+    say!(lab, "KVM_SET_DEBUGREGS: DR0 = 0x5678; the guest reads {:#x}", lab.value(&mut vcpu)?);
+
+    vcpu.single_step()?;
+    say!(lab, "KVM_SET_GUEST_DEBUG, KVM_GUESTDBG_SINGLESTEP");
+    for _ in 0..2 {
+        lab.expect(&mut vcpu, KVM_EXIT_DEBUG)?;
+        let debug = vcpu.page().debug().arch;
+        let is_step = debug.dr6 & DR6_BS != 0;
+        let (pc, rbx) = (debug.pc, vcpu.page().registers().regs.rbx);
+        say!(lab, "KVM_EXIT_DEBUG, DR6.BS: {is_step}; next is {pc:#x}, RBX = {rbx}");
+    }
+    vcpu.stop_guest_debug()?;
+    lab.expect(&mut vcpu, KVM_EXIT_HLT)?;
+    say!(lab, "KVM_SET_GUEST_DEBUG, off: KVM_EXIT_HLT");
+    Ok(())
+}

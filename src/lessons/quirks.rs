@@ -1,0 +1,31 @@
+//! `KVM_CAP_DISABLE_QUIRKS2`: mistakes of old that guests rely on, switched off one by one. This one is about how a local APIC starts.
+
+use crate::config::Mode;
+use crate::lessons::Error;
+use crate::lessons::lab::{Lab, guest, say};
+use crate::show::number;
+use crate::sys::cap::{KVM_CAP_DISABLE_QUIRKS2, KVM_X86_QUIRK_LINT0_REENABLED};
+
+guest!(quirks, "hlt");
+
+/// The local vector table's entry for LINT0. Bit 16 masks it, 0x700 lets the 8259s' interrupts in.
+const LVT_LINT0: usize = 0x350;
+
+pub fn run(lab: &Lab) -> Result<(), Error> {
+    let quirks_here = lab.require(KVM_CAP_DISABLE_QUIRKS2)?;
+    for is_disabled in [false, true] {
+        let vm = lab.vm(quirks())?;
+        vm.create_irqchip()?;
+        if is_disabled {
+            if quirks_here & KVM_X86_QUIRK_LINT0_REENABLED == 0 {
+                return Err(Error::Lacks("KVM_CAP_DISABLE_QUIRKS2 has no LINT0_REENABLED"));
+            }
+            vm.enable(KVM_CAP_DISABLE_QUIRKS2, KVM_X86_QUIRK_LINT0_REENABLED)?;
+            say!(lab, "KVM_CAP_DISABLE_QUIRKS2: KVM_X86_QUIRK_LINT0_REENABLED is off");
+        }
+        let vcpu = lab.vcpu(&vm, 0, Mode::Real)?;
+        let lint0 = number(&vcpu.lapic()?.regs[LVT_LINT0..LVT_LINT0 + 4]);
+        say!(lab, "A new local APIC has LINT0 at {lint0:#x}");
+    }
+    Ok(())
+}

@@ -1,0 +1,50 @@
+//! `KVM_GET_SREGS2`: as `KVM_GET_SREGS`, with the four entries that PAE paging has loaded from memory. `KVM_SET_SREGS` reads them from
+//! there again, where they may have changed since.
+
+use crate::config::Mode;
+use crate::kvm;
+use crate::lessons::Error;
+use crate::lessons::lab::{Lab, guest, memory, say};
+use crate::sys::cap::KVM_CAP_SREGS2;
+use crate::x86::{CR0_PG, CR4_PAE, PTE_P, PTE_PS, PTE_RW};
+
+guest!(
+    sregs2,
+    "
+    .code32
+    out     %al, $0x11
+    "
+);
+
+/// Where the four entries are, and the table that the first one points to.
+const ENTRIES: u64 = 0x8000;
+const TABLE: u64 = 0x9000;
+
+pub fn run(lab: &Lab) -> Result<(), Error> {
+    lab.require(KVM_CAP_SREGS2)?;
+    let vm = lab.vm(sregs2())?;
+    let memory = memory(&vm);
+    memory.write_value(ENTRIES, &[TABLE | PTE_P, 0, 0, 0])?;
+    memory.write_value(TABLE, &(PTE_P | PTE_RW | PTE_PS))?;
+    let mut vcpu = lab.vcpu(&vm, 0, Mode::Protected)?;
+    let before = vcpu.sregs()?;
+    let mut sregs = before;
+    (sregs.cr3, sregs.cr4, sregs.cr0) = (ENTRIES, before.cr4 | CR4_PAE, before.cr0 | CR0_PG);
+    vcpu.set_sregs(&sregs, &before)?;
+    say!(lab, "KVM_SET_SREGS: PAE paging, CR3 = {ENTRIES:#x}");
+    lab.value(&mut vcpu)?;
+
+    let mut sregs2 = vcpu.sregs2()?;
+    say!(lab, "KVM_GET_SREGS2: flags {:#x}, pdptrs[0] = {:#x}", sregs2.flags, sregs2.pdptrs[0]);
+    memory.write_value(ENTRIES, &[0u64; 4])?;
+    vcpu.set_sregs2(&sregs2)?;
+    say!(lab, "The entries in memory are gone. KVM_SET_SREGS2 with what they were: taken");
+    sregs2.pdptrs[0] = u64::MAX;
+    match vcpu.set_sregs2(&sregs2) {
+        Err(kvm::Error::Ioctl { error, .. }) => say!(lab, "With reserved bits: {}", error.errno),
+        Err(error) => return Err(error.into()),
+        // KVM looks at no bit of them.
+        Ok(()) => say!(lab, "With reserved bits: taken, too"),
+    }
+    Ok(())
+}

@@ -1,0 +1,25 @@
+//! `KVM_CAP_MAX_VCPU_ID`, set for one VM: vCPU numbers end there, so that KVM need not make room for more.
+
+use crate::kvm;
+use crate::lessons::Error;
+use crate::lessons::lab::{Lab, say};
+use crate::sys::cap::KVM_CAP_MAX_VCPU_ID;
+
+pub fn run(lab: &Lab) -> Result<(), Error> {
+    lab.require(KVM_CAP_MAX_VCPU_ID)?;
+    let vm = lab.vm(&[])?;
+    match vm.enable(KVM_CAP_MAX_VCPU_ID, 2) {
+        Err(kvm::Error::Ioctl { .. }) => {
+            return Err(Error::Lacks("KVM_CAP_MAX_VCPU_ID can't be set: Linux 6.0 is the first"));
+        }
+        result => result?,
+    }
+    say!(lab, "KVM_CAP_MAX_VCPU_ID: 2");
+    lab.bare_vcpu(&vm, 1)?;
+    say!(lab, "vCPU 1 can be made");
+    match lab.bare_vcpu(&vm, 2) {
+        Err(Error::Kvm(kvm::Error::Ioctl { error, .. })) => say!(lab, "vCPU 2: {}", error.errno),
+        result => drop(result?),
+    }
+    Ok(())
+}
