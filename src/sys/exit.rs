@@ -70,7 +70,7 @@ named_table! {
     KVM_EXIT_ARM_NISV = 28;
     /// `rdmsr` of an MSR that user space answers; `KVM_CAP_X86_USER_SPACE_MSR`, Linux 5.10.
     KVM_EXIT_X86_RDMSR = 29;
-    /// `wrmsr` likewise.
+    /// `wrmsr` likewise; Linux 5.10.
     KVM_EXIT_X86_WRMSR = 30;
     /// The dirty ring is full; `KVM_CAP_DIRTY_LOG_RING`, Linux 5.11.
     KVM_EXIT_DIRTY_RING_FULL = 31;
