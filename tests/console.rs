@@ -142,7 +142,7 @@ fn a_trace_can_go_to_the_terminal() {
     assert!(session.child.wait().unwrap().success());
 }
 
-/// As README.md shows it. The guest may still be starting when it is saved.
+/// As docs/debugging.md shows it. The guest may still be starting when it is saved.
 #[test]
 fn a_machine_that_was_saved_goes_on_at_the_terminal() {
     let mut session = shell();

@@ -1,12 +1,29 @@
-//! Both READMEs say what is: the help is the program's, each excerpt is the program's output, each option and
-//! target exists. The transcripts themselves are compared in the bed.
+//! The READMEs and the book in `docs/` say what is: the help is the program's, each excerpt is the program's output, each option,
+//! path and link exists, and both languages have the same pages. The transcripts themselves are compared in the bed.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-const READMES: [&str; 2] = ["README.md", "README.zh-CN.md"];
+
+/// Every page in English, with its Chinese one. The two READMEs come first.
+fn pages() -> Vec<[String; 2]> {
+    let mut pages = vec![["README.md".into(), "README.zh-CN.md".into()]];
+    let mut names: Vec<String> = fs::read_dir(format!("{ROOT}/docs"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".md"))
+        .collect();
+    names.sort();
+    pages.extend(names.into_iter().map(|name| [format!("docs/{name}"), format!("docs/zh/{name}")]));
+    pages
+}
+
+/// All pages of a language: 0 is English, 1 Chinese.
+fn book(language: usize) -> String {
+    pages().iter().map(|pair| read(&pair[language])).collect()
+}
 
 fn read(name: &str) -> String {
     fs::read_to_string(format!("{ROOT}/{name}")).unwrap_or_else(|error| panic!("{name}: {error}"))
@@ -40,12 +57,8 @@ fn transcripts() -> Vec<(String, Vec<String>)> {
 
 #[test]
 fn the_help_is_the_program_s() {
-    for name in READMES {
-        assert!(
-            read(name).contains(&help()),
-            "{name} does not hold the text of --help:\n{}",
-            help()
-        );
+    for name in ["docs/options.md", "docs/zh/options.md"] {
+        assert!(read(name).contains(&help()), "{name} lacks the text of --help:\n{}", help());
     }
 }
 
@@ -56,10 +69,81 @@ fn each_feature_stands_in_the_table_with_its_bit() {
         let bits: Vec<String> = bits.map(|(bit, name)| format!("{bit} {name}")).collect();
         let place = word.to_string().replace(' ', " | ");
         let row = format!("| {place} | {} |\n", bits.join(", "));
-        for name in READMES {
-            assert!(read(name).contains(&row), "{name} lacks: {row}");
+        for language in [0, 1] {
+            assert!(book(language).contains(&row), "no page has: {row}");
         }
     }
+}
+
+/// A page without its twin would be missed here; one without links to it, by nobody.
+#[test]
+fn both_languages_have_the_same_pages_and_a_reader_finds_each() {
+    for pair in pages() {
+        for (name, other) in [(&pair[0], &pair[1]), (&pair[1], &pair[0])] {
+            let to_other = links(name).any(|link| resolved(name, &link) == *other);
+            assert!(to_other, "{name} does not lead to {other}");
+        }
+    }
+    let chinese = fs::read_dir(format!("{ROOT}/docs/zh")).unwrap().count();
+    assert_eq!(chinese, pages().len() - 1, "a Chinese page has no English one");
+    for (language, readme) in ["README.md", "README.zh-CN.md"].into_iter().enumerate() {
+        for pair in &pages()[1..] {
+            let page = &pair[language];
+            assert!(links(readme).any(|link| link == *page), "{readme} does not lead to {page}");
+        }
+    }
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let mut count = 0;
+    for name in pages().concat() {
+        for link in links(&name).filter(|link| !link.starts_with("https://")) {
+            let path = resolved(&name, &link);
+            assert!(fs::exists(format!("{ROOT}/{path}")).unwrap(), "{name}: no {link}");
+            count += 1;
+        }
+    }
+    assert!(count > 60, "only {count} links were found");
+}
+
+/// The targets of a page's links and pictures.
+fn links(name: &str) -> impl Iterator<Item = String> {
+    let page = read(name);
+    let links: Vec<String> =
+        page.split("](").skip(1).map(|rest| rest.split(')').next().unwrap().into()).collect();
+    links.into_iter()
+}
+
+/// A link's path from the project's directory.
+fn resolved(name: &str, link: &str) -> String {
+    let mut parts: Vec<&str> = name.split('/').collect();
+    parts.pop();
+    for part in link.split('/') {
+        match part {
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
+}
+
+/// Where a page names a file of the project, it is there.
+#[test]
+fn every_path_exists() {
+    let mut count = 0;
+    for name in pages().concat() {
+        for span in read(&name).split('`').skip(1).step_by(2) {
+            let is_path = ["src/", "tests/", "guest/", "docs/", "biscuitos/"]
+                .iter()
+                .any(|directory| span.starts_with(directory));
+            if is_path && !span.contains(['*', ' ', '<', '\n']) {
+                assert!(fs::exists(format!("{ROOT}/{span}")).unwrap(), "{name}: no {span}");
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 150, "only {count} paths were found");
 }
 
 /// Whether these lines are the first of that output; `...` stands for any number of lines.
@@ -76,41 +160,43 @@ fn is_excerpt(lines: &[&str], output: &[String]) -> bool {
 #[test]
 fn every_excerpt_is_of_a_transcript() {
     let transcripts = transcripts();
-    for name in READMES {
+    for language in [0, 1] {
         let mut commands = 0;
-        for block in blocks(&read(name)).iter().filter(|block| block.starts_with("$ ")) {
+        for block in blocks(&book(language)).iter().filter(|block| block.starts_with("$ ")) {
             // Behind a newline, so that the first is like the others.
             for part in format!("\n{block}").split("\n$ ").skip(1) {
                 let lines: Vec<&str> = part.lines().collect();
                 let transcript = transcripts.iter().find(|(command, _)| command == lines[0]);
                 let (_, output) =
-                    transcript.unwrap_or_else(|| panic!("{name}: no transcript of {}", lines[0]));
-                assert!(is_excerpt(&lines[1..], output), "{name}: not what is printed: {part}");
+                    transcript.unwrap_or_else(|| panic!("no transcript of {}", lines[0]));
+                assert!(is_excerpt(&lines[1..], output), "not what is printed: {part}");
                 commands += 1;
             }
         }
-        assert!(commands > 15, "{name}: only {commands}");
+        assert!(commands > 15, "only {commands}");
     }
 }
 
 #[test]
-fn both_show_the_same_excerpts_and_commands() {
-    let [english, chinese] = READMES.map(read);
-    assert_eq!(blocks(&english), blocks(&chinese));
-    let commands = |readme: &str| -> Vec<String> {
-        readme.lines().filter(|line| line.starts_with("    ")).map(str::to_string).collect()
+fn both_languages_show_the_same_excerpts_and_commands() {
+    let commands = |page: &str| -> Vec<String> {
+        page.lines().filter(|line| line.starts_with("    ")).map(str::to_string).collect()
     };
-    assert_eq!(commands(&english), commands(&chinese));
+    for [english, chinese] in pages() {
+        let [one, other] = [&english, &chinese].map(|name| read(name));
+        assert_eq!(blocks(&one), blocks(&other), "{english}, {chinese}");
+        assert_eq!(commands(&one), commands(&other), "{english}, {chinese}");
+    }
 }
 
 #[test]
 fn every_option_and_target_exists() {
     let help = help();
     let makefile = read("Makefile");
-    for name in READMES {
-        let readme = read(name);
+    for name in pages().concat() {
+        let page = read(&name);
         let mut options = BTreeSet::new();
-        for word in readme.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')) {
+        for word in page.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')) {
             if let Some(option) = word.strip_prefix("--").filter(|rest| !rest.is_empty()) {
                 options.insert(option.to_string());
             }
@@ -123,7 +209,7 @@ fn every_option_and_target_exists() {
             }
             assert!(help.contains(&format!("--{option}")), "{name}: --{option} is no option");
         }
-        for line in readme.lines().filter_map(|line| line.trim().strip_prefix("make ")) {
+        for line in page.lines().filter_map(|line| line.trim().strip_prefix("make ")) {
             let target = line.split_whitespace().next().unwrap();
             // BiscuitOS' own Makefile, around ours, has that.
             if target == "download" {

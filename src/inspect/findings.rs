@@ -105,7 +105,7 @@ impl fmt::Display for Table<'_> {
     }
 }
 
-/// For tools: one object, which README.md describes.
+/// For tools: one object, which docs/options.md describes.
 pub struct Json<'a>(pub &'a Findings);
 
 impl fmt::Display for Json<'_> {

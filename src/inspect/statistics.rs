@@ -139,7 +139,7 @@ impl Statistics {
         KvmFigures::of_debugfs(&format!("{DEBUGFS}/{process}-{descriptor}"))
     }
 
-    /// Text for people, or a line of JSON, which README.md describes.
+    /// Text for people, or a line of JSON, which docs/options.md describes.
     pub fn show(&self) -> String {
         let nanoseconds = clock::monotonic() - self.started;
         match self.as_json {

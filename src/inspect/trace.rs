@@ -1,4 +1,4 @@
-//! `--trace` and `--step`: a line for each call, each exit, each instruction, with the time. README.md describes the format.
+//! `--trace` and `--step`: a line for each call, each exit, each instruction, with the time. docs/course.md describes the format.
 
 use crate::host::clock;
 use crate::host::errno::Errno;

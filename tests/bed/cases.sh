@@ -2133,7 +2133,7 @@ a_debugger_steps_linux_from_its_first_instruction() {
 	tells '= (void (\*)()) 0xfff0'
 	tells 'exited normally'
 }
-# As README.md shows it.
+# As docs/debugging.md shows it.
 a_debugger_steps_through_the_set_up_of_linux_page_tables() {
 	debugged --kernel /boot/vmlinux --initrd /boot/initrd --append 'console=ttyS0 quiet nokaslr do=off'
 	cat > commands <<-'EOF'
