@@ -263,12 +263,18 @@ pub struct Instruments {
     pub trace_exits: bool,
     /// The file that the trace goes to; `None` for standard error.
     pub trace_file: Option<&'static CStr>,
+    /// The trace is events for Perfetto, and not lines.
+    pub timeline: bool,
     /// Each instruction.
     pub step: bool,
     /// Counts of exits, and KVM's statistics.
     pub stats: bool,
+    /// The statistics come as one screen a second, too.
+    pub live: bool,
     /// Statistics, or the findings of a check, are one JSON object.
     pub json: bool,
+    /// A picture of guest RAM.
+    pub map: bool,
     /// The pages that were written.
     pub dirty_log: bool,
     /// Where the guest dies, its last instructions.
@@ -278,7 +284,7 @@ pub struct Instruments {
 impl Instruments {
     /// Whether some report on standard error, beside a trace.
     pub fn report(&self) -> bool {
-        self.stats || self.dirty_log || self.replay
+        self.stats || self.map || self.dirty_log || self.replay
     }
 
     /// Whether there are lines of a trace.

@@ -17,7 +17,7 @@ use kob_2m::control::gdb::Gdb;
 use kob_2m::host::heap::Malloc;
 use kob_2m::host::{emergency, fd, signal, thread};
 use kob_2m::inspect::json::JsonText;
-use kob_2m::inspect::trace;
+use kob_2m::inspect::{timeline, trace};
 use kob_2m::lessons::{self, Lesson};
 use kob_2m::machine::debugger::Debugger;
 use kob_2m::machine::restore::Restored;
@@ -172,13 +172,16 @@ fn with_trace(
 ) -> c_int {
     match trace_file::open(config) {
         Ok(None) => {}
+        Ok(Some(file)) if config.instruments.timeline => output.set_timeline_file(file),
         Ok(Some(file)) => output.set_trace_file(file),
         Err(error) => return machine::fail(&output, error),
     }
     let output = Arc::new(output);
     trace::start_clock();
-    if config.instruments.trace_calls {
-        trace::trace_calls(output.clone());
+    match (config.instruments.trace_calls, config.instruments.timeline) {
+        (true, false) => trace::trace_calls(output.clone()),
+        (true, true) => timeline::trace_calls(output.clone()),
+        (false, _) => {}
     }
     let status = run(&output);
     match output.trace_failure() {

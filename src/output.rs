@@ -9,6 +9,7 @@
 use crate::host::errno::Errno;
 use crate::host::event::Event;
 use crate::host::fd::{self, Fd};
+use crate::host::json_array::JsonArrayFile;
 use crate::host::mutex::{Guard, Mutex};
 use crate::host::signal;
 use crate::host::terminal;
@@ -38,13 +39,21 @@ enum Stream {
     Trace,
 }
 
+/// Where a trace goes.
+enum TraceTarget {
+    StandardError,
+    File(Fd),
+    /// As events, which are elements of an array.
+    Timeline(JsonArrayFile),
+}
+
 /// Standard output and standard error.
 pub struct Output {
     /// The program's name, with which messages begin.
     program: &'static CStr,
     standard: c_int,
     error: c_int,
-    trace_file: Option<Fd>,
+    trace: TraceTarget,
     /// Everything is thrown away.
     is_silent: bool,
     queue: Mutex<Queue>,
@@ -111,13 +120,22 @@ impl Output {
             was_woken: false,
             waiting: Vec::new(),
         };
-        let (trace_file, queue) = (None, Mutex::new(queue));
-        Output { program, standard, error, trace_file, is_silent: false, queue }
+        let (trace, queue) = (TraceTarget::StandardError, Mutex::new(queue));
+        Output { program, standard, error, trace, is_silent: false, queue }
     }
 
     /// Traces go to this file, not to standard error.
     pub fn set_trace_file(&mut self, file: Fd) {
-        self.trace_file = Some(file);
+        self.trace = TraceTarget::File(file);
+    }
+
+    /// Traces go to this file, as events of a timeline.
+    pub fn set_timeline_file(&mut self, file: Fd) {
+        let program = format!(
+            "{{\"name\": \"process_name\", \"ph\": \"M\", \"pid\": 1, \"args\": {{\"name\": \"{}\"}}}}",
+            self.program()
+        );
+        self.trace = TraceTarget::Timeline(JsonArrayFile::new(file, &program));
     }
 
     /// One that throws everything away, for a guest that runs a second time.
@@ -174,6 +192,11 @@ impl Output {
         self.line(Stream::Trace, text, vcpu);
     }
 
+    /// An event of a timeline: a JSON object. A vCPU that adds some waits for room by itself.
+    pub fn timeline_event(&self, event: fmt::Arguments) {
+        self.line(Stream::Trace, format_args!(",{event}"), None);
+    }
+
     /// A line for tools on standard error, without the program's name.
     pub fn data_line(&self, text: fmt::Arguments) {
         self.line(Stream::Error, text, None);
@@ -184,7 +207,7 @@ impl Output {
         // A String takes all that fits into memory.
         let _ = writeln!(line, "{text}");
         let mut queue = self.queue.lock();
-        if stream != Stream::Trace || self.trace_file.is_none() {
+        if stream != Stream::Trace || matches!(self.trace, TraceTarget::StandardError) {
             queue.start_line();
         }
         queue.add(stream, line.as_bytes());
@@ -284,12 +307,13 @@ impl Output {
     }
 
     fn target(&self, queue: &Queue, stream: Stream) -> c_int {
-        let (other, fd) = match (stream, &self.trace_file) {
-            (Stream::Standard, _) => (queue.terminals[0].as_ref(), self.standard),
-            (Stream::Trace, Some(file)) => (Some(file), self.error),
-            (Stream::Error | Stream::Trace, _) => (queue.terminals[1].as_ref(), self.error),
+        let (terminal, fd) = match (stream, &self.trace) {
+            (Stream::Standard, _) => (&queue.terminals[0], self.standard),
+            (Stream::Trace, TraceTarget::File(file)) => (&None, file.raw()),
+            (Stream::Trace, TraceTarget::Timeline(file)) => (&None, file.raw()),
+            (Stream::Error | Stream::Trace, _) => (&queue.terminals[1], self.error),
         };
-        other.map_or(fd, Fd::raw)
+        terminal.as_ref().map_or(fd, Fd::raw)
     }
 
     /// Writes a part of what waits, to a descriptor that is ready.
@@ -302,7 +326,10 @@ impl Output {
         chunk[..size].copy_from_slice(&queue.bytes[..size]);
         drop(queue);
         // Only the main thread takes from the queue, so that its front stays as it is.
-        let result = fd::write(fd, &chunk[..size]);
+        let result = match (stream, &self.trace) {
+            (Stream::Trace, TraceTarget::Timeline(file)) => file.write(&chunk[..size]),
+            _ => fd::write(fd, &chunk[..size]),
+        };
         let mut queue = self.queue.lock();
         match result {
             Ok(written) => queue.remove(written),

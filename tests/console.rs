@@ -292,6 +292,15 @@ fn ctrl_c_ends(cmd: &str, shown: &str) {
     assert_eq!(session.child.wait().unwrap().code(), Some(130));
 }
 
+/// A screen a second, until Ctrl-C.
+#[test]
+fn statistics_come_live_on_a_terminal() {
+    ctrl_c_ends(
+        "BiscuitOS_app -b anon --stats=live --pause 0 /usr/bin/firmware/_BiscuitOS-VM.iso > /dev/null",
+        "in this program",
+    );
+}
+
 #[test]
 fn ctrl_c_reaches_a_command_too() {
     ctrl_c_ends("RunBiscuitOS.sh", "Hello BiscuitOS :)");

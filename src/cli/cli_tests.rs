@@ -44,6 +44,8 @@ fn instruments_are_asked_for_one_by_one() {
         (c"--trace=exits", Instruments { trace_exits: true, ..none }),
         (c"--step", Instruments { step: true, ..none }),
         (c"--stats", Instruments { stats: true, ..none }),
+        (c"--stats=live", Instruments { stats: true, live: true, ..none }),
+        (c"--map", Instruments { map: true, ..none }),
         (c"--dirty-log", Instruments { dirty_log: true, ..none }),
         (c"--replay", Instruments { replay: true, ..none }),
     ] {
@@ -51,6 +53,21 @@ fn instruments_are_asked_for_one_by_one() {
     }
     assert_eq!(config(&[c"--trace", c"image"]).guest, Guest::Image(c"image"));
     assert!(matches!(parsed(&[c"--check", c"x"]), Ok(Command::Check(_))));
+    let words: &[&CStr] = &[c"--trace-file=f", c"--trace-format", c"timeline"];
+    let timeline = Instruments { trace_file: Some(c"f"), timeline: true, ..both };
+    assert_eq!(config(words).instruments, timeline);
+    let text: &[&CStr] = &[c"--trace-file=f", c"--trace-format=text"];
+    assert_eq!(config(text).instruments, Instruments { timeline: false, ..timeline });
+}
+
+#[test]
+fn a_lesson_takes_a_trace_and_nothing_else() {
+    let Ok(Command::Lesson(lesson, config)) = parsed(&[c"--lesson", c"dirty-ring", c"--trace"])
+    else {
+        panic!()
+    };
+    assert_eq!((lesson.to_string().as_str(), config.instruments.trace_exits), ("dirty-ring", true));
+    assert_eq!(parsed(&[c"--lesson=list"]), Ok(Command::LessonList));
 }
 
 #[test]
@@ -261,6 +278,17 @@ fn what_is_wrong_is_named() {
         (&[c"--kernel="], "--kernel: needs a value"),
         (&[c"--backing="], "--backing: needs a value"),
         (&[c"--json"], "--json: only with --stats or --check"),
+        (&[c"--stats=x"], "--stats x: not one of end, live"),
+        (&[c"--stats=live", c"--json"], "--stats=live: a screen for people"),
+        (&[c"--trace-format", c"xml"], "--trace-format xml: not one of text, timeline"),
+        (&[c"--trace-format=timeline"], "--trace-format timeline: only with --trace-file"),
+        (
+            &[c"--trace-format=timeline", c"--trace-file=f", c"--step"],
+            "--step: its lines are no events",
+        ),
+        (&[c"--lesson", c"dirty_ring"], "--lesson dirty_ring: no such lesson"),
+        (&[c"--lesson", c"nmi", c"x"], "IMAGE: a lesson has its own machine"),
+        (&[c"--lesson=nmi", c"-m1M"], "--memory: a lesson has its own machine"),
         (&[c"--kernel", c"k", c"--load", c"2M"], "--load: not with --kernel"),
         (&[c"--entry", c"2M", c"--kernel", c"k"], "--entry: not with --kernel"),
         (&[c"-k", c"k", c"--mode=real"], "--mode: not with --kernel"),

@@ -83,12 +83,18 @@ Instruments, on standard error:
       --trace[=WHAT]     each system call and each exit; WHAT is calls, exits, or
                          calls,exits
       --trace-file FILE  the same, into FILE
+      --trace-format FORMAT
+                         text (default), or timeline: FILE is for ui.perfetto.dev or
+                         chrome://tracing, with a track for each vCPU
       --step             each instruction
-      --stats            exits, KVM's statistics, and which pages KVM maps, at the
-                         end and when SIGUSR1 comes
+      --stats[=WHEN]     exits, how long they took to handle, KVM's statistics, and
+                         which pages KVM maps: at the end and when SIGUSR1 comes.
+                         WHEN is end (default), or live: and one screen a second
       --gdb ADDRESS      a debugger can connect: gdb's target remote ADDRESS; a path
                          for a Unix socket, or :PORT on this host
       --gdb-wait         the guest waits for it before its first instruction
+      --map              a picture of guest RAM: which pages the host has, and of
+                         which size; at the end, and when SIGUSR1 comes
       --dirty-log        which pages the guest has written
       --replay           if the guest dies, run it again and show its last
                          instructions

@@ -204,9 +204,24 @@ impl Said {
             Opt::GdbWait => config.gdb_wait = true,
             Opt::Trace => value::trace(&mut config.instruments, value).map_err(bad)?,
             Opt::TraceFile => config.instruments.trace_file = Some(value),
+            Opt::TraceFormat => {
+                config.instruments.timeline = match text {
+                    b"text" => false,
+                    b"timeline" => true,
+                    _ => return Err(bad(Reason::NotOneOf("text, timeline"))),
+                };
+            }
             Opt::Step => config.instruments.step = true,
-            Opt::Stats => config.instruments.stats = true,
+            Opt::Stats => {
+                config.instruments.stats = true;
+                config.instruments.live |= match text {
+                    b"end" => false,
+                    b"live" => true,
+                    _ => return Err(bad(Reason::NotOneOf("end, live"))),
+                };
+            }
             Opt::Json => config.instruments.json = true,
+            Opt::Map => config.instruments.map = true,
             Opt::DirtyLog => config.instruments.dirty_log = true,
             Opt::Replay => config.instruments.replay = true,
             Opt::Save | Opt::SaveRam => {
@@ -313,6 +328,15 @@ fn finish_restore(
 fn finish_instruments(instruments: &mut Instruments, is_check: bool) -> Result<(), UsageError> {
     if instruments.json && !instruments.stats && !is_check {
         return Err(UsageError::NothingAsJson);
+    }
+    if instruments.live && instruments.json {
+        return Err(UsageError::LiveJson);
+    }
+    if instruments.timeline && instruments.trace_file.is_none() {
+        return Err(UsageError::TimelineWithoutFile);
+    }
+    if instruments.timeline && instruments.step {
+        return Err(UsageError::StepsOnTimeline);
     }
     // A file for a trace means that one is wanted.
     if instruments.trace_file.is_some() && !instruments.shows_trace() {

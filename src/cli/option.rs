@@ -34,9 +34,11 @@ pub enum Opt {
     GdbWait,
     Trace,
     TraceFile,
+    TraceFormat,
     Step,
     Stats,
     Json,
+    Map,
     DirtyLog,
     Replay,
     Save,
@@ -61,8 +63,10 @@ impl Opt {
                 | GdbWait
                 | Trace
                 | TraceFile
+                | TraceFormat
                 | Stats
                 | Json
+                | Map
                 | DirtyLog
                 | Save
                 | SaveRam
@@ -92,7 +96,7 @@ pub enum Takes {
 /// An option, its long name, its short one, and what it takes.
 type Row = (Opt, &'static str, Option<u8>, Takes);
 
-const OPTIONS: [Row; 41] = [
+const OPTIONS: [Row; 43] = [
     (Opt::Memory, "--memory", Some(b'm'), Takes::Value),
     (Opt::Backing, "--backing", Some(b'b'), Takes::Value),
     (Opt::Base, "--base", None, Takes::Value),
@@ -123,9 +127,11 @@ const OPTIONS: [Row; 41] = [
     (Opt::GdbWait, "--gdb-wait", None, Takes::Nothing),
     (Opt::Trace, "--trace", None, Takes::ValueOr(c"calls,exits")),
     (Opt::TraceFile, "--trace-file", None, Takes::Value),
+    (Opt::TraceFormat, "--trace-format", None, Takes::Value),
     (Opt::Step, "--step", None, Takes::Nothing),
-    (Opt::Stats, "--stats", None, Takes::Nothing),
+    (Opt::Stats, "--stats", None, Takes::ValueOr(c"end")),
     (Opt::Json, "--json", None, Takes::Nothing),
+    (Opt::Map, "--map", None, Takes::Nothing),
     (Opt::DirtyLog, "--dirty-log", None, Takes::Nothing),
     (Opt::Replay, "--replay", None, Takes::Nothing),
     (Opt::Save, "--save", None, Takes::Value),

@@ -89,6 +89,12 @@ pub enum UsageError {
     NoMachine,
     /// `--json` without anything that it could show.
     NothingAsJson,
+    /// `--stats=live` with `--json`.
+    LiveJson,
+    /// `--trace-format timeline` without `--trace-file`.
+    TimelineWithoutFile,
+    /// `--trace-format timeline` with `--step`.
+    StepsOnTimeline,
     /// There is no such lesson.
     NoLesson(&'static CStr),
     /// An option that a lesson does not take.
@@ -287,6 +293,15 @@ impl fmt::Display for UsageError {
             ),
             UsageError::NoMachine => f.write_str("the snapshot's options are not those of a run"),
             UsageError::NothingAsJson => f.write_str("--json: only with --stats or --check"),
+            UsageError::LiveJson => {
+                f.write_str("--stats=live: a screen for people; take --stats with --json")
+            }
+            UsageError::TimelineWithoutFile => f.write_str(
+                "--trace-format timeline: only with --trace-file FILE, which a browser then reads",
+            ),
+            UsageError::StepsOnTimeline => {
+                f.write_str("--step: its lines are no events of --trace-format timeline")
+            }
             UsageError::NoLesson(name) => write!(
                 f,
                 "--lesson {}: no such lesson\n  --lesson list lists them",

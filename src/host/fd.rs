@@ -296,6 +296,15 @@ pub fn write(fd: c_int, bytes: &[u8]) -> Result<usize, Errno> {
     }
 }
 
+/// pwrite(2). The plain call: output is not traced.
+pub fn write_at(fd: c_int, offset: u64, bytes: &[u8]) -> Result<usize, Errno> {
+    // SAFETY: the kernel reads `bytes.len()` bytes.
+    match unsafe { libc::pwrite(fd, bytes.as_ptr().cast(), bytes.len(), offset as libc::off_t) } {
+        -1 => Err(Errno::last()),
+        written => Ok(written.cast_unsigned()),
+    }
+}
+
 /// read(2), which may wait. The plain call: what the user types is not traced.
 pub fn read(fd: c_int, bytes: &mut [u8]) -> Result<usize, Errno> {
     // SAFETY: the kernel writes at most `bytes.len()` bytes there.

@@ -9,6 +9,7 @@ pub mod event;
 pub mod fd;
 pub mod guarded;
 pub mod heap;
+pub mod json_array;
 pub mod mapping;
 pub mod missing_pages;
 pub mod mutex;

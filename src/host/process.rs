@@ -11,6 +11,12 @@ pub fn has_variable(name: &CStr) -> bool {
     }
 }
 
+/// The id of this thread.
+pub fn thread_id() -> i32 {
+    // SAFETY: takes no memory.
+    unsafe { libc::syscall(libc::SYS_gettid) as i32 }
+}
+
 /// The id of this process.
 pub fn process_id() -> i32 {
     // SAFETY: takes no memory.

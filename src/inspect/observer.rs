@@ -17,7 +17,22 @@ pub struct ObservedExit<'a> {
     pub step: Option<&'a Stepper>,
 }
 
+/// An exit that was handled. The next thing is to enter the guest.
+pub struct HandledExit {
+    pub vcpu: u32,
+    /// `KVM_EXIT_*`.
+    pub reason: u32,
+    /// When the guest had left, and when it was handled, in nanoseconds of the monotonic clock.
+    pub began: u64,
+    pub ended: u64,
+    /// Who answered: see [`ObservedExit::answered_by`].
+    pub answered_by: &'static str,
+}
+
 /// An instrument that sees every exit of a vCPU.
 pub trait ExitObserver: Send {
     fn exit(&mut self, exit: &mut ObservedExit);
+
+    /// The exit that [`ExitObserver::exit`] has seen last was handled.
+    fn handled(&mut self, _exit: &HandledExit) {}
 }

@@ -6,9 +6,10 @@ use crate::devices::log::Log;
 use crate::host::clock;
 use crate::host::mutex::Mutex;
 use crate::host::process;
+use crate::inspect::handling_times::HandlingTimes;
 use crate::inspect::json::{JsonNumber, JsonText};
 use crate::inspect::kvm_figures::{DEBUGFS, Figure, KvmFigures, Source};
-use crate::inspect::observer::{ExitObserver, ObservedExit};
+use crate::inspect::observer::{ExitObserver, HandledExit, ObservedExit};
 use crate::inspect::trace::reason_name;
 use crate::kvm::backend::Backend;
 use crate::kvm::{self, Vcpu, Vm};
@@ -40,13 +41,24 @@ impl ExitCounts {
     }
 }
 
-/// Counts a vCPU's exits.
-pub struct ExitCounter(pub Arc<ExitCounts>);
+/// Counts a vCPU's exits, and how long they take to handle.
+pub struct ExitCounter(pub Arc<Counts>);
+
+/// What all vCPUs' counters count.
+#[derive(Default)]
+pub struct Counts {
+    exits: ExitCounts,
+    times: HandlingTimes,
+}
 
 impl ExitObserver for ExitCounter {
     fn exit(&mut self, exit: &mut ObservedExit) {
         let reason = exit.vcpu.page().exit_reason() as usize;
-        self.0.0[reason.min(REASONS.len())].fetch_add(1, Relaxed);
+        self.0.exits.0[reason.min(REASONS.len())].fetch_add(1, Relaxed);
+    }
+
+    fn handled(&mut self, exit: &HandledExit) {
+        self.0.times.add(exit.reason, exit.ended - exit.began);
     }
 }
 
@@ -55,7 +67,7 @@ pub struct Statistics {
     /// When the count began.
     started: u64,
     /// `None` without `--stats`: then each exit is spared the counting.
-    counts: Option<Arc<ExitCounts>>,
+    counts: Option<Arc<Counts>>,
     /// The VM's and each vCPU's; none without `--stats`, and where the kernel has no such thing.
     sources: Vec<Source>,
     /// Why there are none.
@@ -122,6 +134,21 @@ impl Statistics {
         self.counts.clone().map(ExitCounter)
     }
 
+    /// The reasons that came, and how often; none where exits are not counted.
+    pub fn exits(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        self.counts.iter().flat_map(|counts| counts.exits.counted())
+    }
+
+    /// How long it has counted, in nanoseconds.
+    pub fn run_time(&self) -> u64 {
+        clock::monotonic() - self.started
+    }
+
+    /// What RAM is made of, and how KVM maps it.
+    pub fn mapped(&self) -> String {
+        format!("{}", Mapped { statistics: self, kvm: &self.kvm() })
+    }
+
     /// What KVM says now.
     fn kvm(&self) -> KvmFigures {
         if !self.sources.is_empty() {
@@ -141,7 +168,7 @@ impl Statistics {
 
     /// Text for people, or a line of JSON, which docs/options.md describes.
     pub fn show(&self) -> String {
-        let nanoseconds = clock::monotonic() - self.started;
+        let nanoseconds = self.run_time();
         match self.as_json {
             true => format!("{}", Json { statistics: self, kvm: &self.kvm(), nanoseconds }),
             false => format!("{}", Report { statistics: self, kvm: &self.kvm(), nanoseconds }),
@@ -179,10 +206,14 @@ impl fmt::Display for Report<'_> {
         match &statistics.counts {
             None => f.write_str("\n  exits to the program: only --stats counts them")?,
             Some(counts) => {
-                let total: u64 = counts.counted().map(|(_, count)| count).sum();
+                let exits = &counts.exits;
+                let total: u64 = exits.counted().map(|(_, count)| count).sum();
                 let rate = total.saturating_mul(1_000_000) / (nanoseconds / 1000).max(1);
                 write!(f, "\n  exits to the program: {total}, {rate} per second")?;
-                counts.counted().try_for_each(|(name, count)| Line(name, count).fmt(f))?;
+                exits.counted().try_for_each(|(name, count)| Line(name, count).fmt(f))?;
+                if total > 0 {
+                    write!(f, "\n  time to handle them:{}", counts.times)?;
+                }
             }
         }
         for (id, figures) in &kvm.sources {
@@ -322,7 +353,8 @@ impl fmt::Display for Json<'_> {
             None => f.write_str("null")?,
             Some(counts) => {
                 let entry = |(name, count)| (JsonText(name), count);
-                object(f, counts.counted().map(entry))?;
+                object(f, counts.exits.counted().map(entry))?;
+                write!(f, ", \"handling_ns\": {}", counts.times.as_json())?;
             }
         }
         f.write_str(", \"kvm\": ")?;

@@ -24,6 +24,11 @@ pub fn start_clock() {
     START.store(clock::monotonic(), Relaxed);
 }
 
+/// When that was, in nanoseconds of the monotonic clock.
+pub fn start() -> u64 {
+    START.load(Relaxed)
+}
+
 /// Microseconds since then.
 pub fn time() -> u64 {
     (clock::monotonic() - START.load(Relaxed)) / 1000

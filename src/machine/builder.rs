@@ -15,6 +15,7 @@ use crate::inspect::registers::Registers;
 use crate::inspect::replay::Replay;
 use crate::inspect::statistics::Statistics;
 use crate::inspect::stepper::Stepper;
+use crate::inspect::timeline::VcpuTrack;
 use crate::inspect::trace::{CallTraceBrake, ExitTrace, StepTrace};
 use crate::kvm::backend::Backend;
 use crate::kvm::cpuid::Cpuid;
@@ -270,7 +271,9 @@ fn build_runner(parts: &RunnerParts, mut vcpu: Vcpu) -> Result<VcpuRunner, kvm::
     if instruments.trace_calls {
         observers.push(Box::new(CallTraceBrake(output.clone())));
     }
-    if instruments.trace_exits && replay.is_none() {
+    if instruments.trace_exits && instruments.timeline && replay.is_none() {
+        observers.push(Box::new(VcpuTrack::new(output.clone())));
+    } else if instruments.trace_exits && replay.is_none() {
         vcpu.page_mut().request_registers();
         let shows_vcpu = config.cpus > 1;
         observers.push(Box::new(ExitTrace { output: output.clone(), shows_vcpu }));

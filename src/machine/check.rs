@@ -136,9 +136,20 @@ fn try_run_options(config: &Config, mut tell: impl FnMut(&str, fmt::Arguments, R
         let tried = save::probe(config, save).map_err(Error::from);
         tell(option, format_args!("{}", Text::from(save.path)), tried);
     }
+    if config.instruments.live {
+        tell("--stats=live", format_args!("standard error is a terminal"), has_screen(config));
+    }
     if let Some(address) = config.gdb {
         let good = format_args!("{address}: a debugger can connect");
         tell("--gdb", good, debugger::listen(address).map(drop));
+    }
+}
+
+/// Whether there is a terminal for the screens of `--stats=live`, if they are wanted.
+pub fn has_screen(config: &Config) -> Result<(), Error> {
+    match config.instruments.live && !terminal::is_terminal(libc::STDERR_FILENO) {
+        true => Err(Error::NoScreen),
+        false => Ok(()),
     }
 }
 

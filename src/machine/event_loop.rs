@@ -6,6 +6,7 @@ use crate::host::clock;
 use crate::host::signal;
 use crate::host::syscall::CallError;
 use crate::host::terminal::Terminal;
+use crate::inspect::live::Live;
 use crate::lifecycle::{End, Request};
 use crate::machine::board::Board;
 use crate::machine::debugger::{Debugger, Resume};
@@ -59,6 +60,8 @@ pub struct EventLoop<'a> {
     /// Devices that act by themselves.
     timed: Vec<Arc<dyn Timed>>,
     halts: Option<HaltWatch>,
+    /// The screen of `--stats=live`.
+    live: Option<Live>,
     /// Until when output of the serial port gathers.
     gathers_until: Option<u64>,
     /// The user does not want to go on.
@@ -83,7 +86,9 @@ impl<'a> EventLoop<'a> {
         // There is nothing to watch while the machine sleeps or is the debugger's. And while a vCPU is held, it could wake the others.
         let has_all = vcpus.len() == machine.config.cpus as usize;
         let halts = (machine.board.is_some() && has_all).then(|| HaltWatch::start(vcpus));
-        EventLoop { machine, vcpus, user, timed, halts, gathers_until: None, has_left: false }
+        let live = machine.config.instruments.live.then(|| Live::new(&machine.statistics));
+        let (gathers_until, has_left) = (None, false);
+        EventLoop { machine, vcpus, user, timed, halts, live, gathers_until, has_left }
     }
 
     /// Until the run has ended.
@@ -183,6 +188,11 @@ impl<'a> EventLoop<'a> {
         if signal::take_statistics_wanted() {
             report::statistics_now(self.machine);
         }
+        if let Some(live) = &mut self.live
+            && let Some(screen) = live.screen(&self.machine.statistics, self.vcpus.len())
+        {
+            output.data_line(format_args!("{screen}"));
+        }
         if signal::take_snapshot_wanted() {
             lifecycle.stop_to_save();
         }
@@ -245,6 +255,9 @@ impl<'a> EventLoop<'a> {
             && let Some(nanoseconds) = self.user.input.deliver(&board.serial)
         {
             wait_at_most(nanoseconds);
+        }
+        if let Some(live) = &self.live {
+            wait_at_most(live.time_until_next());
         }
         if let Some(by) = self.user.off_by {
             wait_at_most(by.saturating_sub(clock::monotonic()));

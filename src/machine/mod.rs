@@ -198,6 +198,8 @@ pub enum Error {
     },
     /// This host's KVM can't offer a feature of the processor.
     NoFeature(&'static str),
+    /// Standard error is no terminal, and the screens of `--stats=live` go there.
+    NoScreen,
     /// Standard output can't be written.
     Output(Errno),
     /// The file of `--trace-file` can't be opened.
@@ -275,12 +277,16 @@ impl fmt::Display for Error {
                 f,
                 "--cpu: this host's KVM cannot offer {name}\n  --cpu help lists what it can offer"
             ),
+            Error::NoScreen => f.write_str(
+                "--stats=live: standard error is no terminal\n  Run it in one, or take --stats and send SIGUSR1",
+            ),
             Error::Output(errno) => write!(f, "write standard output: {errno}"),
             Error::TraceFile { path, error } => {
                 write!(f, "open {}: {}", Text::from(path), error.errno)?;
                 f.write_str(match error.errno.0 {
                     libc::EISDIR => ": a directory\n  Name a file in it",
                     libc::ENXIO => ": nobody reads this FIFO\n  Start its reader first",
+                    libc::ESPIPE => ": a timeline needs a regular file\n  Name one",
                     libc::EACCES | libc::EPERM => {
                         ": permission denied\n  Name another --trace-file"
                     }
@@ -311,6 +317,7 @@ pub fn run(
     if let Some(save) = config.save {
         save::probe(config, save)?;
     }
+    check::has_screen(config)?;
     let mut user = User::new(config, debugger);
     let result = run_machines(config, output, &mut user, restored);
     if let Some(debugger) = &mut user.debugger {

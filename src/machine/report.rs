@@ -4,6 +4,7 @@ use crate::config::OnReset;
 use crate::host::syscall::Name;
 use crate::inspect::death::{Cause, State};
 use crate::inspect::guest_view::GuestView;
+use crate::inspect::ram_map::RamMap;
 use crate::inspect::replay;
 use crate::kvm::exit::Death;
 use crate::kvm::{self, Vcpu};
@@ -97,6 +98,16 @@ fn is_failure(end: End) -> bool {
 fn statistics(machine: &Machine) {
     if machine.statistics.is_counting() {
         statistics_now(machine);
+    } else {
+        map(machine);
+    }
+}
+
+/// Shows the picture of guest RAM, if it is wanted.
+fn map(machine: &Machine) {
+    if machine.config.instruments.map {
+        let (picture, mapped) = (RamMap(&machine.memory), machine.statistics.mapped());
+        machine.output.message(format_args!("{picture}\n  {mapped}"), None);
     }
 }
 
@@ -107,6 +118,7 @@ pub fn statistics_now(machine: &Machine) {
         true => machine.output.data_line(format_args!("{text}")),
         false => machine.output.message(format_args!("{text}"), None),
     }
+    map(machine);
 }
 
 /// The guest executed HLT, and there is no interrupt that could wake it.

@@ -1,7 +1,9 @@
 //! `--trace-file`: the file that a trace goes to.
 
 use crate::config::{Backing, Config};
+use crate::host::errno::Errno;
 use crate::host::fd::{self, Fd};
+use crate::host::syscall::{CallError, Name};
 use crate::machine::Error;
 use core::ffi::CStr;
 
@@ -12,20 +14,35 @@ pub fn open(config: &Config) -> Result<Option<Fd>, Error> {
     // A FIFO that nobody reads is an error (ENXIO), and not a wait.
     let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC | libc::O_NONBLOCK;
     let file = Fd::open(path, flags, 0o666).map_err(|error| Error::TraceFile { path, error })?;
+    check_can_seek(config, path, &file)?;
     Ok(Some(file))
+}
+
+/// Each write of a timeline begins where the one before ended its array.
+fn check_can_seek(config: &Config, path: &'static CStr, file: &Fd) -> Result<(), Error> {
+    let failed = |error| Error::TraceFile { path, error };
+    let is_regular = file.stat().map_err(failed)?.st_mode & libc::S_IFMT == libc::S_IFREG;
+    match config.instruments.timeline && !is_regular {
+        true => {
+            let call = Name::Function("lseek");
+            Err(failed(CallError { call, errno: Errno(libc::ESPIPE) }))
+        }
+        false => Ok(()),
+    }
 }
 
 /// Whether it could be opened, for `--check`. What is there stays.
 pub fn probe(config: &Config, path: &'static CStr) -> Result<(), Error> {
     check_is_no_input(config, path)?;
-    let open = |flags| Fd::open(path, libc::O_WRONLY | libc::O_NONBLOCK | flags, 0o666).map(drop);
-    match open(0) {
+    let open = |flags| Fd::open(path, libc::O_WRONLY | libc::O_NONBLOCK | flags, 0o666);
+    let file = match open(0) {
         Err(error) if error.is(libc::ENOENT) => {
-            open(libc::O_CREAT | libc::O_EXCL).inspect(|()| fd::remove(path))
+            open(libc::O_CREAT | libc::O_EXCL).inspect(|_| fd::remove(path))
         }
         opened => opened,
-    }
-    .map_err(|error| Error::TraceFile { path, error })
+    };
+    let file = file.map_err(|error| Error::TraceFile { path, error })?;
+    check_can_seek(config, path, &file)
 }
 
 fn check_is_no_input(config: &Config, path: &'static CStr) -> Result<(), Error> {

@@ -1,9 +1,10 @@
 //! The run loop: enter the guest, and answer what it exits with.
 
+use crate::host::clock;
 use crate::host::mutex::Mutex;
 use crate::host::syscall::CallError;
 use crate::host::thread::Worker;
-use crate::inspect::observer::{ExitObserver, ObservedExit};
+use crate::inspect::observer::{ExitObserver, HandledExit, ObservedExit};
 use crate::inspect::replay::Replay;
 use crate::inspect::stepper::Stepper;
 use crate::inspect::trace;
@@ -159,13 +160,22 @@ impl VcpuRunner {
         if self.observers.is_empty() && self.stepper.is_none() {
             self.handler.handle(exit::decode(self.vcpu.page_mut()), &self.control);
         } else {
-            self.handle_observed_exit();
+            self.handle_timed_exit();
         }
     }
 
+    /// Observers also learn how long it took.
+    fn handle_timed_exit(&mut self) {
+        let (reason, began) = (self.vcpu.page().exit_reason(), clock::monotonic());
+        let answered_by = self.handle_observed_exit();
+        let (vcpu, ended) = (self.vcpu.number(), clock::monotonic());
+        let handled = HandledExit { vcpu, reason, began, ended, answered_by };
+        self.observers.iter_mut().for_each(|observer| observer.handled(&handled));
+    }
+
     /// Observers see a write before it is answered, so that a trace shows the cause before the effect; and a read after
-    /// it, with what the guest gets.
-    fn handle_observed_exit(&mut self) {
+    /// it, with what the guest gets. Returns who answered.
+    fn handle_observed_exit(&mut self) -> &'static str {
         let time = trace::time();
         let has_halted = self.has_stepped_over_hlt();
         let exit = exit::decode(self.vcpu.page_mut());
@@ -196,13 +206,15 @@ impl VcpuRunner {
         }
         if let Some(stepper) = &mut self.stepper {
             if !is_step {
-                return stepper.note_exit(&self.vcpu, &self.memory);
+                stepper.note_exit(&self.vcpu, &self.memory);
+                return answered_by;
             }
             stepper.advance(&self.vcpu, &self.memory);
             if let Some(replay) = &self.replay {
                 replay.lock().add(stepper);
             }
         }
+        answered_by
     }
 
     /// Whether a step was a HLT that ends the run: it would exit where the local APIC is not in the kernel.

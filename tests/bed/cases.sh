@@ -826,6 +826,42 @@ statistics_and_findings_are_objects_for_tools() {
 	grep -qF '"would_start": false' out
 	grep -qF '{"verdict": "missing", "name": "IMAGE", "detail": "open missing: ENOENT (2)' out
 }
+how_long_exits_take_to_handle_is_drawn_as_bars() {
+	p 0 --stats --pause 0 -b anon $F/mmio.bin --mode long
+	says 'time to handle them:'
+	# Each exit is in one bar.
+	sum=$(sed -n '/time to handle them/,/KVM.s, /p' err | sed -n 's/^      < .* [mu]*s *\([0-9]*\).*/\1/p' | awk '{ sum += $1 } END { print sum }')
+	is "$sum" "$(sed -n 's/^  exits to the program: \([0-9]*\),.*/\1/p' err)"
+	p 0 --stats --json --pause 0 -b anon $F/halt.bin
+	grep -q '"handling_ns": {"KVM_EXIT_IO": {"[0-9]*": ' err
+}
+# is_array FILE: a JSON array with an object a line.
+is_array() {
+	[ "$(head -c 2 "$1")" = '[{' ] && [ "$(tail -n 1 "$1")" = ']' ] || { head -n 2 "$1"; tail -n 2 "$1"; return 1; }
+	is "$(sed '1d;$d' "$1" | grep -v '^,{"name": ".*}$' | head -n 3)" ''
+}
+a_timeline_is_whole_whenever_the_program_ends() {
+	start --pause 0 -b anon --trace-file ./line --trace-format timeline $F/_BiscuitOS-VM.iso
+	soon grep -q KVM_EXIT_IO line
+	kill -9 $pid
+	wait $pid || :
+	is_array line
+	p 1 --kernel $F/kernel/cpus.elf -b anon --cpus 2 --trace-file ./line --trace-format timeline
+	is_array line
+	for part in '"name": "KVM_CREATE_VM", "cat": "call", "pid": 1, "tid": [0-9]*, "ph": "X"' '"thread_name".*"vCPU 1"' '"guest", "cat": "guest"' \
+		'"KVM_EXIT_[A-Z]*", "cat": "exit"' '"cat": "device"'; do
+		grep -q "$part" line || { echo "no $part"; return 1; }
+	done
+	p 1 --kernel $F/kernel/board.elf -b anon --cpus 2 --trace-file ./line --trace-format timeline
+	grep -q '"KVM_SIGNAL_MSI", "cat": "interrupt".*"ph": "i"' line
+	mkfifo pipe
+	cat pipe > /dev/null &
+	p 1 -b anon --trace-file ./pipe --trace-format timeline $F/halt.bin
+	says 'ESPIPE (29): a timeline needs a regular file'
+	wait
+	p 1 -b anon --stats=live $F/halt.bin
+	says 'standard error is no terminal'
+}
 a_trace_goes_to_a_file_and_is_reported_where_it_cannot_be_written() {
 	p 0 --trace-file trace $F/halt.bin
 	grep -q 'KVM_CREATE_VM' trace
@@ -3101,7 +3137,7 @@ transcript() {
 
 for case in $(sed -n 's/^\([a-z0-9_]*\)() .*/\1/p' "$0" | sed -n '/^the_line_comes/,/^prepare$/p'); do
 	case $case in
-	prepare | pages | stops | a_vm_is_there | shows | only | tells_status | asleep | told | first | check | finds | fails_in_turn | b | k | huge | under_limit | boot | seen | cpu | typing | listening_linux | quiet | gdb | tells | debugged | saved_linux | answering_linux | answered | time_until_answer | saves | restored | answers) continue ;;
+	prepare | pages | stops | a_vm_is_there | shows | only | tells_status | asleep | is_array | told | first | check | finds | fails_in_turn | b | k | huge | under_limit | boot | seen | cpu | typing | listening_linux | quiet | gdb | tells | debugged | saved_linux | answering_linux | answered | time_until_answer | saves | restored | answers) continue ;;
 	esac
 	attempt $case $case
 done

@@ -1,0 +1,148 @@
+//! `--stats=live`: one screen a second: what leaves the guest, in which pages KVM maps it, and who has the time.
+
+use crate::host::clock;
+use crate::host::procfs;
+use crate::inspect::statistics::Statistics;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::Write;
+
+/// How often the screen is drawn, in nanoseconds.
+const INTERVAL: u64 = 1_000_000_000;
+
+/// The kernel counts processor time for user space in these: USER_HZ, 100 a second.
+const TICK: u64 = 10_000_000;
+
+/// What is drawn, and when again.
+pub struct Live {
+    next: u64,
+    last: Sample,
+}
+
+/// What the differences are taken of.
+#[derive(Default)]
+struct Sample {
+    time: u64,
+    /// For each reason that came.
+    exits: Vec<(&'static str, u64)>,
+    /// Of the whole process, in nanoseconds: in guests, in the kernel, in the program itself.
+    guest: u64,
+    kernel: u64,
+    program: u64,
+}
+
+impl Sample {
+    fn take(statistics: &Statistics) -> Sample {
+        let (user, kernel, guest) = processor_times().unwrap_or_default();
+        let (exits, time) = (statistics.exits().collect(), clock::monotonic());
+        // A guest's time counts as user's, too.
+        let program = user.saturating_sub(guest);
+        Sample { time, exits, guest, kernel, program }
+    }
+}
+
+/// Of this process: in user mode, in the kernel, in guests. proc(5), `/proc/PID/stat`: the fields utime, stime and guest_time.
+fn processor_times() -> Option<(u64, u64, u64)> {
+    let stat = procfs::read("/proc/self/stat")?;
+    // The second field is a name in parentheses, in which anything may stand.
+    let end = stat.iter().rposition(|&byte| byte == b')')?;
+    let fields: Vec<&[u8]> = stat[end + 1..].trim_ascii().split(|&byte| byte == b' ').collect();
+    // The first of these is field 3.
+    let field = |number: usize| Some(procfs::decimal(fields.get(number - 3)?)? * TICK);
+    Some((field(14)?, field(15)?, field(43)?))
+}
+
+impl Live {
+    /// The first screen comes after one interval.
+    pub fn new(statistics: &Statistics) -> Live {
+        let last = Sample::take(statistics);
+        Live { next: last.time + INTERVAL, last }
+    }
+
+    /// In how many nanoseconds the screen is to be drawn again.
+    pub fn time_until_next(&self) -> u64 {
+        self.next.saturating_sub(clock::monotonic())
+    }
+
+    /// The screen, if it is time.
+    pub fn screen(&mut self, statistics: &Statistics, vcpus: usize) -> Option<String> {
+        if clock::monotonic() < self.next {
+            return None;
+        }
+        let now = Sample::take(statistics);
+        let text = text(&self.last, &now, &statistics.mapped(), statistics.run_time(), vcpus);
+        self.next = now.time + INTERVAL;
+        self.last = now;
+        // From the upper left corner on; what was there goes.
+        Some(alloc::format!("\x1b[H\x1b[J{text}"))
+    }
+}
+
+fn text(last: &Sample, now: &Sample, mapped: &str, run_time: u64, vcpus: usize) -> String {
+    let passed = (now.time - last.time).max(1);
+    let per_second = |count: u64| (u128::from(count) * 1_000_000_000 / u128::from(passed)) as u64;
+    let before = |name: &str| last.exits.iter().find(|(other, _)| *other == name);
+    let rates: Vec<(&str, u64)> = now
+        .exits
+        .iter()
+        .map(|&(name, count)| {
+            (name, per_second(count - before(name).map_or(0, |(_, count)| *count)))
+        })
+        .collect();
+    let mut text = String::new();
+    // A String takes all that fits into memory.
+    let mut line = |line: core::fmt::Arguments| _ = writeln!(text, "{line}");
+    line(format_args!("after {} s", run_time / 1_000_000_000));
+    let sum: u64 = rates.iter().map(|(_, rate)| rate).sum();
+    line(format_args!("exits to the program per second: {sum}"));
+    rates.iter().for_each(|(name, rate)| line(format_args!("    {name:<32} {rate:>12}")));
+    line(format_args!("{mapped}"));
+    line(format_args!(
+        "time of {vcpus} vCPU{} and the main thread:",
+        if vcpus == 1 { "" } else { "s" }
+    ));
+    let share = |now: u64, last: u64| now.saturating_sub(last) * 1000 / passed;
+    let mut percent = |what: &str, tenths: u64| {
+        line(format_args!("    {what:<32} {:>10}.{} %", tenths / 10, tenths % 10));
+    };
+    percent("in the guest", share(now.guest, last.guest));
+    percent("in the kernel", share(now.kernel, last.kernel));
+    percent("in this program", share(now.program, last.program));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_screen_shows_what_came_since_the_last_one() {
+        let last = Sample { time: 0, exits: Vec::from([("A", 100)]), ..Sample::default() };
+        let exits = Vec::from([("A", 300), ("B", 4)]);
+        let now = Sample {
+            time: 2_000_000_000,
+            exits,
+            guest: 1_500_000_000,
+            kernel: 20_000_000,
+            program: 0,
+        };
+        let expected = "\
+after 7 s
+exits to the program per second: 102
+    A                                         100
+    B                                           2
+16 MiB of RAM
+time of 1 vCPU and the main thread:
+    in the guest                             75.0 %
+    in the kernel                             1.0 %
+    in this program                           0.0 %
+";
+        assert_eq!(text(&last, &now, "16 MiB of RAM", 7_300_000_000, 1), expected);
+    }
+
+    #[test]
+    fn the_kernel_tells_this_process_s_times() {
+        let (user, _, guest) = processor_times().unwrap();
+        assert!(user >= guest);
+    }
+}
