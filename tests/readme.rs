@@ -128,6 +128,26 @@ fn resolved(name: &str, link: &str) -> String {
     parts.join("/")
 }
 
+/// Each block of Rust begins with the file that has it, and then is what stands there, whatever its indentation.
+#[test]
+fn every_excerpt_of_the_source_is_the_source_s() {
+    let mut count = 0;
+    for name in pages().concat() {
+        for block in read(&name).split("```rust\n").skip(1) {
+            let block = block.split("```").next().unwrap();
+            let (path, code) = block.split_once('\n').unwrap();
+            let trim = |text: &str| -> Vec<String> {
+                text.trim_end().lines().map(|line| line.trim_start().to_string()).collect()
+            };
+            let (code, source) = (trim(code), trim(&read(path.trim_start_matches("// "))));
+            let is_there = source.windows(code.len()).any(|lines| lines == code);
+            assert!(is_there, "{name}: not in {path}:\n{}", code.join("\n"));
+            count += 1;
+        }
+    }
+    assert!(count >= 16, "only {count} were found");
+}
+
 /// Where a page names a file of the project, it is there.
 #[test]
 fn every_path_exists() {
