@@ -148,6 +148,71 @@ fn every_excerpt_of_the_source_is_the_source_s() {
     assert!(count >= 16, "only {count} were found");
 }
 
+/// The texts of an error's messages, as its source has them, without what is filled in.
+fn messages(source: &str, error: &str) -> Vec<String> {
+    let start = source.find(&format!("impl fmt::Display for {error}")).unwrap();
+    let body = source[start..].split("\n}\n").next().unwrap();
+    let mut texts = Vec::new();
+    let mut rest = body;
+    while let Some(at) = rest.find('"') {
+        let mut text = String::new();
+        let mut chars = rest[at + 1..].char_indices();
+        let end = loop {
+            match chars.next().expect("a text ends") {
+                (end, '"') => break end,
+                // A newline is the end of a part; one behind a backslash only ends a line of the source.
+                (_, '\\') => match chars.next().unwrap().1 {
+                    'n' | '\n' => text.push('\u{0}'),
+                    other => text.push(other),
+                },
+                (_, other) => text.push(other),
+            }
+        };
+        texts.push(text.replace('\u{0}', "\n"));
+        rest = &rest[at + 1 + end + 1..];
+    }
+    let fixed = |text: &String| -> Vec<String> {
+        let parts = text.split('\n').flat_map(|line| line.split(['{', '}']).step_by(2));
+        parts.map(|part| part.trim_matches([' ', ':', ';', ',']).to_string()).collect()
+    };
+    texts.iter().flat_map(fixed).filter(|part| part.len() > 7).collect()
+}
+
+#[test]
+fn troubleshooting_has_every_error_message() {
+    let plain = |text: &str| {
+        let text = text.replace('`', "").replace("\\|", "|").replace('’', "'");
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let page = plain(&read("docs/troubleshooting.md"));
+    let mut count = 0;
+    for (file, errors) in [
+        ("kvm/mod.rs", &["Error"][..]),
+        ("memory/mod.rs", &["Error"]),
+        ("memory/guest_memory.rs", &["AccessError"]),
+        ("boot/mod.rs", &["Error"]),
+        ("boot/plan.rs", &["Refusal", "NeededRam", "Machine"]),
+        ("snapshot/mod.rs", &["Error"]),
+        ("machine/mod.rs", &["Error"]),
+        ("lessons/mod.rs", &["Error"]),
+        ("cli/usage_error.rs", &["UsageError"]),
+    ] {
+        let source = read(&format!("src/{file}"));
+        for message in errors.iter().flat_map(|error| messages(&source, error)) {
+            assert!(page.contains(&plain(&message)), "src/{file}: {message}");
+            count += 1;
+        }
+    }
+    assert!(count > 200, "only {count} were found");
+    let rows = |name: &str| -> Vec<String> {
+        let page = read(name);
+        let rows = page.lines().filter_map(|line| line.strip_prefix("| `"));
+        // A symptom has words behind its first code.
+        rows.filter_map(|row| Some(row.split_once("` | ")?.0.to_string())).collect()
+    };
+    assert_eq!(rows("docs/troubleshooting.md"), rows("docs/zh/troubleshooting.md"));
+}
+
 /// Where a page names a file of the project, it is there.
 #[test]
 fn every_path_exists() {
