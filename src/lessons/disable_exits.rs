@@ -5,7 +5,7 @@ use crate::inspect::kvm_figures::{KvmFigures, Source};
 use crate::kvm::Vcpu;
 use crate::lessons::Error;
 use crate::lessons::lab::{Lab, guest, say};
-use crate::sys::cap::{KVM_CAP_X86_DISABLE_EXITS, KVM_X86_DISABLE_EXITS_HLT};
+use crate::sys::cap::*;
 
 guest!(
     disable_exits,
@@ -39,6 +39,7 @@ const TIMES: u32 = 10;
 
 pub fn run(lab: &Lab) -> Result<(), Error> {
     let which = lab.require(KVM_CAP_X86_DISABLE_EXITS)?;
+    lab.require(KVM_CAP_BINARY_STATS_FD)?;
     say!(lab, "{TIMES} times HLT: {} exits for it", halts(lab, false)?);
     if which & KVM_X86_DISABLE_EXITS_HLT == 0 {
         return Err(Error::Lacks("KVM_CAP_X86_DISABLE_EXITS has no HLT"));

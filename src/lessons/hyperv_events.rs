@@ -4,7 +4,7 @@ use crate::config::Mode;
 use crate::host::event::Event;
 use crate::lessons::Error;
 use crate::lessons::lab::{Lab, guest, say};
-use crate::sys::cap::{KVM_CAP_HYPERV_EVENTFD, KVM_CAP_HYPERV_SYNIC2};
+use crate::sys::cap::*;
 use crate::sys::exit::KVM_EXIT_HYPERV;
 use crate::sys::hyperv::{KVM_EXIT_HYPERV_HCALL, KVM_EXIT_HYPERV_SYNIC};
 
@@ -35,6 +35,7 @@ guest!(
 
 pub fn run(lab: &Lab) -> Result<(), Error> {
     lab.require(KVM_CAP_HYPERV_SYNIC2)?;
+    lab.require(KVM_CAP_SYS_HYPERV_CPUID)?;
     lab.require(KVM_CAP_HYPERV_EVENTFD)?;
     let vm = lab.vm(hyperv_events())?;
     vm.create_irqchip()?;

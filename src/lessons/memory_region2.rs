@@ -26,9 +26,5 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
     lab.expect(&mut vcpu, KVM_EXIT_HLT)?;
     say!(lab, "The guest has written {:#x}", memory.read_value::<u8>(0x8000)?);
     say!(lab, "KVM_CAP_VM_TYPES: {:#b}", lab.require(KVM_CAP_VM_TYPES)?);
-    for capability in [KVM_CAP_GUEST_MEMFD, KVM_CAP_MEMORY_ATTRIBUTES] {
-        let answer = vm.check_extension(capability)?;
-        say!(lab, "{} of this VM, which is of type 0: {answer}", crate::sys::cap::name(capability).unwrap_or("?"));
-    }
     Ok(())
 }
