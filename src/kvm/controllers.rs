@@ -46,8 +46,8 @@ impl Vm {
         self.set(ioctl::KVM_REINJECT_CONTROL, &control, shown).map(drop)
     }
 
-    /// `KVM_IRQ_LINE_STATUS`: as [`Vm::set_line`]. Above 0: the interrupt was delivered, to so many controllers; 0: the one before it
-    /// still waits, and both become one; below: it is masked.
+    /// `KVM_IRQ_LINE_STATUS`: as [`Vm::set_line`]. Above 0: the interrupt was delivered, to so many vCPUs; 0: the one before it
+    /// still waits, and both become one; below: it is ignored, for example since it is masked.
     pub fn set_line_with_status(&self, gsi: u32, active: bool) -> Result<i32, Error> {
         let level = u32::from(active);
         let mut line = kvm_irq_level { irq: gsi, level };

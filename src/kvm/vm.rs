@@ -174,7 +174,8 @@ impl Vm {
     pub fn signal_msi(&self, message: kvm_irq_routing_msi) -> Result<bool, Error> {
         let kvm_irq_routing_msi { address_lo, address_hi, data, .. } = message;
         let message = kvm_msi { address_lo, address_hi, data, ..Default::default() };
-        let shown = format_args!("address {address_lo:#x}, data {data:#x}");
+        let address = u64::from(address_hi) << 32 | u64::from(address_lo);
+        let shown = format_args!("address {address:#x}, data {data:#x}");
         self.set(ioctl::KVM_SIGNAL_MSI, &message, shown).map(|count| count > 0)
     }
 

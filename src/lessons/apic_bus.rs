@@ -24,7 +24,7 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
         vm.create_irqchip()?;
         if let Some(nanoseconds) = nanoseconds {
             vm.enable(KVM_CAP_X86_APIC_BUS_CYCLES_NS, nanoseconds)?;
-            say!(lab, "KVM_CAP_X86_APIC_BUS_CYCLES_NS: a tick each {nanoseconds} ns");
+            say!(lab, "KVM_CAP_X86_APIC_BUS_CYCLES_NS: a tick each {nanoseconds} nanoseconds");
         }
         let mut vcpu = lab.hyperv_vcpu(&vm, Mode::Real)?;
         say!(lab, "The guest is told {} ticks a second", lab.value(&mut vcpu)?);

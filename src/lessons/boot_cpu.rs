@@ -1,9 +1,8 @@
 //! `KVM_SET_BOOT_CPU_ID`: which vCPU runs at once, and which wait to be started.
 
 use crate::config::Mode;
-use crate::kvm;
 use crate::lessons::Error;
-use crate::lessons::lab::{Lab, say};
+use crate::lessons::lab::{Lab, outcome, say};
 use crate::sys::cap::KVM_CAP_SET_BOOT_CPU_ID;
 use crate::sys::irqchip::KVM_MP_STATE_RUNNABLE;
 
@@ -22,9 +21,6 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
         say!(lab, "vCPU {number} {state}");
         // It lives on: KVM keeps a VM's vCPUs until the VM ends.
     }
-    match vm.set_boot_cpu(0) {
-        Err(kvm::Error::Ioctl { error, .. }) => say!(lab, "Once there are vCPUs: {}", error.errno),
-        result => result?,
-    }
+    say!(lab, "Once there are vCPUs: {}", outcome(vm.set_boot_cpu(0)));
     Ok(())
 }

@@ -6,7 +6,11 @@ use crate::sys::cap::CAPABILITIES;
 
 pub fn run(lab: &Lab) -> Result<(), Error> {
     for &(name, capability) in CAPABILITIES {
-        say!(lab, "{capability:>3} {name:40} {}", lab.kvm().check_extension(capability)?);
+        match lab.kvm().check_extension(capability)? {
+            answer @ 0..=1 => say!(lab, "{capability:>3} {name:40} {answer}"),
+            answer => say!(lab, "{capability:>3} {name:40} {answer} ({answer:#x})"),
+        }
     }
+    say!(lab, "0: not here. docs/api.md says since which kernel, and for which processors");
     Ok(())
 }

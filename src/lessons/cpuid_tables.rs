@@ -2,7 +2,7 @@
 
 use crate::config::Mode;
 use crate::lessons::Error;
-use crate::lessons::lab::{Lab, guest, say};
+use crate::lessons::lab::{Lab, guest, outcome, say};
 use crate::sys::cap::KVM_CAP_EXT_EMUL_CPUID;
 use crate::sys::cpuid::kvm_cpuid_entry;
 use crate::sys::exit::KVM_EXIT_HLT;
@@ -27,6 +27,7 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
     let supported = lab.kvm().supported_cpuid()?;
     say!(lab, "KVM_GET_SUPPORTED_CPUID: {} leaves that this host can run", supported.entries().len());
     lab.require(KVM_CAP_EXT_EMUL_CPUID)?;
+    // ECX bit 22 is MOVBE in leaf 1, and RDPID in leaf 7.
     for entry in lab.kvm().emulated_cpuid()?.entries() {
         let (leaf, ebx, ecx, edx) = (entry.function, entry.ebx, entry.ecx, entry.edx);
         say!(lab, "KVM_GET_EMULATED_CPUID: leaf {leaf:#x}: EBX {ebx:#x} ECX {ecx:#x} EDX {edx:#x}");
@@ -42,7 +43,8 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
         say!(lab, "KVM_GET_CPUID2: leaf {:#x}: EBX {:#x}", entry.function, entry.ebx);
     }
 
-    // Linux 5.16 and later refuse another list now.
-    say!(lab, "Once more: EBX {:#x}", lab.value(&mut vcpu)?);
+    let other = kvm_cpuid_entry { eax: 1, ebx: maker + 1, ..Default::default() };
+    say!(lab, "Another list, now that the guest has run: {}", outcome(vcpu.set_old_cpuid([other])));
+    say!(lab, "The guest's CPUID says EBX {:#x}", lab.value(&mut vcpu)?);
     lab.expect(&mut vcpu, KVM_EXIT_HLT)
 }

@@ -1,5 +1,5 @@
-//! The task priority without a local APIC in the kernel: CR8 goes in and out with `kvm_run`, and where the guest lowers it, it leaves, for
-//! then it may take an interrupt that waits.
+//! The task priority without a local APIC in the kernel: `kvm_run` has CR8 in both directions. When the guest lowers it, KVM exits to user space,
+//! because an interrupt that waits may be delivered now.
 
 use crate::config::Mode;
 use crate::lessons::Error;

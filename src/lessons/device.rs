@@ -3,7 +3,7 @@
 
 use crate::kvm;
 use crate::lessons::Error;
-use crate::lessons::lab::{Lab, say};
+use crate::lessons::lab::{Lab, Outcome, outcome, say};
 use crate::sys::cap::KVM_CAP_SYS_ATTRIBUTES;
 use crate::sys::device::*;
 
@@ -13,18 +13,18 @@ const KVM_DEV_TYPE_ARM_VGIC_V2: u32 = 5;
 pub fn run(lab: &Lab) -> Result<(), Error> {
     // Nobody asks for KVM_CAP_DEVICE_CTRL: older kernels, such as Linux 6.1, have the request on x86 too, and do not say so.
     let vm = lab.kvm().create_vm()?;
-    say!(lab, "KVM_CREATE_DEVICE_TEST, an Arm's GIC: {}", Outcome(vm.has_device(KVM_DEV_TYPE_ARM_VGIC_V2)));
+    say!(lab, "KVM_CREATE_DEVICE_TEST, an Arm's GIC: {}", there(vm.has_device(KVM_DEV_TYPE_ARM_VGIC_V2)));
     let vfio = vm.has_device(KVM_DEV_TYPE_VFIO);
-    say!(lab, "KVM_CREATE_DEVICE_TEST, VFIO: {}", Outcome(vfio));
+    say!(lab, "KVM_CREATE_DEVICE_TEST, VFIO: {}", there(vfio));
     if vfio.is_err() {
         return Err(Error::Lacks("this kernel was built without CONFIG_KVM_VFIO"));
     }
     let device = vm.create_device(KVM_DEV_TYPE_VFIO)?;
     say!(lab, "KVM_CREATE_DEVICE, VFIO: it has a descriptor");
-    say!(lab, "  a second one: {}", Outcome(vm.create_device(KVM_DEV_TYPE_VFIO).map(drop)));
+    say!(lab, "  a second one: {}", outcome(vm.create_device(KVM_DEV_TYPE_VFIO).map(drop)));
     let add = device.has_attribute(KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_ADD);
-    say!(lab, "  KVM_HAS_DEVICE_ATTR, KVM_DEV_VFIO_FILE_ADD: {}", Outcome(add));
-    say!(lab, "  KVM_HAS_DEVICE_ATTR, group 9: {}", Outcome(device.has_attribute(9, 0)));
+    say!(lab, "  KVM_HAS_DEVICE_ATTR, KVM_DEV_VFIO_FILE_ADD: {}", there(add));
+    say!(lab, "  KVM_HAS_DEVICE_ATTR, group 9: {}", there(device.has_attribute(9, 0)));
 
     lab.require(KVM_CAP_SYS_ATTRIBUTES)?;
     let states = lab.kvm().attribute(KVM_X86_XCOMP_GUEST_SUPP)?;
@@ -33,15 +33,6 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
     Ok(())
 }
 
-/// What came of a call.
-struct Outcome(Result<(), kvm::Error>);
-
-impl core::fmt::Display for Outcome {
-    fn fmt(&self, f: &mut core::fmt::Formatter) -> core::fmt::Result {
-        match self.0 {
-            Ok(()) => f.write_str("yes"),
-            Err(kvm::Error::Ioctl { error, .. }) => error.errno.fmt(f),
-            Err(error) => error.fmt(f),
-        }
-    }
+fn there(result: Result<(), kvm::Error>) -> Outcome<&'static str> {
+    Outcome(result.map(|()| "it is there"))
 }

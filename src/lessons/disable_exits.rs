@@ -1,8 +1,7 @@
-//! `KVM_CAP_X86_DISABLE_EXITS`: HLT without an exit. The processor waits inside the guest, which is fast, and then it is nobody else's.
+//! `KVM_CAP_X86_DISABLE_EXITS`: HLT without an exit. The host's processor waits inside the guest: it wakes up fast, and no other thread can use
+//! it meanwhile.
 
 use crate::config::Mode;
-use crate::inspect::kvm_figures::{KvmFigures, Source};
-use crate::kvm::Vcpu;
 use crate::lessons::Error;
 use crate::lessons::lab::{Lab, guest, say};
 use crate::sys::cap::*;
@@ -62,12 +61,5 @@ fn halts(lab: &Lab, is_disabled: bool) -> Result<u64, Error> {
         vm.set_line(1, false)?;
     }
     lab.value(&mut vcpu)?;
-    figure(&vcpu, "halt_exits")
-}
-
-/// One of the vCPU's statistics.
-fn figure(vcpu: &Vcpu, name: &str) -> Result<u64, Error> {
-    let none = Error::Lacks("KVM's statistics have no halt_exits");
-    let figures = KvmFigures::of_descriptors(&[Source::new(vcpu.stats()?).ok_or(none)?]);
-    figures.get(name).ok_or(none)
+    lab.statistic(vcpu.stats()?, "halt_exits")
 }

@@ -1,5 +1,5 @@
 //! `KVM_CAP_EXIT_ON_EMULATION_FAILURE`: an instruction in the guest's user mode that KVM can't emulate. Without the capability the guest
-//! gets a #UD, which it may deserve least of all.
+//! gets a #UD.
 
 use crate::config::Mode;
 use crate::kvm::exit::emulation_bytes;
@@ -32,6 +32,6 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
     lab.expect(&mut vcpu, KVM_EXIT_INTERNAL_ERROR)?;
     let failure = vcpu.page().emulation_failure();
     let bytes = emulation_bytes(failure);
-    say!(lab, "KVM_EXIT_INTERNAL_ERROR, suberror {}:{}", failure.suberror, Dump(&bytes[..bytes.len().min(2)]));
+    say!(lab, "KVM_EXIT_INTERNAL_ERROR, suberror {}, KVM_INTERNAL_ERROR_EMULATION:{}", failure.suberror, Dump(&bytes[..bytes.len().min(2)]));
     Ok(())
 }

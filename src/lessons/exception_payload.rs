@@ -1,4 +1,5 @@
-//! `KVM_CAP_EXCEPTION_PAYLOAD`: what an exception says in CR2 or DR6 waits with it, and is not there before the guest takes it.
+//! `KVM_CAP_EXCEPTION_PAYLOAD`: KVM keeps the CR2 or DR6 of a pending exception with it, and sets the register only when the guest takes the
+//! exception.
 
 use crate::config::Mode;
 use crate::lessons::Error;
@@ -31,6 +32,7 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
     vm.enable(KVM_CAP_EXCEPTION_PAYLOAD, 1)?;
     let mut vcpu = lab.vcpu(&vm, 0, Mode::Real)?;
     lab.value(&mut vcpu)?;
+    // The OUT ends only in the next KVM_RUN (api.rst 5).
     vcpu.finish_exit()?;
 
     let mut events = vcpu.events()?;

@@ -37,13 +37,12 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
     vcpu.set_xsave(&xsave)?;
     say!(lab, "KVM_SET_XSAVE: XMM1 = 0x12345678; the guest has {:#x}", lab.value(&mut vcpu)?);
     if vm.check_extension(KVM_CAP_XSAVE2)? != 0 {
-        let area = vcpu.xsave_area()?;
-        let is_enough = 8 * area.len() >= size_of_val(&xsave.region);
-        say!(lab, "KVM_GET_XSAVE2: as much as this processor has, 4 KiB at least: {is_enough}");
+        let bytes = 8 * vcpu.xsave_area()?.len();
+        say!(lab, "KVM_GET_XSAVE2: all that this processor has, {bytes} bytes");
     }
 
     let mut xcrs = vcpu.xcrs()?;
-    say!(lab, "KVM_GET_XCRS: XCR0 = {:#x}, x87 alone", xcrs.xcrs[0].value);
+    say!(lab, "KVM_GET_XCRS: XCR0 = {:#x}; bit 0 is x87", xcrs.xcrs[0].value);
     xcrs.xcrs[0].value = 3;
     vcpu.set_xcrs(&xcrs)?;
     say!(lab, "KVM_SET_XCRS: x87 and SSE; the guest reads XCR0 = {:#x}", lab.value(&mut vcpu)?);

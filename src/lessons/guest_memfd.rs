@@ -1,5 +1,5 @@
-//! guest_memfd: memory that user space can't touch, pages that are private or shared, and the exit where they are neither. The VM is of a
-//! type that is made for tests of just that; nothing is encrypted.
+//! guest_memfd: memory that user space can't touch, pages that are private or shared, and the exit where a private page has no
+//! guest_memfd. The VM is of a type that is made for tests of just that; nothing is encrypted.
 
 use crate::config::Mode;
 use crate::host::syscall::CallError;
@@ -33,7 +33,7 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
     let types = lab.require(KVM_CAP_VM_TYPES)?;
     if types >> KVM_X86_SW_PROTECTED_VM & 1 == 0 {
         return Err(Error::Lacks(
-            "KVM_CAP_VM_TYPES has no KVM_X86_SW_PROTECTED_VM: this kernel was built without CONFIG_KVM_SW_PROTECTED_VM",
+            "KVM_CAP_VM_TYPES has no KVM_X86_SW_PROTECTED_VM: this kernel was built without CONFIG_KVM_SW_PROTECTED_VM, or kvm.tdp_mmu is off",
         ));
     }
     let vm = lab.vm_of_type(KVM_X86_SW_PROTECTED_VM, guest_memfd())?;

@@ -13,7 +13,7 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
         match leaf {
             0x4000_0000 => say!(lab, "Leaf {leaf:#x}: the last is {eax:#x}, the maker \"{}\"", Text(words.as_flattened())),
             0x4000_0001 => say!(lab, "Leaf {leaf:#x}: the interface is \"{}\"", Text(&eax.to_le_bytes())),
-            0x4000_0003 => say!(lab, "Leaf {leaf:#x}: it has features"),
+            0x4000_0003 => say!(lab, "Leaf {leaf:#x}: EAX bit 5, the guest can make hypercalls: {}", eax & 1 << 5 != 0),
             _ => {}
         }
     }

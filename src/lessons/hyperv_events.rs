@@ -20,7 +20,7 @@ guest!(
     wrmsr
     mov     $0x1005d, %ecx          # HvSignalEvent, its argument in a register
     mov     $7, %edx                # connection 7
-    vmmcall
+    vmmcall                         # a real guest calls through a page of Hyper-V's; on Intel KVM makes this a VMCALL
     out     %eax, $0x11
     mov     $0x1005d, %ecx
     mov     $8, %edx                # one that nobody waits for

@@ -1,9 +1,8 @@
 //! kvmclock: the page that tells a guest the time, the clock behind it, and how the guest learns that it was stopped.
 
 use crate::config::Mode;
-use crate::kvm;
 use crate::lessons::Error;
-use crate::lessons::lab::{Lab, guest, say};
+use crate::lessons::lab::{Lab, guest, outcome, say};
 use crate::sys::cap::KVM_CAP_KVMCLOCK_CTRL;
 use crate::sys::exit::KVM_EXIT_HLT;
 
@@ -34,12 +33,7 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
     let mut vcpu = lab.vcpu(&vm, 0, Mode::Real)?;
 
     lab.value(&mut vcpu)?;
-    match vcpu.note_pause() {
-        Err(kvm::Error::Ioctl { error, .. }) => {
-            say!(lab, "KVM_KVMCLOCK_CTRL, before the guest has a clock: {}", error.errno);
-        }
-        result => result?,
-    }
+    say!(lab, "KVM_KVMCLOCK_CTRL, before the guest has a clock: {}", outcome(vcpu.note_pause()));
 
     // In units of 2^32 ns, some 4.3 s; half of one more, so that the next seconds do not reach another one.
     vm.set_clock((7 << 32) + (1 << 31))?;

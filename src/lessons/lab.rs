@@ -3,11 +3,13 @@
 use crate::boot::mode;
 use crate::config::{Backing, Instruments, Mode};
 use crate::host::errno::Errno;
+use crate::host::fd::Fd;
+use crate::inspect::kvm_figures::{KvmFigures, Source};
 use crate::inspect::trace::{self, ExitLine};
 use crate::kvm::cpuid::Cpuid;
 use crate::kvm::exit::{self, Exit};
-use crate::kvm::{Kvm, Vcpu, Vm};
-use crate::layout::{CONSOLE_PORT, IMAGE, LOW_SLOT};
+use crate::kvm::{self, Kvm, Vcpu, Vm};
+use crate::layout::{CONSOLE_PORT, IDENTITY_MAP, IMAGE, LOW_SLOT, TSS};
 use crate::lessons::Error;
 use crate::memory::GuestMemory;
 use crate::output::Output;
@@ -96,6 +98,12 @@ impl<'a> Lab<'a> {
         &self.kvm
     }
 
+    /// One of KVM's statistics of a VM or a vCPU, whose descriptor this is.
+    pub fn statistic(&self, descriptor: Fd, name: &'static str) -> Result<u64, Error> {
+        let source = Source::new(descriptor).ok_or(Error::NoStatistic(name))?;
+        KvmFigures::of_descriptors(&[source]).get(name).ok_or(Error::NoStatistic(name))
+    }
+
     /// A line on standard output.
     pub fn say(&self, text: fmt::Arguments) {
         if let Err(errno) = self.output.answer(format_args!("{text}\n")) {
@@ -125,19 +133,24 @@ impl<'a> Lab<'a> {
 
     /// Likewise; the guest does not see the RAM yet.
     pub fn empty_vm(&self, guest: &[u8]) -> Result<Arc<Vm>, Error> {
-        let memory = ram(guest)?;
-        Ok(Arc::new(self.kvm.create_vm()?.with_memory(memory)))
+        self.vm_with(self.kvm.create_vm()?, ram(guest)?)
     }
 
     /// Likewise, of another type than the common one.
     pub fn vm_of_type(&self, kind: u32, guest: &[u8]) -> Result<Arc<Vm>, Error> {
-        let memory = ram(guest)?;
-        Ok(Arc::new(self.kvm.create_vm_of_type(kind)?.with_memory(memory)))
+        self.vm_with(self.kvm.create_vm_of_type(kind)?, ram(guest)?)
+    }
+
+    /// Gives a VM its memory; and on Intel, where KVM may need them for real mode, four pages below 4 GiB.
+    fn vm_with(&self, vm: Vm, memory: Arc<GuestMemory>) -> Result<Arc<Vm>, Error> {
+        vm.set_tss_address(TSS)?;
+        vm.set_identity_map_address(IDENTITY_MAP)?;
+        Ok(Arc::new(vm.with_memory(memory)))
     }
 
     /// A VM with the RAM of another one.
     pub fn twin(&self, vm: &Vm) -> Result<Arc<Vm>, Error> {
-        let twin = Arc::new(self.kvm.create_vm()?.with_memory(memory(vm).clone()));
+        let twin = self.vm_with(self.kvm.create_vm()?, memory(vm).clone())?;
         self.show_ram(&twin, 0)?;
         Ok(twin)
     }
@@ -226,6 +239,7 @@ impl<'a> Lab<'a> {
             Exit::Port { write: true, port: REPORT, data, .. } => {
                 Ok(crate::show::number(data) as u32)
             }
+            Exit::Port { port, .. } => Err(Error::OtherPort(port)),
             _ => Err(Error::OtherExit { expected: KVM_EXIT_IO, reason: KVM_EXIT_IO }),
         }
     }
@@ -238,6 +252,24 @@ impl<'a> Lab<'a> {
             _ => line.push(char::from(byte)),
         }
     }
+}
+
+/// What came of a call.
+pub struct Outcome<T>(pub Result<T, kvm::Error>);
+
+impl<T: fmt::Display> fmt::Display for Outcome<T> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match &self.0 {
+            Ok(value) => value.fmt(f),
+            Err(kvm::Error::Ioctl { error, .. }) => error.errno.fmt(f),
+            Err(error) => error.fmt(f),
+        }
+    }
+}
+
+/// Likewise, of a call that only succeeds or fails.
+pub fn outcome(result: Result<(), kvm::Error>) -> Outcome<&'static str> {
+    Outcome(result.map(|()| "taken"))
 }
 
 /// A VM's RAM. All VMs of lessons have some.

@@ -9,7 +9,6 @@ guest!(
     line_status,
     "
     .code16
-    out     %al, $0x11
     mov     $0x11, %al              # the first 8259: vectors from 0x20 on, the second at line 2, 8086 mode
     out     %al, $0x20
     mov     $0x20, %al
@@ -39,9 +38,8 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
         Ok(status)
     };
     lab.value(&mut vcpu)?;
-    lab.value(&mut vcpu)?;
     say!(lab, "The guest has set up the first 8259, and has interrupts off");
-    say!(lab, "KVM_IRQ_LINE_STATUS, line {LINE}: status {}", edge()?);
-    say!(lab, "Once more, before the guest has taken it: status {}", edge()?);
+    say!(lab, "KVM_IRQ_LINE_STATUS, line {LINE}: {}, delivered", edge()?);
+    say!(lab, "Once more, before the guest has taken it: {}, merged with the one that waits", edge()?);
     Ok(())
 }

@@ -18,7 +18,7 @@ guest!(
 machine_check_again:
     mov     $0x405, %ecx            # IA32_MC1_STATUS
     rdmsr
-    out     %eax, $0x11
+    out     %eax, $0x11              # its lower half
     jmp     machine_check_again
 
 machine_check_handler:
@@ -43,15 +43,17 @@ const ENABLED: u64 = 1 << 60;
 const ADDRESS_VALID: u64 = 1 << 58;
 /// MCG_STATUS: a machine check is in progress.
 const IN_PROGRESS: u64 = 1 << 2;
-/// Of its banks the guest has so many. KVM_X86_SETUP_MCE takes them in bits 0-7.
+/// How many banks the guest gets: bits 0-7 of MCG_CAP.
 const BANKS: u64 = 4;
+/// In MCG_CAP: there is MCG_CTL.
+const MCG_CTL_P: u64 = 1 << 8;
 
 pub fn run(lab: &Lab) -> Result<(), Error> {
     say!(lab, "KVM_CAP_MCE: {} banks at most", lab.require(KVM_CAP_MCE)?);
     let vm = lab.vm(machine_check())?;
     let mut vcpu = lab.vcpu(&vm, 0, Mode::Real)?;
     let capabilities = lab.kvm().machine_check_capabilities()?;
-    vcpu.set_up_machine_checks(capabilities & 1 << 8 | BANKS)?;
+    vcpu.set_up_machine_checks(capabilities & MCG_CTL_P | BANKS)?;
     say!(lab, "KVM_X86_SETUP_MCE: {BANKS} banks");
     say!(lab, "The guest reads IA32_MC1_STATUS: {:#x}", lab.value(&mut vcpu)?);
 

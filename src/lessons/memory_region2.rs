@@ -25,6 +25,6 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
     let mut vcpu = lab.vcpu(&vm, 0, Mode::Real)?;
     lab.expect(&mut vcpu, KVM_EXIT_HLT)?;
     say!(lab, "The guest has written {:#x}", memory.read_value::<u8>(0x8000)?);
-    say!(lab, "KVM_CAP_VM_TYPES: {:#b}", lab.require(KVM_CAP_VM_TYPES)?);
+    say!(lab, "KVM_CAP_VM_TYPES: {:#b}; bit 0 is KVM_X86_DEFAULT_VM", lab.require(KVM_CAP_VM_TYPES)?);
     Ok(())
 }

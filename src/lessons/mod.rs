@@ -24,22 +24,22 @@ lessons! {
     signal_mask: "KVM_SET_SIGNAL_MASK: a signal that ends KVM_RUN and has no handler",
     sync_regs: "KVM_CAP_SYNC_REGS: registers in kvm_run, in both directions",
     guest_debug: "KVM_SET_GUEST_DEBUG and KVM_EXIT_DEBUG; KVM_GET_DEBUGREGS",
-    exception_payload: "KVM_CAP_EXCEPTION_PAYLOAD: what an exception says waits with it",
+    exception_payload: "KVM_CAP_EXCEPTION_PAYLOAD: DR6 is set when the exception is taken",
     triple_fault: "KVM_CAP_X86_TRIPLE_FAULT_EVENT: a triple fault that user space sets",
     sipi: "KVM_SET_MP_STATE: an application processor is started by hand",
     boot_cpu: "KVM_SET_BOOT_CPU_ID: which vCPU boots",
     vcpu_ids: "KVM_CAP_MAX_VCPU_ID, set for one VM",
     controller_state: "KVM_GET_IRQCHIP, KVM_GET_LAPIC, KVM_GET_PIT2, and their reverse",
-    routing: "KVM_SET_GSI_ROUTING: a line that is a message",
+    routing: "KVM_SET_GSI_ROUTING: an interrupt line that sends an MSI",
     x2apic_ids: "KVM_CAP_X2APIC_API: APIC ids of 32 bits",
     apic_bus: "KVM_CAP_X86_APIC_BUS_CYCLES_NS: how fast the local APIC's timer counts",
-    quirks: "KVM_CAP_DISABLE_QUIRKS2: old mistakes, switched off",
+    quirks: "KVM_CAP_DISABLE_QUIRKS2: old bugs that guests rely on, switched off",
     task_priority: "KVM_TPR_ACCESS_REPORTING and KVM_SET_VAPIC_ADDR",
     cr8: "KVM_EXIT_SET_TPR: the task priority in kvm_run",
     line_status: "KVM_IRQ_LINE_STATUS: what became of an interrupt",
     old_pit: "KVM_CREATE_PIT, KVM_GET_PIT, KVM_REINJECT_CONTROL",
-    disable_exits: "KVM_CAP_X86_DISABLE_EXITS: HLT that stays in the guest",
-    uncoalesce: "KVM_UNREGISTER_COALESCED_MMIO: writes leave again",
+    disable_exits: "KVM_CAP_X86_DISABLE_EXITS: HLT without an exit",
+    uncoalesce: "KVM_UNREGISTER_COALESCED_MMIO: writes cause exits again",
     msr_lists: "KVM_GET_MSR_INDEX_LIST, KVM_GET_MSR_FEATURE_INDEX_LIST",
     msr_filter: "KVM_X86_SET_MSR_FILTER, from both sides",
     platform_info: "KVM_CAP_MSR_PLATFORM_INFO: an MSR that a guest may not read",
@@ -58,7 +58,7 @@ lessons! {
     memory_region2: "KVM_SET_USER_MEMORY_REGION2",
     pre_fault: "KVM_PRE_FAULT_MEMORY: pages before the guest wants them",
     guest_memfd: "KVM_CREATE_GUEST_MEMFD, memory attributes, KVM_EXIT_MEMORY_FAULT",
-    emulation_failure: "KVM_CAP_EXIT_ON_EMULATION_FAILURE: an instruction that KVM lacks",
+    emulation_failure: "KVM_CAP_EXIT_ON_EMULATION_FAILURE: what KVM cannot emulate",
     bus_lock: "KVM_CAP_X86_BUS_LOCK_EXIT: a guest that locks the bus",
     notify: "KVM_CAP_X86_NOTIFY_VMEXIT: a guest that takes no events",
     pmu: "KVM_SET_PMU_EVENT_FILTER: what a guest may count",
@@ -82,7 +82,7 @@ use crate::memory::guest_memory::AccessError;
 use crate::output::Output;
 use crate::sys::cap;
 use core::fmt;
-use lab::Lab;
+use lab::{Lab, REPORT};
 
 /// A lesson.
 #[derive(Clone, Copy)]
@@ -161,6 +161,10 @@ pub enum Error {
     Missing(u32),
     /// This host's processor, or its KVM, does not have something else.
     Lacks(&'static str),
+    /// KVM does not count this.
+    NoStatistic(&'static str),
+    /// The guest used another port than the one by which it reports.
+    OtherPort(u16),
     /// The guest left for another reason than the lesson is about.
     OtherExit {
         expected: u32,
@@ -195,6 +199,12 @@ impl fmt::Display for Error {
             ),
             Error::Lacks(what) => {
                 write!(f, "this lesson cannot be shown here: {what}")
+            }
+            Error::NoStatistic(name) => {
+                write!(f, "this lesson cannot be shown here: KVM's statistics have no {name}")
+            }
+            Error::OtherPort(port) => {
+                write!(f, "the guest used port {port:#x} and not {REPORT:#x}, by which it reports")
             }
             Error::OtherExit { expected, reason } => write!(
                 f,

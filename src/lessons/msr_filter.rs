@@ -4,6 +4,7 @@ use crate::config::Mode;
 use crate::kvm::exit::{self, Exit};
 use crate::lessons::Error;
 use crate::lessons::lab::{Lab, guest, say};
+use crate::show::Bits;
 use crate::sys::cap::*;
 use crate::sys::exit::{KVM_EXIT_HLT, KVM_EXIT_X86_RDMSR};
 
@@ -22,7 +23,7 @@ msr_filter_again:
     hlt
 
 msr_filter_fault:                   # #GP: goes on behind RDMSR, which has two bytes
-    mov     $0x6f, %eax
+    mov     $0xdead, %eax
     mov     %sp, %bp
     addw    $2, (%bp)
     iret
@@ -41,7 +42,7 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
 
     vm.deny_msrs(IA32_SYSENTER_CS, 1)?;
     say!(lab, "KVM_X86_SET_MSR_FILTER: denied");
-    say!(lab, "The guest gets a #GP, and its handler says {:#x}", lab.value(&mut vcpu)?);
+    say!(lab, "The guest gets a #GP; its handler reports {:#x}", lab.value(&mut vcpu)?);
     say!(lab, "KVM_GET_MSRS is not filtered: {:#x}", vcpu.msr(IA32_SYSENTER_CS)?);
 
     lab.require(KVM_CAP_X86_USER_SPACE_MSR)?;
@@ -49,7 +50,7 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
     say!(lab, "KVM_CAP_X86_USER_SPACE_MSR: what is denied leaves to user space");
     lab.expect(&mut vcpu, KVM_EXIT_X86_RDMSR)?;
     if let Exit::Msr { msr, .. } = exit::decode(vcpu.page_mut()) {
-        say!(lab, "KVM_EXIT_X86_RDMSR: MSR {:#x}, reason {}", msr.index, msr.reason);
+        say!(lab, "KVM_EXIT_X86_RDMSR: MSR {:#x}, reason{}", msr.index, Bits(msr.reason.into(), "INVAL UNKNOWN FILTER"));
         (msr.data, msr.error) = (0x28, 0);
     }
     say!(lab, "The guest reads what user space answers: {:#x}", lab.value(&mut vcpu)?);

@@ -1,6 +1,5 @@
-//! `KVM_CAP_X86_NOTIFY_VMEXIT`: a guest that takes no events for too long leaves. No instruction does that; it takes a fault of the
-//! processor, in which one exception leads to itself, and KVM knows those of today. So the lesson shows how it is asked for, and that a
-//! guest that only loops does not leave.
+//! `KVM_CAP_X86_NOTIFY_VMEXIT`: the processor exits when a guest opens no window for events for some time, for example while it delivers #AC
+//! or #DB without end. KVM intercepts these two, so that the lesson can only ask for the exit, and show that a plain loop does not cause it.
 
 use crate::config::Mode;
 use crate::lessons::Error;

@@ -17,7 +17,7 @@ platform_info_again:
     jmp     platform_info_again
 
 platform_info_fault:                # #GP: goes on behind RDMSR, which has two bytes
-    mov     $0x6f, %eax
+    mov     $0xdead, %eax
     mov     %sp, %bp
     addw    $2, (%bp)
     iret
@@ -36,6 +36,6 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
     say!(lab, "The guest reads MSR_PLATFORM_INFO: {:#x}", lab.value(&mut vcpu)?);
     vm.enable(KVM_CAP_MSR_PLATFORM_INFO, 0)?;
     say!(lab, "KVM_CAP_MSR_PLATFORM_INFO: 0");
-    say!(lab, "The guest gets a #GP, and its handler says {:#x}", lab.value(&mut vcpu)?);
+    say!(lab, "The guest gets a #GP; its handler reports {:#x}", lab.value(&mut vcpu)?);
     Ok(())
 }

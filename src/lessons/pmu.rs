@@ -1,8 +1,7 @@
 //! `KVM_SET_PMU_EVENT_FILTER` and `KVM_CAP_PMU_CAPABILITY`: which performance counters a guest has, and what it may count with them.
 
-use crate::kvm;
 use crate::lessons::Error;
-use crate::lessons::lab::{Lab, say};
+use crate::lessons::lab::{Lab, outcome, say};
 use crate::sys::cap::{KVM_CAP_PMU_CAPABILITY, KVM_CAP_PMU_EVENT_FILTER};
 use crate::sys::filter::*;
 
@@ -16,10 +15,7 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
     say!(lab, "KVM_SET_PMU_EVENT_FILTER: all but event {INSTRUCTIONS:#x} can be counted");
     vm.filter_events(KVM_PMU_EVENT_ALLOW, [INSTRUCTIONS])?;
     say!(lab, "KVM_SET_PMU_EVENT_FILTER: only event {INSTRUCTIONS:#x} can be counted");
-    match vm.filter_events(2, [INSTRUCTIONS]) {
-        Err(kvm::Error::Ioctl { error, .. }) => say!(lab, "Action 2: {}", error.errno),
-        result => result?,
-    }
+    say!(lab, "Action 2: {}", outcome(vm.filter_events(2, [INSTRUCTIONS])));
     match lab.kvm().check_extension(KVM_CAP_PMU_CAPABILITY)? {
         0 => say!(lab, "This host has no performance counters for guests: KVM_CAP_PMU_CAPABILITY is 0"),
         _ => {

@@ -1,8 +1,6 @@
 //! `KVM_PRE_FAULT_MEMORY`: maps guest memory before the guest touches it, so that it never waits for a page.
 
 use crate::config::Mode;
-use crate::inspect::kvm_figures::{KvmFigures, Source};
-use crate::kvm::Vm;
 use crate::lessons::Error;
 use crate::lessons::lab::{Lab, RAM, guest, say};
 use crate::sys::cap::KVM_CAP_PRE_FAULT_MEMORY;
@@ -20,19 +18,13 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
     lab.require(KVM_CAP_PRE_FAULT_MEMORY)?;
     let vm = lab.vm(pre_fault())?;
     let mut vcpu = lab.vcpu(&vm, 0, Mode::Real)?;
-    say!(lab, "KVM maps {} pages of 4 KiB", mapped(&vm)?);
+    // How many pages of 4 KiB KVM's tables map.
+    let mapped = || lab.statistic(vm.stats()?, "pages_4k");
+    say!(lab, "KVM maps {} pages of 4 KiB", mapped()?);
     let left = vcpu.pre_fault(0, RAM / 2)?;
     say!(lab, "KVM_PRE_FAULT_MEMORY of 1 MiB: {left} bytes are left");
-    say!(lab, "KVM maps {} pages of 4 KiB", mapped(&vm)?);
+    say!(lab, "KVM maps {} pages of 4 KiB", mapped()?);
     lab.expect(&mut vcpu, KVM_EXIT_HLT)?;
-    say!(lab, "The guest has run: {}", mapped(&vm)?);
+    say!(lab, "The guest has run: {}", mapped()?);
     Ok(())
 }
-
-/// How many pages of 4 KiB KVM's tables map.
-fn mapped(vm: &Vm) -> Result<u64, Error> {
-    let figures = KvmFigures::of_descriptors(&[Source::new(vm.stats()?).ok_or(NO_STATISTICS)?]);
-    figures.get("pages_4k").ok_or(NO_STATISTICS)
-}
-
-const NO_STATISTICS: Error = Error::Lacks("KVM's statistics have no pages_4k");

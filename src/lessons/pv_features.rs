@@ -19,7 +19,7 @@ pv_features_again:
     jmp     pv_features_again
 
 pv_features_fault:                  # #GP: goes on behind WRMSR, which has two bytes
-    mov     $0x6f, %eax
+    mov     $0xdead, %eax
     mov     %sp, %bp
     addw    $2, (%bp)
     iret
@@ -34,6 +34,6 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
     say!(lab, "A vCPU without any CPUID switches kvmclock on: it writes {:#x}", lab.value(&mut vcpu)?);
     vcpu.enable(KVM_CAP_ENFORCE_PV_FEATURE_CPUID, 1)?;
     say!(lab, "KVM_CAP_ENFORCE_PV_FEATURE_CPUID is on");
-    say!(lab, "The guest gets a #GP, and its handler says {:#x}", lab.value(&mut vcpu)?);
+    say!(lab, "The guest gets a #GP; its handler reports {:#x}", lab.value(&mut vcpu)?);
     Ok(())
 }

@@ -34,7 +34,7 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
     events.flags |= KVM_VCPUEVENT_VALID_SIPI_VECTOR;
     vcpu.set_events(&events)?;
     vcpu.set_mp_state(KVM_MP_STATE_SIPI_RECEIVED)?;
-    say!(lab, "SIPI with vector {VECTOR}, which KVM_SET_VCPU_EVENTS has told");
+    say!(lab, "SIPI with vector {VECTOR}, which KVM_SET_VCPU_EVENTS has set");
 
     let cs = lab.value(&mut vcpu)?;
     say!(lab, "KVM_RUN: the guest runs with CS = {cs:#x}");

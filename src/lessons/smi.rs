@@ -1,4 +1,4 @@
-//! `KVM_SMI`: system management mode, with memory that only it can see.
+//! `KVM_SMI`: system management mode, with an address space of its own. Here that shows the same RAM.
 
 use crate::config::Mode;
 use crate::layout::LOW_SLOT;

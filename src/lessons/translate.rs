@@ -16,7 +16,7 @@ guest!(
 
 pub fn run(lab: &Lab) -> Result<(), Error> {
     let vm = lab.vm(translate())?;
-    // The tables map the first 4 GiB to themselves. Another entry of the first one maps 2^39 and up to the same.
+    // The tables map the first 4 GiB to themselves. A second entry of the top table maps 512 GiB and up to the same pages.
     let first_table = layout::tables(RAM) + layout::PAGE_SIZE;
     let next_table = memory(&vm).read_value::<u64>(first_table)?;
     memory(&vm).write_value(first_table + 8, &(next_table | PTE_P | PTE_RW))?;

@@ -1,7 +1,7 @@
 //! How fast a guest's time-stamp counter runs, and from where: `KVM_SET_TSC_KHZ`, and the offset, which is a vCPU's attribute.
 
 use crate::config::Mode;
-use crate::kvm::{self, Vcpu};
+use crate::kvm;
 use crate::lessons::Error;
 use crate::lessons::lab::{Lab, guest, say};
 use crate::sys::cap::*;
@@ -12,9 +12,11 @@ guest!(
     "
     .code16
     rdtsc
-    xor     %eax, %eax
+    mov     %edx, %eax              # its upper half
     out     %eax, $0x11
-    hlt
+    rdtsc
+    mov     %edx, %eax
+    out     %eax, $0x11
     "
 );
 
@@ -38,29 +40,25 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
     vcpu.set_tsc_khz(host)?;
 
     if lab.kvm().check_extension(KVM_CAP_VM_TSC_CONTROL)? != 0 {
+        // Newer kernels take it only before the first vCPU.
+        let vm = lab.vm(tsc())?;
         vm.set_tsc_khz(3 * host)?;
-        let other = lab.vcpu(&vm, 1, Mode::Real)?;
+        let other = lab.vcpu(&vm, 0, Mode::Real)?;
         let is_tripled = other.tsc_khz()? == 3 * host;
         say!(lab, "KVM_SET_TSC_KHZ on the VM: new vCPUs run three times as fast: {is_tripled}");
     } else {
         say!(lab, "This host has no KVM_CAP_VM_TSC_CONTROL");
     }
 
-    // Where the counter begins: its high half does not change soon.
+    // Where the counter begins: its upper half does not change soon.
     vcpu.set_msrs([(MSR_IA32_TSC, 0x7000 << 32)])?;
-    lab.value(&mut vcpu)?;
-    say!(lab, "KVM_SET_MSRS: IA32_TSC = 0x7000 * 2^32; soon after: {:#x} * 2^32", half(&vcpu)?);
+    say!(lab, "KVM_SET_MSRS: IA32_TSC = 0x7000 * 2^32; the guest reads {:#x} * 2^32", lab.value(&mut vcpu)?);
     match vcpu.offset_of_tsc() {
         Some(offset) => {
-            vcpu.set_offset_of_tsc(offset + (0x100 << 32))?;
-            say!(lab, "KVM_VCPU_TSC_OFFSET plus 0x100 * 2^32: {:#x} * 2^32", half(&vcpu)?);
+            vcpu.set_offset_of_tsc(offset.wrapping_add(0x100 << 32))?;
+            say!(lab, "KVM_VCPU_TSC_OFFSET plus 0x100 * 2^32: it reads {:#x} * 2^32", lab.value(&mut vcpu)?);
         }
         None => say!(lab, "This kernel's vCPUs have no KVM_VCPU_TSC_OFFSET"),
     }
     Ok(())
-}
-
-/// The counter, in units of 2^32.
-fn half(vcpu: &Vcpu) -> Result<u64, Error> {
-    Ok(vcpu.msr(MSR_IA32_TSC)? >> 32)
 }

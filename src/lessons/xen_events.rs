@@ -3,7 +3,6 @@
 use crate::config::Mode;
 use crate::lessons::Error;
 use crate::lessons::lab::{Lab, guest, memory, say};
-use crate::lessons::xen_hypercall::NO_XEN;
 use crate::sys::cap::KVM_CAP_XEN_HVM;
 use crate::sys::xen::*;
 
@@ -35,7 +34,9 @@ const EVENT: u32 = 5;
 pub fn run(lab: &Lab) -> Result<(), Error> {
     let interfaces = lab.require(KVM_CAP_XEN_HVM)?;
     if interfaces & u64::from(KVM_XEN_HVM_CONFIG_EVTCHN_SEND) == 0 {
-        return Err(Error::Lacks(NO_XEN));
+        return Err(Error::Lacks(
+            "KVM_CAP_XEN_HVM has no KVM_XEN_HVM_CONFIG_EVTCHN_SEND: Linux is older than 5.19, or was built without CONFIG_KVM_XEN",
+        ));
     }
     let vm = lab.vm(xen_events())?;
     vm.create_irqchip()?;

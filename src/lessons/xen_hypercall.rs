@@ -15,7 +15,7 @@ guest!(
     mov     $0x8000, %eax           # the page
     xor     %edx, %edx
     wrmsr
-    mov     $1, %edi
+    xor     %edi, %edi              # XENVER_version
     mov     $2, %esi
     mov     $0x8000 + 17 * 32, %eax # call 17, xen_version
     call    *%rax
@@ -26,7 +26,7 @@ guest!(
 pub fn run(lab: &Lab) -> Result<(), Error> {
     let interfaces = lab.require(KVM_CAP_XEN_HVM)?;
     if interfaces & u64::from(KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL) == 0 {
-        return Err(Error::Lacks(NO_XEN));
+        return Err(Error::Lacks("KVM_CAP_XEN_HVM has no KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL: Linux is older than 5.12, or was built without CONFIG_KVM_XEN"));
     }
     let vm = lab.vm(xen_hypercall())?;
     vm.set_xen_config(0x4000_0000, KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL)?;
@@ -40,6 +40,3 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
     say!(lab, "User space answers Xen 4.17: the guest has {:#x}", lab.value(&mut vcpu)?);
     Ok(())
 }
-
-/// Why Xen's lessons can't be shown.
-pub const NO_XEN: &str = "KVM_CAP_XEN_HVM has no KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL: Linux is older than 5.12, or was built without CONFIG_KVM_XEN";
