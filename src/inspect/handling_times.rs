@@ -45,9 +45,9 @@ fn bucket(nanoseconds: u64) -> usize {
     ((u64::BITS - microseconds.leading_zeros()) as usize).min(BUCKETS - 1)
 }
 
-/// Where a bucket ends, in microseconds.
-fn end(bucket: usize) -> u64 {
-    1 << bucket
+/// Where a bucket ends, in microseconds. The last has no end.
+fn end(bucket: usize) -> Option<u64> {
+    (bucket < BUCKETS - 1).then_some(1 << bucket)
 }
 
 impl fmt::Display for HandlingTimes {
@@ -60,7 +60,11 @@ impl fmt::Display for HandlingTimes {
             for (bucket, &count) in (first..=last).zip(&buckets[first..]) {
                 // One that is not empty shows.
                 let width = (count * BAR.len() as u64).div_ceil(most) as usize;
-                write!(f, "\n      < {:>8} {:>12}", Micros(end(bucket)), count)?;
+                let bound = match end(bucket) {
+                    Some(end) => alloc::format!("< {:>8}", Micros(end)),
+                    None => alloc::format!(">= {:>7}", Micros(1 << (bucket - 1))),
+                };
+                write!(f, "\n      {bound} {count:>12}")?;
                 f.write_str(if width > 0 { " " } else { "" })?;
                 f.write_str(&BAR[..width])?;
             }
@@ -95,7 +99,10 @@ impl fmt::Display for JsonTimes<'_> {
             let filled = buckets.into_iter().enumerate().filter(|(_, count)| *count > 0);
             for (index, (bucket, count)) in filled.enumerate() {
                 let comma = if index == 0 { "" } else { ", " };
-                write!(f, "{comma}\"{}\": {count}", end(bucket) * 1000)?;
+                match end(bucket) {
+                    Some(end) => write!(f, "{comma}\"{}\": {count}", end * 1000)?,
+                    None => write!(f, "{comma}\"inf\": {count}")?,
+                }
             }
             f.write_str("}")?;
         }
@@ -143,5 +150,17 @@ mod tests {
         assert_eq!(times.to_string(), expected);
         let json = r#"{"KVM_EXIT_IO": {"4000": 80, "16000": 1}, "KVM_EXIT_MMIO": {"4096000": 1}}"#;
         assert_eq!(times.as_json().to_string(), json);
+    }
+
+    #[test]
+    fn the_last_bucket_has_no_end() {
+        let times = HandlingTimes::default();
+        times.add(KVM_EXIT_IO, 60_000_000_000);
+        let bar = "#".repeat(40);
+        assert_eq!(
+            times.to_string(),
+            format!("\n    KVM_EXIT_IO\n      >=     4 s            1 {bar}")
+        );
+        assert_eq!(times.as_json().to_string(), r#"{"KVM_EXIT_IO": {"inf": 1}}"#);
     }
 }

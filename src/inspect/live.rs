@@ -98,7 +98,7 @@ fn text(last: &Sample, now: &Sample, mapped: &str, run_time: u64, vcpus: usize) 
     rates.iter().for_each(|(name, rate)| line(format_args!("    {name:<32} {rate:>12}")));
     line(format_args!("{mapped}"));
     line(format_args!(
-        "time of {vcpus} vCPU{} and the main thread:",
+        "time of {vcpus} vCPU{} and the main thread; 100 % is one processor:",
         if vcpus == 1 { "" } else { "s" }
     ));
     let share = |now: u64, last: u64| now.saturating_sub(last) * 1000 / passed;
@@ -132,7 +132,7 @@ exits to the program per second: 102
     A                                         100
     B                                           2
 16 MiB of RAM
-time of 1 vCPU and the main thread:
+time of 1 vCPU and the main thread; 100 % is one processor:
     in the guest                             75.0 %
     in the kernel                             1.0 %
     in this program                           0.0 %

@@ -57,8 +57,9 @@ impl PageMap {
         Ok(PageMap { pages: open(c"/proc/self/pagemap")?, flags: open(c"/proc/kpageflags").ok() })
     }
 
-    /// The entries of the pages of 4 KiB from a host-virtual address on.
+    /// The entries of the pages of 4 KiB from a host-virtual address on. Past the file's end there are no pages.
     fn read(&self, address: u64, entries: &mut [u64]) -> Result<(), CallError> {
+        entries.fill(0);
         self.pages.read_at(address / PAGE_SIZE * 8, bytes_of_mut(entries)).map(drop)
     }
 
@@ -111,9 +112,9 @@ impl fmt::Display for RamMap<'_> {
              + partly there, in large pages   - partly there, in pages of 4 KiB   % both",
         )?;
         match map.flags {
-            None if !is_in_large_pages => {
-                f.write_str("\n  Only root is told the size of pages that are not on hugetlbfs")
-            }
+            None if !is_in_large_pages => f.write_str(
+                "\n  Only root is told which pages are larger: = and - stand for them too",
+            ),
             _ => Ok(()),
         }
     }

@@ -86,7 +86,7 @@ impl DirtyRing {
     pub fn map(vcpu: &Vcpu, size: usize) -> Result<DirtyRing, Error> {
         let offset = KVM_DIRTY_LOG_PAGE_OFFSET * PAGE_SIZE as usize;
         let mapping = Mapping::of_file(&vcpu.descriptor.fd, offset, size);
-        Ok(DirtyRing { mapping: mapping.map_err(Error::MapRunPage)?, next: 0 })
+        Ok(DirtyRing { mapping: mapping.map_err(Error::MapDirtyRing)?, next: 0 })
     }
 
     /// Collects the oldest entry: slot, and the page's number in it.
@@ -94,13 +94,13 @@ impl DirtyRing {
         let entries = self.mapping.size() / size_of::<kvm_dirty_gfn>();
         let entry = self.mapping.start().cast::<kvm_dirty_gfn>().wrapping_add(self.next % entries);
         // SAFETY: inside the mapping. The kernel writes the entry, and its flags last; in this process they are used as an atomic only.
-        let (flags, page) = unsafe { (AtomicU32::from_ptr(&raw mut (*entry).flags), entry) };
+        let flags = unsafe { AtomicU32::from_ptr(&raw mut (*entry).flags) };
         if flags.load(Acquire) & KVM_DIRTY_GFN_F_DIRTY == 0 {
             return None;
         }
         // SAFETY: inside the mapping; the kernel leaves an entry alone until it is given back.
         let (slot, offset) =
-            unsafe { ((&raw const (*page).slot).read(), (&raw const (*page).offset).read()) };
+            unsafe { ((&raw const (*entry).slot).read(), (&raw const (*entry).offset).read()) };
         flags.store(KVM_DIRTY_GFN_F_RESET, Release);
         self.next += 1;
         Some((slot, offset))

@@ -44,6 +44,8 @@ pub enum Error {
     RunPageSize(usize),
     /// mmap(2) of a vCPU's `kvm_run` failed.
     MapRunPage(CallError),
+    /// `mmap(2)` of a vCPU's dirty ring failed.
+    MapDirtyRing(CallError),
     /// There can't be as many vCPUs.
     TooManyVcpus { wanted: u32, most: u32 },
     /// `KVM_SET_USER_MEMORY_REGION` is to show more than the region has.
@@ -91,6 +93,7 @@ impl fmt::Display for Error {
                 "KVM_GET_VCPU_MMAP_SIZE on /dev/kvm: {size} bytes are too few for struct kvm_run"
             ),
             Error::MapRunPage(error) => write!(f, "mmap kvm_run: {}", error.errno),
+            Error::MapDirtyRing(error) => write!(f, "mmap dirty ring: {}", error.errno),
             Error::TooManyVcpus { wanted, most } => {
                 write!(f, "--cpus {wanted}: this KVM allows {most} at most (KVM_CAP_MAX_VCPUS)")
             }

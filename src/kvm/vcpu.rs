@@ -335,7 +335,7 @@ impl Vcpu {
         let arch = kvm_guest_debug_arch { debugreg: registers };
         let debug = kvm_guest_debug { control, pad: 0, arch };
         let names = Bits(control.into(), GUESTDBG);
-        self.set(ioctl::KVM_SET_GUEST_DEBUG, &debug, format_args!("{names}"))?;
+        self.set(ioctl::KVM_SET_GUEST_DEBUG, &debug, format_args!("{control:#x}{names}"))?;
         self.blocks_interrupts.set(what & KVM_GUESTDBG_BLOCKIRQ != 0);
         Ok(())
     }

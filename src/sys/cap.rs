@@ -87,7 +87,7 @@ named_table! {
     KVM_CAP_HYPERV_SPIN = 46;
     /// Device assignment before VFIO; the answer stayed.
     KVM_CAP_PCI_SEGMENT = 47;
-    /// `kvm_vcpu_events` has the interrupt shadow.
+    /// `kvm_vcpu_events` has the interrupt shadow. x86 has it, and answers 0 all the same.
     KVM_CAP_INTR_SHADOW = 49;
     /// `KVM_GET_DEBUGREGS`.
     KVM_CAP_DEBUGREGS = 50;
@@ -135,7 +135,7 @@ named_table! {
     KVM_CAP_IOEVENTFD_NO_LENGTH = 100;
     /// `KVM_CHECK_EXTENSION` on a VM.
     KVM_CAP_CHECK_EXTENSION_VM = 105;
-    /// Old mistakes of KVM that guests rely on can be switched off; without a list of them. Linux 4.1.
+    /// Old mistakes of KVM that guests rely on can be switched off; without a list of them. Linux 4.2.
     KVM_CAP_DISABLE_QUIRKS = 116;
     /// `KVM_SMI`, and system management mode: Linux 4.2.
     KVM_CAP_X86_SMM = 117;
@@ -145,7 +145,8 @@ named_table! {
     KVM_CAP_SPLIT_IRQCHIP = 121;
     /// An ioeventfd of length 0 at a port too: Linux 4.4.
     KVM_CAP_IOEVENTFD_ANY_LENGTH = 122;
-    /// 8.2: Hyper-V's interrupt controller; it switches off AVIC and APICv. Linux 4.5.
+    /// 8.2: Hyper-V's interrupt controller; Linux 4.5. It switches off AVIC and APICv: while the guest uses auto-EOI, and always before
+    /// Linux 5.15.
     KVM_CAP_HYPERV_SYNIC = 123;
     /// A vCPU has attributes, `KVM_VCPU_TSC_CTRL`. On x86 since Linux 5.16.
     KVM_CAP_VCPU_ATTRIBUTES = 127;
@@ -167,7 +168,8 @@ named_table! {
     KVM_CAP_HYPERV_EVENTFD = 154;
     /// 8.18: hypercalls that flush other vCPUs' TLBs: Linux 4.18.
     KVM_CAP_HYPERV_TLBFLUSH = 155;
-    /// `KVM_GET_NESTED_STATE`; the answer is the most room that it needs. 0: guests have none of their own. Linux 4.19.
+    /// `KVM_GET_NESTED_STATE`; the answer is the most room that it needs. Linux 4.19; AMD since Linux 5.8. Whether guests may have guests
+    /// of their own, CPUID's bits VMX and SVM say.
     KVM_CAP_NESTED_STATE = 157;
     /// 7.15: the guest may not read MSR_PLATFORM_INFO. Linux 4.19.
     KVM_CAP_MSR_PLATFORM_INFO = 159;
@@ -195,11 +197,11 @@ named_table! {
     KVM_CAP_ASYNC_PF_INT = 183;
     /// `KVM_EXIT_FAIL_ENTRY` tells the host's processor: Linux 5.9.
     KVM_CAP_LAST_CPU = 184;
-    /// The guest may have fewer address bits than the host: Linux 5.9.
+    /// The guest may have fewer address bits than the host: where the host uses no EPT or NPT, or `kvm_intel` is told to. Linux 5.9.
     KVM_CAP_SMALLER_MAXPHYADDR = 185;
     /// 8.24: the guest can learn how long it was ready and did not run. Linux 5.9.
     KVM_CAP_STEAL_TIME = 187;
-    /// 7.21: MSRs that KVM doesn't know leave to user space. A bit for each reason. Linux 5.10.
+    /// 7.21: an MSR that KVM doesn't know, or refuses, causes an exit. A bit for each reason. Linux 5.10.
     KVM_CAP_X86_USER_SPACE_MSR = 188;
     /// 8.27: `KVM_X86_SET_MSR_FILTER`: Linux 5.10.
     KVM_CAP_X86_MSR_FILTER = 189;
@@ -209,7 +211,7 @@ named_table! {
     KVM_CAP_SYS_HYPERV_CPUID = 191;
     /// 8.29: rings of written pages; the answer is the largest size in bytes. Linux 5.11.
     KVM_CAP_DIRTY_LOG_RING = 192;
-    /// 7.22: a guest that locks the bus leaves. A bit for each way. Linux 5.12.
+    /// 7.22: a bus lock of the guest causes an exit. A bit for each way to do so. Linux 5.12.
     KVM_CAP_X86_BUS_LOCK_EXIT = 193;
     /// The bits that `KVM_SET_GUEST_DEBUG` knows: Linux 5.13.
     KVM_CAP_SET_GUEST_DEBUG2 = 195;
@@ -221,11 +223,11 @@ named_table! {
     KVM_CAP_HYPERV_ENFORCE_CPUID = 199;
     /// `KVM_GET_SREGS2`: Linux 5.14.
     KVM_CAP_SREGS2 = 200;
-    /// 8.34: hypercalls that leave to user space. A bit for each. Linux 5.14.
+    /// 8.34: hypercalls that cause an exit to user space. A bit for each. Linux 5.14.
     KVM_CAP_EXIT_HYPERCALL = 201;
     /// `KVM_GET_STATS_FD`: Linux 5.14.
     KVM_CAP_BINARY_STATS_FD = 203;
-    /// 7.27: an instruction that KVM can't emulate always leaves. Linux 5.15.
+    /// 7.27: an instruction that KVM can't emulate always causes an exit. Linux 5.14.
     KVM_CAP_EXIT_ON_EMULATION_FAILURE = 204;
     /// 7.29: AMD SEV: another process takes the VM over. Linux 5.16.
     KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM = 206;
@@ -243,7 +245,7 @@ named_table! {
     KVM_CAP_SYSTEM_EVENT_DATA = 215;
     /// `kvm_vcpu_events` has a triple fault: Linux 6.0.
     KVM_CAP_X86_TRIPLE_FAULT_EVENT = 218;
-    /// 7.33: a guest that takes no events for too long leaves. Linux 6.0.
+    /// 7.33: a guest that takes no events for too long causes an exit. Linux 6.0.
     KVM_CAP_X86_NOTIFY_VMEXIT = 219;
     /// 8.38: large pages may hold code, although an Intel processor has a fault with that. Linux 6.0.
     KVM_CAP_VM_DISABLE_NX_HUGE_PAGES = 220;
@@ -299,15 +301,15 @@ pub const KVM_HC_MAP_GPA_RANGE: u64 = 12;
 /// In `args[0]` of [`KVM_CAP_X86_DISABLE_EXITS`], and in the answer: HLT stays in the guest. Linux 4.17.
 pub const KVM_X86_DISABLE_EXITS_HLT: u64 = 1 << 1;
 
-/// In `args[0]` of [`KVM_CAP_X86_BUS_LOCK_EXIT`], and in the answer: each bus lock leaves. Linux 5.12.
+/// In `args[0]` of [`KVM_CAP_X86_BUS_LOCK_EXIT`], and in the answer: each bus lock causes an exit. Linux 5.12.
 pub const KVM_BUS_LOCK_DETECTION_EXIT: u32 = 1 << 1;
 
 /// In the lower half of `args[0]` of [`KVM_CAP_X86_NOTIFY_VMEXIT`]; the upper half is the window. Linux 6.0.
 pub const KVM_X86_NOTIFY_VMEXIT_ENABLED: u64 = 1 << 0;
-/// It leaves to user space, and not only where the guest's state is lost.
+/// User space gets an exit each time, and not only where the guest's state is lost.
 pub const KVM_X86_NOTIFY_VMEXIT_USER: u64 = 1 << 1;
 
-/// In `args[0]` of [`KVM_CAP_DISABLE_QUIRKS2`], and in the answer: a local APIC starts with its LINT0 open. Linux 4.1.
+/// In `args[0]` of [`KVM_CAP_DISABLE_QUIRKS2`], and in the answer: a local APIC starts with its LINT0 open. Linux 4.2.
 pub const KVM_X86_QUIRK_LINT0_REENABLED: u64 = 1 << 0;
 
 /// In `args[0]` of [`KVM_CAP_X2APIC_API`]: `kvm_lapic_state` and messages have APIC ids of 32 bits. Linux 4.8.

@@ -12,7 +12,7 @@ pub struct kvm_vcpu_events {
     /// Which of the parts count that older kernels did not have: `KVM_VCPUEVENT_VALID_*`.
     pub flags: u32,
     pub smi: kvm_vcpu_events_smi,
-    /// A triple fault waits. Linux 6.1.
+    /// A triple fault waits. Linux 6.0.
     pub triple_fault: kvm_vcpu_events_triple_fault,
     pub reserved: [u8; 26],
     pub exception_has_payload: u8,

@@ -58,13 +58,13 @@ named_table! {
     KVM_EXIT_S390_TSCH = 22;
     /// PowerPC.
     KVM_EXIT_EPR = 23;
-    /// The guest asked to be shut down or reset, or says that it crashed (x86: Hyper-V, SEV).
+    /// The guest asked to be shut down or reset, or says that it crashed. On x86 since Linux 4.3: Hyper-V, SEV.
     KVM_EXIT_SYSTEM_EVENT = 24;
     /// s390.
     KVM_EXIT_S390_STSI = 25;
-    /// An EOI for the IOAPIC in user space; only with `KVM_CAP_SPLIT_IRQCHIP`.
+    /// An EOI for the IOAPIC in user space; only with `KVM_CAP_SPLIT_IRQCHIP`. Linux 4.4.
     KVM_EXIT_IOAPIC_EOI = 26;
-    /// A Hyper-V service for user space; only where its capabilities are enabled.
+    /// A Hyper-V service for user space; only where its capabilities are enabled. Linux 4.5.
     KVM_EXIT_HYPERV = 27;
     /// Arm, Linux 5.5.
     KVM_EXIT_ARM_NISV = 28;
