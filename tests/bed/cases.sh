@@ -1532,9 +1532,10 @@ an_idle_guest_that_can_be_woken_is_disturbed_once() {
 	# mask the 8259's lines; sti; hlt; jmp to the sti
 	printf '\260\377\346\041\373\364\353\374' > guest
 	strace -f -o trace -e trace=tkill -e signal=none timeout 9 $P --irqchip --backing anon guest > out 2> err < /dev/null && status=0 || status=$?
-	# Once to ask, once for the end.
 	is $status 143
-	is "$(grep -c tkill trace)" 2
+	# Once to ask, once for the end. A busy host may hold the guest up so long that it is asked before it has halted, and then again.
+	kicks=$(grep -c tkill trace)
+	[ "$kicks" -ge 2 ] && [ "$kicks" -le 3 ] || { echo "$kicks kicks in 9 s"; false; }
 }
 a_step_goes_on_behind_hlt_where_an_interrupt_wakes_the_guest() {
 	b 0 --step $F/pic.bin
