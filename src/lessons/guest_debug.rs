@@ -1,4 +1,4 @@
-//! `KVM_SET_GUEST_DEBUG`: the guest leaves after each instruction. And `KVM_GET_DEBUGREGS`: the debug registers that are the guest's own.
+//! `KVM_SET_GUEST_DEBUG`: an exit after each instruction. And `KVM_GET_DEBUGREGS`: the debug registers that are the guest's own.
 
 use crate::config::Mode;
 use crate::lessons::Error;

@@ -36,7 +36,7 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
     say!(lab, "The guest has interrupts off: ready_for_interrupt_injection = {}", is_ready(&vcpu));
 
     vcpu.page_mut().request_interrupt_window(true);
-    say!(lab, "request_interrupt_window = 1, and on");
+    say!(lab, "request_interrupt_window = 1, then KVM_RUN");
     lab.expect(&mut vcpu, KVM_EXIT_IRQ_WINDOW_OPEN)?;
     say!(lab, "KVM_EXIT_IRQ_WINDOW_OPEN: ready_for_interrupt_injection = {}", is_ready(&vcpu));
 

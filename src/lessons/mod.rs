@@ -47,7 +47,7 @@ lessons! {
     cpuid_tables: "KVM_GET_EMULATED_CPUID, KVM_SET_CPUID, KVM_GET_CPUID2",
     fpu: "KVM_GET_FPU, KVM_SET_FPU",
     extended_state: "KVM_GET_XSAVE, KVM_GET_XSAVE2, KVM_GET_XCRS, and their reverse",
-    sregs2: "KVM_GET_SREGS2: what PAE paging has loaded",
+    sregs2: "KVM_GET_SREGS2: the four entries of PAE paging",
     translate: "KVM_TRANSLATE: an address through the guest's page tables",
     tsc: "KVM_SET_TSC_KHZ, and the offset of the time-stamp counter",
     kvmclock: "KVM_KVMCLOCK_CTRL: a guest learns that it was stopped",

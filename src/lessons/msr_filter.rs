@@ -47,7 +47,7 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
 
     lab.require(KVM_CAP_X86_USER_SPACE_MSR)?;
     vm.enable(KVM_CAP_X86_USER_SPACE_MSR, KVM_MSR_EXIT_REASON_FILTER.into())?;
-    say!(lab, "KVM_CAP_X86_USER_SPACE_MSR: what is denied leaves to user space");
+    say!(lab, "KVM_CAP_X86_USER_SPACE_MSR: a denied access now exits to user space");
     lab.expect(&mut vcpu, KVM_EXIT_X86_RDMSR)?;
     if let Exit::Msr { msr, .. } = exit::decode(vcpu.page_mut()) {
         say!(lab, "KVM_EXIT_X86_RDMSR: MSR {:#x}, reason{}", msr.index, Bits(msr.reason.into(), "INVAL UNKNOWN FILTER"));

@@ -21,7 +21,7 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
                 return Err(Error::Lacks("KVM_CAP_DISABLE_QUIRKS2 has no LINT0_REENABLED"));
             }
             vm.enable(KVM_CAP_DISABLE_QUIRKS2, KVM_X86_QUIRK_LINT0_REENABLED)?;
-            say!(lab, "KVM_CAP_DISABLE_QUIRKS2: KVM_X86_QUIRK_LINT0_REENABLED is off");
+            say!(lab, "KVM_CAP_DISABLE_QUIRKS2: the quirk KVM_X86_QUIRK_LINT0_REENABLED is off");
         }
         let vcpu = lab.vcpu(&vm, 0, Mode::Real)?;
         let lint0 = number(&vcpu.lapic()?.regs[LVT_LINT0..LVT_LINT0 + 4]);

@@ -1,4 +1,4 @@
-//! `KVM_UNREGISTER_COALESCED_MMIO`: the guest's writes to a place went to a ring, and leave again from now on.
+//! `KVM_UNREGISTER_COALESCED_MMIO`: the guest's writes to a place went to a ring, and cause exits again from now on.
 
 use crate::config::Mode;
 use crate::lessons::Error;

@@ -1,4 +1,4 @@
-//! Xen's page of hypercalls: the guest asks for it with an MSR, KVM writes it, and each call leaves with `KVM_EXIT_XEN`.
+//! Xen's page of hypercalls: the guest asks for it with an MSR, KVM writes it, and each call exits with `KVM_EXIT_XEN`.
 
 use crate::config::Mode;
 use crate::lessons::Error;
