@@ -31,7 +31,12 @@ pub fn start() -> u64 {
 
 /// Microseconds since then.
 pub fn time() -> u64 {
-    (clock::monotonic() - START.load(Relaxed)) / 1000
+    time_at(clock::monotonic())
+}
+
+/// Likewise, at a time of the monotonic clock.
+pub fn time_at(nanoseconds: u64) -> u64 {
+    (nanoseconds - START.load(Relaxed)) / 1000
 }
 
 /// The time of the last line.

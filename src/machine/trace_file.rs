@@ -20,14 +20,16 @@ pub fn open(config: &Config) -> Result<Option<Fd>, Error> {
 
 /// Each write of a timeline begins where the one before ended its array.
 fn check_can_seek(config: &Config, path: &'static CStr, file: &Fd) -> Result<(), Error> {
+    if !config.instruments.timeline {
+        return Ok(());
+    }
     let failed = |error| Error::TraceFile { path, error };
-    let is_regular = file.stat().map_err(failed)?.st_mode & libc::S_IFMT == libc::S_IFREG;
-    match config.instruments.timeline && !is_regular {
-        true => {
+    match file.stat().map_err(failed)?.st_mode & libc::S_IFMT {
+        libc::S_IFREG => Ok(()),
+        _ => {
             let call = Name::Function("lseek");
             Err(failed(CallError { call, errno: Errno(libc::ESPIPE) }))
         }
-        false => Ok(()),
     }
 }
 

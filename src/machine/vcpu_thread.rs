@@ -167,7 +167,7 @@ impl VcpuRunner {
     /// Observers also learn how long it took.
     fn handle_timed_exit(&mut self) {
         let (reason, began) = (self.vcpu.page().exit_reason(), clock::monotonic());
-        let answered_by = self.handle_observed_exit();
+        let answered_by = self.handle_observed_exit(trace::time_at(began));
         let (vcpu, ended) = (self.vcpu.number(), clock::monotonic());
         let handled = HandledExit { vcpu, reason, began, ended, answered_by };
         self.observers.iter_mut().for_each(|observer| observer.handled(&handled));
@@ -175,8 +175,7 @@ impl VcpuRunner {
 
     /// Observers see a write before it is answered, so that a trace shows the cause before the effect; and a read after
     /// it, with what the guest gets. Returns who answered.
-    fn handle_observed_exit(&mut self) -> &'static str {
-        let time = trace::time();
+    fn handle_observed_exit(&mut self, time: u64) -> &'static str {
         let has_halted = self.has_stepped_over_hlt();
         let exit = exit::decode(self.vcpu.page_mut());
         let is_step = matches!(exit, Exit::Debug(_));
