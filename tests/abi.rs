@@ -177,6 +177,18 @@ macro_rules! packed {
     };
 }
 
+/// Where the array without a length begins that ends a structure.
+macro_rules! array {
+    ($facts:ident, $name:ident.$field:ident) => {
+        $facts.offset(
+            concat!(stringify!($name), ".", stringify!($field)),
+            stringify!($name),
+            stringify!($field),
+            offset_of!($name, $field),
+        )
+    };
+}
+
 fn facts() -> Facts {
     let mut facts = Facts::default();
     for &(name, number) in REQUESTS.iter().chain(REASONS).chain(CAPABILITIES) {
@@ -450,12 +462,7 @@ fn facts() -> Facts {
         }
     );
     same!(facts, kvm_msr_list { nmsrs });
-    facts.offset(
-        "kvm_msr_list.indices",
-        "kvm_msr_list",
-        "indices",
-        offset_of!(kvm_msr_list, indices),
-    );
+    array!(facts, kvm_msr_list.indices);
     same!(facts, kvm_xcr { xcr, reserved, value });
     same!(facts, kvm_xcrs { nr_xcrs, flags, xcrs, padding });
     same!(facts, kvm_debugregs { db, dr6, dr7, flags, reserved });
@@ -601,12 +608,7 @@ fn facts() -> Facts {
     same!(facts, kvm_cpuid { nent, padding });
     same!(facts, kvm_cpuid_entry { function, eax, ebx, ecx, edx, padding });
     same!(facts, kvm_signal_mask { len });
-    facts.offset(
-        "kvm_signal_mask.sigset",
-        "kvm_signal_mask",
-        "sigset",
-        offset_of!(kvm_signal_mask, sigset),
-    );
+    array!(facts, kvm_signal_mask.sigset);
     same!(facts, kvm_msr_filter { flags, ranges });
     same!(facts, kvm_msr_filter_range { flags, nmsrs, base, bitmap });
     same!(facts, kvm_pmu_event_filter { action, nevents, fixed_counter_bitmap, flags, pad });
@@ -649,21 +651,11 @@ fn facts() -> Facts {
     same!(facts, kvm_reinject_control { pit_reinject, reserved });
     same!(facts, kvm_msrs { nmsrs, pad });
     same!(facts, kvm_coalesced_mmio_ring { first, last });
-    facts.offset(
-        "kvm_irq_routing.entries",
-        "kvm_irq_routing",
-        "entries",
-        offset_of!(kvm_irq_routing, entries),
-    );
-    facts.offset("kvm_msrs.entries", "kvm_msrs", "entries", offset_of!(kvm_msrs, entries));
-    facts.offset(
-        "kvm_coalesced_mmio_ring.coalesced_mmio",
-        "kvm_coalesced_mmio_ring",
-        "coalesced_mmio",
-        offset_of!(kvm_coalesced_mmio_ring, coalesced_mmio),
-    );
-    facts.offset("kvm_cpuid2.entries", "kvm_cpuid2", "entries", offset_of!(kvm_cpuid2, entries));
-    facts.offset("kvm_stats_desc.name", "kvm_stats_desc", "name", offset_of!(kvm_stats_desc, name));
+    array!(facts, kvm_irq_routing.entries);
+    array!(facts, kvm_msrs.entries);
+    array!(facts, kvm_coalesced_mmio_ring.coalesced_mmio);
+    array!(facts, kvm_cpuid2.entries);
+    array!(facts, kvm_stats_desc.name);
     facts.size("kvm_run_s", "((struct kvm_run *)0)->s", size_of::<kvm_run_s>());
     facts.names.extend(["kvm_run_s.regs".into(), "kvm_run_s.padding".into()]);
     same!(facts, kvm_run {

@@ -74,9 +74,7 @@ impl Opt {
                 | Check
         )
     }
-}
 
-impl Opt {
     /// Whether a lesson takes it.
     pub fn is_of_a_lesson(self) -> bool {
         matches!(self, Opt::Lesson | Opt::Trace | Opt::TraceFile)

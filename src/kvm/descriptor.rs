@@ -2,8 +2,9 @@
 
 use crate::host::fd::Fd;
 use crate::kvm::Error;
+use crate::kvm::cpuid::Cpuid;
 use crate::sys::cap::{self, kvm_enable_cap};
-use crate::sys::ioctl::{KVM_ENABLE_CAP, KVM_GET_STATS_FD, argument_size};
+use crate::sys::ioctl::{KVM_ENABLE_CAP, KVM_GET_STATS_FD, KVM_SET_TSC_KHZ, argument_size};
 use core::ffi::c_int;
 use core::fmt;
 
@@ -110,6 +111,21 @@ impl Descriptor {
         let fd = unsafe { self.ioctl(request, argument, shown) }?;
         // SAFETY: the kernel has just made the descriptor for us.
         Ok(unsafe { Fd::from_raw(fd) })
+    }
+
+    /// One of the requests that fill a list of CPUID's leaves. E2BIG: there are more than there is room for here.
+    pub fn cpuid(&self, request: u32) -> Result<Cpuid, Error> {
+        let mut cpuid = Cpuid::with_room();
+        // SAFETY: the kernel reads the header, and fills as many entries as it says at most.
+        unsafe { self.fill(request, &mut cpuid, format_args!("")) }?;
+        Ok(cpuid)
+    }
+
+    /// `KVM_SET_TSC_KHZ`, of a VM or a vCPU.
+    pub fn set_tsc_khz(&self, khz: u32) -> Result<(), Error> {
+        let shown = format_args!("{khz} kHz");
+        // SAFETY: takes a number.
+        unsafe { self.ioctl(KVM_SET_TSC_KHZ, khz.into(), shown) }.map(drop)
     }
 
     /// `KVM_ENABLE_CAP`, of a VM or a vCPU.

@@ -1,13 +1,11 @@
 //! Memory that only the guest can touch, and what comes with it: api.rst 4.140 to 4.143.
 
 use crate::host::fd::Fd;
-use crate::kvm::vm::slot_number;
 use crate::kvm::{Error, Vcpu, Vm};
 use crate::memory::guest_memory::Region;
 use crate::show::Bytes;
 use crate::sys::ioctl;
 use crate::sys::memory::*;
-use core::sync::atomic::Ordering::SeqCst;
 
 impl Vm {
     /// `KVM_CREATE_GUEST_MEMFD`: a file of this size that can't be read, written or mapped.
@@ -29,22 +27,17 @@ impl Vm {
         region: &Region,
         guest_memfd: Option<&Fd>,
     ) -> Result<(), Error> {
-        let memory = self.memory().ok_or(Error::SlotTooLarge)?;
-        if !memory.regions().contains(region) {
-            return Err(Error::SlotTooLarge);
-        }
-        self.slot_sizes[slot_number(slot)].fetch_max(region.size, SeqCst);
+        let userspace_addr = self.memory_of_slot(slot, region, region.size)?;
         let slot = kvm_userspace_memory_region2 {
             slot,
             flags: if guest_memfd.is_some() { KVM_MEM_GUEST_MEMFD } else { 0 },
             guest_phys_addr: gpa,
             memory_size: region.size,
-            userspace_addr: memory.host_address(region),
+            userspace_addr,
             guest_memfd: guest_memfd.map_or(0, |fd| fd.raw() as u32),
             ..Default::default()
         };
         let shown = format_args!("slot {}, GPA {gpa:#x}, {}", slot.slot, Bytes(region.size));
-        // As for the other request: the memory outlives the VM.
         self.set(ioctl::KVM_SET_USER_MEMORY_REGION2, &slot, shown).map(drop)
     }
 

@@ -10,11 +10,7 @@ impl Kvm {
     /// `KVM_GET_SUPPORTED_HV_CPUID` on `/dev/kvm`: the CPUID leaves of Hyper-V, as far as KVM is one. Linux 5.11,
     /// `KVM_CAP_SYS_HYPERV_CPUID`.
     pub fn hyperv_cpuid(&self) -> Result<Cpuid, Error> {
-        let mut cpuid = Cpuid::with_room();
-        let request = ioctl::KVM_GET_SUPPORTED_HV_CPUID;
-        // SAFETY: the kernel reads the header, and fills as many entries as it says at most.
-        unsafe { self.0.fill(request, &mut cpuid, format_args!("")) }?;
-        Ok(cpuid)
+        self.0.cpuid(ioctl::KVM_GET_SUPPORTED_HV_CPUID)
     }
 }
 

@@ -57,20 +57,12 @@ impl Kvm {
 
     /// `KVM_GET_SUPPORTED_CPUID`: what a guest's CPUID may say on this host. E2BIG: more than there is room for here.
     pub fn supported_cpuid(&self) -> Result<Cpuid, Error> {
-        let mut cpuid = Cpuid::with_room();
-        let request = ioctl::KVM_GET_SUPPORTED_CPUID;
-        // SAFETY: the kernel reads the header, and fills as many entries as it says at most.
-        unsafe { self.0.fill(request, &mut cpuid, format_args!("")) }?;
-        Ok(cpuid)
+        self.0.cpuid(ioctl::KVM_GET_SUPPORTED_CPUID)
     }
 
     /// `KVM_GET_EMULATED_CPUID`: what else it may say, since KVM carries it out itself. E2BIG as above.
     pub fn emulated_cpuid(&self) -> Result<Cpuid, Error> {
-        let mut cpuid = Cpuid::with_room();
-        let request = ioctl::KVM_GET_EMULATED_CPUID;
-        // SAFETY: as above.
-        unsafe { self.0.fill(request, &mut cpuid, format_args!("")) }?;
-        Ok(cpuid)
+        self.0.cpuid(ioctl::KVM_GET_EMULATED_CPUID)
     }
 
     /// `KVM_GET_MSR_INDEX_LIST`, or `KVM_GET_MSR_FEATURE_INDEX_LIST`, as it is. E2BIG: there is room for fewer than `room`, at most 1023,

@@ -213,10 +213,7 @@ impl Vcpu {
 
     /// `KVM_GET_CPUID2`: what the guest's CPUID says. E2BIG: more than there is room for here.
     pub fn cpuid(&self) -> Result<Cpuid, Error> {
-        let mut cpuid = Cpuid::with_room();
-        let request = ioctl::KVM_GET_CPUID2;
-        // SAFETY: the kernel reads the header, and fills as many entries as it says at most.
-        unsafe { self.descriptor.fill(request, &mut cpuid, format_args!("")) }?;
+        let mut cpuid = self.descriptor.cpuid(ioctl::KVM_GET_CPUID2)?;
         // Older kernels, such as Linux 6.1, do not say how many they have filled.
         cpuid.remove_empty_entries_at_end();
         Ok(cpuid)
@@ -232,9 +229,7 @@ impl Vcpu {
 
     /// `KVM_SET_TSC_KHZ`. EINVAL: the processor can't scale it, and the host's TSC is faster.
     pub fn set_tsc_khz(&self, khz: u32) -> Result<(), Error> {
-        let shown = format_args!("{khz} kHz");
-        // SAFETY: takes a number.
-        unsafe { self.descriptor.ioctl(ioctl::KVM_SET_TSC_KHZ, khz.into(), shown) }.map(drop)
+        self.descriptor.set_tsc_khz(khz)
     }
 
     /// `KVM_GET_LAPIC`: the local APIC's registers.

@@ -105,17 +105,13 @@ impl Vm {
         region: &Region,
         size: u64,
     ) -> Result<(), Error> {
-        let memory = self.memory.as_ref().ok_or(Error::SlotTooLarge)?;
-        if size > region.size || !memory.regions().contains(region) {
-            return Err(Error::SlotTooLarge);
-        }
-        self.slot_sizes[slot_number(slot)].fetch_max(size, SeqCst);
+        let userspace_addr = self.memory_of_slot(slot, region, size)?;
         let slot = kvm_userspace_memory_region {
             slot,
             flags,
             guest_phys_addr: gpa,
             memory_size: size,
-            userspace_addr: memory.host_address(region),
+            userspace_addr,
         };
         let shown = format_args!(
             "slot {}, GPA {gpa:#x}, {}, HVA {:#x}, flags {flags}{}",
@@ -124,9 +120,23 @@ impl Vm {
             slot.userspace_addr,
             Bits(flags.into(), "LOG_DIRTY_PAGES READONLY")
         );
-        // The guest reads and writes this memory from now on. It is part of `self.memory`, which outlives the VM and its
-        // vCPUs, and to which no Rust reference exists.
         self.set(ioctl::KVM_SET_USER_MEMORY_REGION, &slot, shown).map(drop)
+    }
+
+    /// The host-virtual address of what a slot is about to show, whose size is noted. The guest reads and writes this memory from then on.
+    /// It is part of `self.memory`, which outlives the VM and its vCPUs, and to which no Rust reference exists.
+    pub(super) fn memory_of_slot(
+        &self,
+        slot: u32,
+        region: &Region,
+        size: u64,
+    ) -> Result<u64, Error> {
+        let memory = self.memory.as_ref().ok_or(Error::SlotTooLarge)?;
+        if size > region.size || !memory.regions().contains(region) {
+            return Err(Error::SlotTooLarge);
+        }
+        self.slot_sizes[slot_number(slot)].fetch_max(size, SeqCst);
+        Ok(memory.host_address(region))
     }
 
     /// `KVM_SET_GSI_ROUTING`: GSIs are pins of the interrupt controllers in the kernel, as on a PC.
@@ -256,9 +266,7 @@ impl Vm {
 
     /// `KVM_SET_TSC_KHZ`: how fast the TSC runs of vCPUs to come. Linux 5.18, `KVM_CAP_VM_TSC_CONTROL`.
     pub fn set_tsc_khz(&self, khz: u32) -> Result<(), Error> {
-        let shown = format_args!("{khz} kHz");
-        // SAFETY: takes a number.
-        unsafe { self.descriptor.ioctl(ioctl::KVM_SET_TSC_KHZ, khz.into(), shown) }.map(drop)
+        self.descriptor.set_tsc_khz(khz)
     }
 
     /// `KVM_SET_BOOT_CPU_ID`: which vCPU runs at once; the others wait for it to start them. EBUSY once there is a vCPU.

@@ -2,7 +2,7 @@
 
 use crate::config::Mode;
 use crate::lessons::Error;
-use crate::lessons::lab::{Lab, guest, say};
+use crate::lessons::lab::{Lab, SPIV, guest, say, switch_on};
 use crate::show::number;
 use crate::sys::irqchip::{KVM_IRQCHIP_PIC_MASTER, KVM_PIT_FLAGS_HPET_LEGACY};
 
@@ -23,9 +23,6 @@ guest!(
     out     %al, $0x11
     "
 );
-
-/// The local APIC's spurious-interrupt vector register. Bit 8 switches the APIC on.
-const SPIV: usize = 0xf0;
 
 pub fn run(lab: &Lab) -> Result<(), Error> {
     let vm = lab.vm(controller_state())?;
@@ -52,7 +49,7 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
     let mut lapic = vcpu.lapic()?;
     let spiv = |registers: &[u8]| number(&registers[SPIV..SPIV + 4]);
     say!(lab, "KVM_GET_LAPIC: the spurious vector's register is {:#x}", spiv(&lapic.regs));
-    lapic.regs[SPIV..SPIV + 4].copy_from_slice(&0x1ffu32.to_le_bytes());
+    switch_on(&mut lapic);
     vcpu.set_lapic(&lapic)?;
     say!(lab, "KVM_SET_LAPIC: {:#x}, which switches it on", spiv(&vcpu.lapic()?.regs));
     Ok(())

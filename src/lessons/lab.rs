@@ -15,6 +15,7 @@ use crate::memory::GuestMemory;
 use crate::output::Output;
 use crate::sys::cpuid::kvm_cpuid_entry2;
 use crate::sys::exit::KVM_EXIT_IO;
+use crate::sys::irqchip::kvm_lapic_state;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -26,6 +27,9 @@ pub const RAM: u64 = 2 << 20;
 
 /// What a guest writes to this port, the lesson takes with [`Lab::value`].
 pub const REPORT: u16 = 0x11;
+
+/// The local APIC's spurious-interrupt vector register. Bit 8 switches the APIC on.
+pub const SPIV: usize = 0xf0;
 
 /// A guest's code, in GNU as' language: `guest!(name, "code")` makes a function `name` that gives the bytes. It runs at 0x1000. A label's
 /// address is `label - name_base`; labels begin with the guest's name, since all guests are assembled together.
@@ -165,8 +169,7 @@ impl<'a> Lab<'a> {
     /// A vCPU that will start at the guest's first instruction, with all that CPUID can say.
     pub fn vcpu(&self, vm: &Arc<Vm>, number: u32, mode: Mode) -> Result<Vcpu, Error> {
         let mut vcpu = Vcpu::create(vm.clone(), number, self.mmap_size)?;
-        vcpu.set_cpuid(&self.kvm.supported_cpuid()?)?;
-        self.start(&mut vcpu, mode)?;
+        self.start_with_cpuid(&mut vcpu, mode, &self.kvm.supported_cpuid()?)?;
         Ok(vcpu)
     }
 
@@ -179,9 +182,13 @@ impl<'a> Lab<'a> {
         let mut entries: Vec<_> =
             processor.entries().iter().filter(|entry| !is_own(entry)).copied().collect();
         entries.extend(self.kvm.hyperv_cpuid()?.entries());
-        vcpu.set_cpuid(&Cpuid::of_entries(&entries))?;
-        self.start(&mut vcpu, mode)?;
+        self.start_with_cpuid(&mut vcpu, mode, &Cpuid::of_entries(&entries))?;
         Ok(vcpu)
+    }
+
+    fn start_with_cpuid(&self, vcpu: &mut Vcpu, mode: Mode, cpuid: &Cpuid) -> Result<(), Error> {
+        vcpu.set_cpuid(cpuid)?;
+        self.start(vcpu, mode)
     }
 
     /// A vCPU whose state is yet to be set.
@@ -194,7 +201,7 @@ impl<'a> Lab<'a> {
     /// Switches a vCPU's local APIC on, as a guest does with its spurious vector's register.
     pub fn switch_lapic_on(&self, vcpu: &Vcpu) -> Result<(), Error> {
         let mut lapic = vcpu.lapic()?;
-        lapic.regs[0xf0..0xf4].copy_from_slice(&0x1ffu32.to_le_bytes());
+        switch_on(&mut lapic);
         Ok(vcpu.set_lapic(&lapic)?)
     }
 
@@ -252,6 +259,11 @@ impl<'a> Lab<'a> {
             _ => line.push(char::from(byte)),
         }
     }
+}
+
+/// Sets the spurious vector's register to what switches the local APIC on.
+pub fn switch_on(lapic: &mut kvm_lapic_state) {
+    lapic.regs[SPIV..SPIV + 4].copy_from_slice(&0x1ffu32.to_le_bytes());
 }
 
 /// What came of a call.

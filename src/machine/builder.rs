@@ -271,12 +271,14 @@ fn build_runner(parts: &RunnerParts, mut vcpu: Vcpu) -> Result<VcpuRunner, kvm::
     if instruments.trace_calls {
         observers.push(Box::new(CallTraceBrake(output.clone())));
     }
-    if instruments.trace_exits && instruments.timeline && replay.is_none() {
-        observers.push(Box::new(VcpuTrack::new(output.clone())));
-    } else if instruments.trace_exits && replay.is_none() {
-        vcpu.page_mut().request_registers();
-        let shows_vcpu = config.cpus > 1;
-        observers.push(Box::new(ExitTrace { output: output.clone(), shows_vcpu }));
+    if instruments.trace_exits && replay.is_none() {
+        if instruments.timeline {
+            observers.push(Box::new(VcpuTrack::new(output.clone())));
+        } else {
+            vcpu.page_mut().request_registers();
+            let shows_vcpu = config.cpus > 1;
+            observers.push(Box::new(ExitTrace { output: output.clone(), shows_vcpu }));
+        }
     }
     let mut stepper = None;
     if instruments.step || replay.is_some() {
