@@ -1,6 +1,6 @@
-//! `--stats=live`: one screen a second: what leaves the guest, in which pages KVM maps it, and who has the time.
+//! `--stats=live`: one screen a second: the exits, the pages in which KVM maps RAM, and who uses the processor.
 
-use crate::host::clock;
+use crate::host::clock::{self, NANOSECONDS};
 use crate::host::procfs;
 use crate::inspect::statistics::Statistics;
 use alloc::string::String;
@@ -8,10 +8,10 @@ use alloc::vec::Vec;
 use core::fmt::Write;
 
 /// How often the screen is drawn, in nanoseconds.
-const INTERVAL: u64 = 1_000_000_000;
+const INTERVAL: u64 = NANOSECONDS;
 
 /// The kernel counts processor time for user space in these: USER_HZ, 100 a second.
-const TICK: u64 = 10_000_000;
+const TICK: u64 = NANOSECONDS / 100;
 
 /// What is drawn, and when again.
 pub struct Live {
@@ -80,7 +80,8 @@ impl Live {
 
 fn text(last: &Sample, now: &Sample, mapped: &str, run_time: u64, vcpus: usize) -> String {
     let passed = (now.time - last.time).max(1);
-    let per_second = |count: u64| (u128::from(count) * 1_000_000_000 / u128::from(passed)) as u64;
+    let per_second =
+        |count: u64| (u128::from(count) * u128::from(NANOSECONDS) / u128::from(passed)) as u64;
     let before = |name: &str| last.exits.iter().find(|(other, _)| *other == name);
     let rates: Vec<(&str, u64)> = now
         .exits
@@ -92,7 +93,7 @@ fn text(last: &Sample, now: &Sample, mapped: &str, run_time: u64, vcpus: usize) 
     let mut text = String::new();
     // A String takes all that fits into memory.
     let mut line = |line: core::fmt::Arguments| _ = writeln!(text, "{line}");
-    line(format_args!("after {} s", run_time / 1_000_000_000));
+    line(format_args!("after {} s", run_time / NANOSECONDS));
     let sum: u64 = rates.iter().map(|(_, rate)| rate).sum();
     line(format_args!("exits to the program per second: {sum}"));
     rates.iter().for_each(|(name, rate)| line(format_args!("    {name:<32} {rate:>12}")));

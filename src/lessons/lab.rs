@@ -216,7 +216,7 @@ impl<'a> Lab<'a> {
         Ok(())
     }
 
-    /// Runs the guest until it leaves, and gives the reason. What it writes to the console is shown, and it runs on.
+    /// Runs the guest until it exits, and gives the reason. What it writes to the console is shown, and it runs on.
     pub fn run(&self, vcpu: &mut Vcpu) -> Result<u32, Error> {
         loop {
             vcpu.run()?;
@@ -231,7 +231,7 @@ impl<'a> Lab<'a> {
         }
     }
 
-    /// Likewise; the guest must leave for this reason.
+    /// Likewise; the guest must exit for this reason.
     pub fn expect(&self, vcpu: &mut Vcpu, expected: u32) -> Result<(), Error> {
         match self.run(vcpu)? {
             reason if reason == expected => Ok(()),

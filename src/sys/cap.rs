@@ -9,7 +9,7 @@ named_table! {
 
     /// `KVM_CREATE_IRQCHIP`.
     KVM_CAP_IRQCHIP = 0;
-    /// `hlt` leaves the guest. Each kernel does so.
+    /// `hlt` causes an exit. Each kernel does so.
     KVM_CAP_HLT = 1;
     /// `KVM_SET_NR_MMU_PAGES`.
     KVM_CAP_MMU_SHADOW_CACHE_CONTROL = 2;
@@ -23,9 +23,9 @@ named_table! {
     KVM_CAP_EXT_CPUID = 7;
     /// The guest can have kvmclock.
     KVM_CAP_CLOCKSOURCE = 8;
-    /// vCPUs that a VM should have at most.
+    /// How many vCPUs a VM should have at most.
     KVM_CAP_NR_VCPUS = 9;
-    /// Slots that a VM can have.
+    /// How many slots a VM can have.
     KVM_CAP_NR_MEMSLOTS = 10;
     /// `KVM_CREATE_PIT`.
     KVM_CAP_PIT = 11;
@@ -49,7 +49,7 @@ named_table! {
     KVM_CAP_SET_GUEST_DEBUG = 23;
     /// `KVM_REINJECT_CONTROL`.
     KVM_CAP_REINJECT_CONTROL = 24;
-    /// GSIs that `KVM_SET_GSI_ROUTING` takes.
+    /// How many GSIs `KVM_SET_GSI_ROUTING` takes.
     KVM_CAP_IRQ_ROUTING = 25;
     /// `KVM_IRQ_LINE_STATUS`.
     KVM_CAP_IRQ_INJECT_STATUS = 26;
@@ -105,7 +105,7 @@ named_table! {
     KVM_CAP_TSC_CONTROL = 60;
     /// `KVM_GET_TSC_KHZ`.
     KVM_CAP_GET_TSC_KHZ = 61;
-    /// vCPUs that a VM can have.
+    /// How many vCPUs a VM can have.
     KVM_CAP_MAX_VCPUS = 66;
     /// The local APIC's timer can follow the TSC.
     KVM_CAP_TSC_DEADLINE_TIMER = 72;
@@ -135,7 +135,7 @@ named_table! {
     KVM_CAP_IOEVENTFD_NO_LENGTH = 100;
     /// `KVM_CHECK_EXTENSION` on a VM.
     KVM_CAP_CHECK_EXTENSION_VM = 105;
-    /// Old mistakes of KVM that guests rely on can be switched off; without a list of them. Linux 4.2.
+    /// Old bugs of KVM that guests rely on can be switched off; without a list of them. Linux 4.2.
     KVM_CAP_DISABLE_QUIRKS = 116;
     /// `KVM_SMI`, and system management mode: Linux 4.2.
     KVM_CAP_X86_SMM = 117;
@@ -156,7 +156,7 @@ named_table! {
     KVM_CAP_X2APIC_API = 129;
     /// `kvm_run.immediate_exit`: Linux 4.11.
     KVM_CAP_IMMEDIATE_EXIT = 136;
-    /// 7.13: instructions that do not leave the guest: Linux 4.17.
+    /// 7.13: instructions that cause no exit: Linux 4.17.
     KVM_CAP_X86_DISABLE_EXITS = 143;
     /// 8.11: likewise, with a page that the guest clears itself. Linux 4.13.
     KVM_CAP_HYPERV_SYNIC2 = 148;
@@ -193,7 +193,7 @@ named_table! {
     KVM_CAP_HYPERV_DIRECT_TLBFLUSH = 175;
     /// 7.20: how long KVM waits for an interrupt before it lets the thread sleep. Linux 5.8.
     KVM_CAP_HALT_POLL = 182;
-    /// [`KVM_CAP_ASYNC_PF`] tells of a page that is there by an interrupt: Linux 5.8.
+    /// With [`KVM_CAP_ASYNC_PF`], an interrupt says that the page is there: Linux 5.8.
     KVM_CAP_ASYNC_PF_INT = 183;
     /// `KVM_EXIT_FAIL_ENTRY` tells the host's processor: Linux 5.9.
     KVM_CAP_LAST_CPU = 184;
@@ -237,7 +237,7 @@ named_table! {
     KVM_CAP_SYS_ATTRIBUTES = 209;
     /// 8.35: a VM without performance counters. Linux 5.18.
     KVM_CAP_PMU_CAPABILITY = 212;
-    /// 7.31: likewise as [`KVM_CAP_DISABLE_QUIRKS`], with a list of them. Linux 5.18.
+    /// 7.31: as [`KVM_CAP_DISABLE_QUIRKS`], with a list of them. Linux 5.18.
     KVM_CAP_DISABLE_QUIRKS2 = 213;
     /// `KVM_SET_TSC_KHZ` on a VM, for vCPUs to come: Linux 5.18.
     KVM_CAP_VM_TSC_CONTROL = 214;
