@@ -32,7 +32,7 @@ pub enum AfterSave {
 }
 
 /// How often a terminal is told how far it is, in nanoseconds.
-const PROGRESS: u64 = 1_000_000_000;
+const PROGRESS: u64 = clock::NANOSECONDS;
 
 /// Whether a snapshot could be written there, as far as can be told: better now than when it is wanted.
 pub fn probe(config: &Config, save: Save) -> Result<(), snapshot::Error> {
