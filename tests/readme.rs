@@ -84,7 +84,7 @@ fn both_languages_have_the_same_pages_and_a_reader_finds_each() {
             assert!(to_other, "{name} does not lead to {other}");
         }
     }
-    let chinese = fs::read_dir(format!("{ROOT}/docs/zh")).unwrap().count();
+    let chinese = files("docs/zh").iter().filter(|name| name.ends_with(".md")).count();
     assert_eq!(chinese, pages().len() - 1, "a Chinese page has no English one");
     for (language, readme) in ["README.md", "README.zh-CN.md"].into_iter().enumerate() {
         for pair in &pages()[1..] {
@@ -92,6 +92,54 @@ fn both_languages_have_the_same_pages_and_a_reader_finds_each() {
             assert!(links(readme).any(|link| link == *page), "{readme} does not lead to {page}");
         }
     }
+}
+
+/// A picture is drawn once, and its words are in two languages: all but the words must agree.
+#[test]
+fn both_languages_have_the_same_pictures_and_a_page_shows_each() {
+    let english = files("docs/pictures");
+    let drawings: Vec<&String> = english.iter().filter(|name| name.ends_with(".svg")).collect();
+    assert_eq!(drawings.len(), files("docs/zh/pictures").len());
+    for name in drawings {
+        let paths = [format!("docs/pictures/{name}"), format!("docs/zh/pictures/{name}")];
+        assert_eq!(drawing(&paths[0]), drawing(&paths[1]), "{name} is drawn in two ways");
+        for (language, path) in paths.iter().enumerate() {
+            let mut pages = pages().into_iter().map(|pair| pair[language].clone());
+            let shown = pages.any(|page| links(&page).any(|link| resolved(&page, &link) == *path));
+            assert!(shown, "no page shows {path}");
+        }
+    }
+}
+
+/// A picture without its words and their places.
+fn drawing(path: &str) -> Vec<String> {
+    let is_word = |line: &str| line.starts_with("<text") || line.starts_with("<title");
+    let lines = read(path).replace("<text", "\n<text").replace("</text>", "</text>\n");
+    lines.lines().filter(|line| !is_word(line)).map(String::from).collect()
+}
+
+#[test]
+fn every_lesson_of_the_course_has_a_picture() {
+    for page in ["docs/course.md", "docs/zh/course.md"] {
+        let course = read(page);
+        let lessons: Vec<&str> = course.split("\n**").filter(|part| is_lesson(part)).collect();
+        assert!(lessons.len() > 20, "{page}: only {} lessons were found", lessons.len());
+        for lesson in lessons {
+            let name = lesson.lines().next().unwrap();
+            assert!(lesson.contains("](pictures/"), "{page}: no picture for {name}");
+        }
+    }
+}
+
+/// Whether this part of the course begins as `12. Dirty pages` does.
+fn is_lesson(part: &str) -> bool {
+    part.split_once(". ").is_some_and(|(number, _)| number.parse::<u32>().is_ok())
+}
+
+/// The names of a directory's files.
+fn files(directory: &str) -> Vec<String> {
+    let entries = fs::read_dir(format!("{ROOT}/{directory}")).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
 #[test]
