@@ -1,10 +1,10 @@
 # Port I/O in every size, on the scratch register, and strings in both directions.
 #
 # Shows    KVM_EXIT_IO with size 1, 2 and 4; that a port is a place, and four ports can be one register; that
-#          `rep ins` and `rep outs` are one exit for many items, which all go to the same place
+#          `rep ins` is one exit for many items, for KVM reads ahead, and `rep outs` an exit for each
 # Run      RunBiscuitOS.sh --pause 0 --mode protected --trace=exits /usr/bin/firmware/pio.bin
 # Look for "44332211 44aa2211 44aabbcc ccbbaa44": in the trace, each access with its size, and strings with their
-#          count
+#          count: four times 1, and once 4
 
 	.include "lesson.inc"
 	.code32

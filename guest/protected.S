@@ -3,7 +3,7 @@
 # Shows    what protected mode takes: a table of descriptors, GDTR, one bit of CR0, and a far jump
 # Run      RunBiscuitOS.sh --pause 0 /usr/bin/firmware/protected.bin
 # Look for "real mode, then protected mode": the first half printed by 16-bit code, the second by 32-bit code.
-#          With --step on real VMX or SVM hardware: at `0f 22 c0` cr0 gets bit 0 and nothing else changes; the
+#          With --step: at `0f 22 c0` cr0 gets bit 0 and nothing else changes; the
 #          jump after it makes cs.selector 0x8, cs.db 1 and cs.limit 4 GiB
 #
 # Intel SDM volume 3, "Switching to Protected Mode".

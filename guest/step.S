@@ -3,8 +3,8 @@
 # Shows    KVM_SET_GUEST_DEBUG with KVM_GUESTDBG_SINGLESTEP: KVM_EXIT_DEBUG after each instruction
 # Run      RunBiscuitOS.sh --pause 0 --mode long --step /usr/bin/firmware/step.bin
 # Look for a line an instruction: its address, its bytes, and the registers that it changed; the loop three
-#          times; the call and the return by RSP; at the end "6". QEMU's emulated SVM forgets to step behind
-#          instructions that KVM carries out itself: there, a line can stand for several
+#          times; the call and the return by RSP; at the end "6". An instruction that writes to a
+#          device's address shows with the next one as one line
 
 	.include "lesson.inc"
 	.code64

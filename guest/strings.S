@@ -1,7 +1,7 @@
 # Port I/O in every size and direction, with string instructions too.
 #
-# Shows    KVM_EXIT_IO with size 1, 2 and 4 and with a count: one exit for a whole `rep outsb`; what a
-#          port reads that nobody answers
+# Shows    KVM_EXIT_IO with size 1, 2 and 4 and with a count: one exit for a whole `rep insw`, one for each byte of
+#          `rep outsb`; what a port reads that nobody answers
 # Run      RunBiscuitOS.sh /usr/bin/firmware/strings.bin
 # Look for the line "bw4 outsb ff ffff ffffffff insw"; and on standard error, that port 0x80 is nobody's
 
@@ -18,7 +18,7 @@ _start:
 	mov	$'4', %eax		# as are the upper three
 	out	%eax, $0x10
 
-	mov	$words, %si		# count items of one byte in one exit, or a few
+	mov	$words, %si		# items of one byte, an exit each
 	mov	$0x10, %dx
 	mov	$words_end - words, %cx
 	rep outsb

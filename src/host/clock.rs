@@ -46,6 +46,13 @@ pub fn machine_to_monotonic(time: u64) -> u64 {
     time.saturating_add_signed(ahead.saturating_neg())
 }
 
+/// Waits so many nanoseconds, or less where a signal comes.
+pub fn sleep(nanoseconds: u64) {
+    let time = timespec(nanoseconds);
+    // SAFETY: the kernel reads the structure, and takes no other for an answer.
+    unsafe { libc::nanosleep(&raw const time, core::ptr::null_mut()) };
+}
+
 /// Nanoseconds in a second.
 pub const NANOSECONDS: u64 = 1_000_000_000;
 

@@ -33,11 +33,14 @@ impl Stepper {
         Ok(stepper)
     }
 
-    /// Goes on to the next instruction, in the state that the last exit left.
-    pub fn advance(&mut self, vcpu: &Vcpu, memory: &GuestMemory) {
+    /// Goes on to the next instruction, in the state that the last exit left. Single-step is asked for anew: IRET, POPF and KVM's
+    /// emulator load RFLAGS, and KVM keeps TF there only at the instruction where it was asked for it.
+    pub fn advance(&mut self, vcpu: &Vcpu, memory: &GuestMemory) -> Result<(), kvm::Error> {
+        vcpu.single_step()?;
         self.before = *vcpu.page().registers();
         self.hlt_behind_exit = None;
         self.read_instruction(vcpu, memory);
+        Ok(())
     }
 
     /// The instruction exits, and is not complete.

@@ -3,6 +3,9 @@
 use crate::host::procfs;
 use core::arch::x86_64::__cpuid;
 
+/// The warning where KVM has no help of the processor.
+pub const SOFTWARE: &str = "warning: this KVM is a software backend (no VMX, no SVM): it is slow, shows no 2 MiB pages, and some guests and lessons fail on it";
+
 /// What executes the guest's code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend {

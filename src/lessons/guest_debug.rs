@@ -16,6 +16,9 @@ guest!(
     out     %eax, $0x11
     inc     %bx
     inc     %bx
+    push    $2
+    popf                            # RFLAGS.TF is 0 now, if it was the guest's
+    inc     %bx
     hlt
     "
 );
@@ -35,15 +38,17 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
 
     // The OUT ends only in the next KVM_RUN (api.rst 5); else it would be the first step.
     vcpu.finish_exit()?;
-    vcpu.single_step()?;
-    say!(lab, "KVM_SET_GUEST_DEBUG, KVM_GUESTDBG_SINGLESTEP");
-    for _ in 0..2 {
+    say!(lab, "KVM_SET_GUEST_DEBUG, KVM_GUESTDBG_SINGLESTEP, before each step");
+    for _ in 0..5 {
+        // For each step: KVM sets RFLAGS.TF only at the instruction where it is asked to.
+        vcpu.single_step()?;
         lab.expect(&mut vcpu, KVM_EXIT_DEBUG)?;
         let debug = vcpu.page().debug().arch;
         let is_step = debug.dr6 & DR6_BS != 0;
         let (pc, rbx) = (debug.pc, vcpu.page().registers().regs.rbx);
         say!(lab, "KVM_EXIT_DEBUG, DR6.BS: {is_step}; next is {pc:#x}, RBX = {rbx}");
     }
+    say!(lab, "POPF has cleared RFLAGS.TF, and the next request has set it again");
     vcpu.stop_guest_debug()?;
     lab.expect(&mut vcpu, KVM_EXIT_HLT)?;
     say!(lab, "KVM_SET_GUEST_DEBUG, off: KVM_EXIT_HLT");

@@ -2,8 +2,14 @@
 
 use crate::lessons::Error;
 use crate::lessons::lab::{Lab, say};
-use crate::show::Text;
+use crate::show::{Bits, Text};
 use crate::sys::cap::KVM_CAP_SYS_HYPERV_CPUID;
+
+/// Leaf 0x40000003, EAX: what of Hyper-V's a guest may use. The bits that all kernels have.
+const PRIVILEGES: &str = "VP_RUNTIME TIME_REF_COUNT SYNIC SYNTIMER APIC HYPERCALL VP_INDEX RESET";
+
+/// Leaf 0x40000004, EAX: what a guest had better use, since it is faster.
+const RECOMMENDED: &str = "- - REMOTE_TLB_FLUSH APIC - RELAXED_TIMING - - - - CLUSTER_IPI";
 
 pub fn run(lab: &Lab) -> Result<(), Error> {
     lab.require(KVM_CAP_SYS_HYPERV_CPUID)?;
@@ -13,7 +19,11 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
         match leaf {
             0x4000_0000 => say!(lab, "Leaf {leaf:#x}: the last is {eax:#x}, the maker \"{}\"", Text(words.as_flattened())),
             0x4000_0001 => say!(lab, "Leaf {leaf:#x}: the interface is \"{}\"", Text(&eax.to_le_bytes())),
-            0x4000_0003 => say!(lab, "Leaf {leaf:#x}: EAX bit 5, the guest can make hypercalls: {}", eax & 1 << 5 != 0),
+            0x4000_0003 => say!(lab, "Leaf {leaf:#x}, may use:{}", Bits(eax.into(), PRIVILEGES)),
+            0x4000_0004 => {
+                say!(lab, "Leaf {leaf:#x}, recommended:{}", Bits(eax.into(), RECOMMENDED));
+                say!(lab, "  and to call after {} turns at a lock that is taken", entry.ebx);
+            }
             _ => {}
         }
     }

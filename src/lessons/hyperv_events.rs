@@ -8,10 +8,16 @@ use crate::sys::cap::*;
 use crate::sys::exit::KVM_EXIT_HYPERV;
 use crate::sys::hyperv::{KVM_EXIT_HYPERV_HCALL, KVM_EXIT_HYPERV_SYNIC};
 
+/// The number of a processor, by which its Hyper-V calls it.
+const HV_X64_MSR_VP_INDEX: u32 = 0x4000_0002;
+
 guest!(
     hyperv_events,
     "
     .code64
+    mov     $0x40000002, %ecx       # HV_X64_MSR_VP_INDEX: which processor this is
+    rdmsr
+    out     %eax, $0x11
     mov     $0x40000000, %ecx       # HV_X64_MSR_GUEST_OS_ID: who runs here; hypercalls need it
     mov     $1, %eax
     xor     %edx, %edx
@@ -37,12 +43,15 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
     lab.require(KVM_CAP_HYPERV_SYNIC2)?;
     lab.require(KVM_CAP_SYS_HYPERV_CPUID)?;
     lab.require(KVM_CAP_HYPERV_EVENTFD)?;
+    lab.require(KVM_CAP_HYPERV_VP_INDEX)?;
     let vm = lab.vm(hyperv_events())?;
     vm.create_irqchip()?;
     let event = Event::new()?;
     vm.set_hyperv_event(7, &event)?;
     let mut vcpu = lab.hyperv_vcpu(&vm, Mode::Long)?;
     vcpu.enable(KVM_CAP_HYPERV_SYNIC2, 0)?;
+    vcpu.set_msrs([(HV_X64_MSR_VP_INDEX, 5)])?;
+    say!(lab, "KVM_CAP_HYPERV_VP_INDEX: user space has numbered the processor 5; the guest reads {}", lab.value(&mut vcpu)?);
 
     lab.expect(&mut vcpu, KVM_EXIT_HYPERV)?;
     let is_synic = vcpu.page().hyperv().r#type == KVM_EXIT_HYPERV_SYNIC;

@@ -40,6 +40,7 @@ lessons! {
     old_pit: "KVM_CREATE_PIT, KVM_GET_PIT, KVM_REINJECT_CONTROL",
     disable_exits: "KVM_CAP_X86_DISABLE_EXITS: HLT without an exit",
     uncoalesce: "KVM_UNREGISTER_COALESCED_MMIO: writes cause exits again",
+    event_length: "KVM_IOEVENTFD with length 0: writes of any length",
     msr_lists: "KVM_GET_MSR_INDEX_LIST, KVM_GET_MSR_FEATURE_INDEX_LIST",
     msr_filter: "KVM_X86_SET_MSR_FILTER, from both sides",
     platform_info: "KVM_CAP_MSR_PLATFORM_INFO: an MSR that a guest may not read",
@@ -77,6 +78,7 @@ use crate::host::errno::Errno;
 use crate::host::syscall::CallError;
 use crate::inspect::trace::reason_name;
 use crate::kvm;
+use crate::kvm::backend::{self, Backend};
 use crate::memory;
 use crate::memory::guest_memory::AccessError;
 use crate::output::Output;
@@ -128,6 +130,9 @@ impl Lesson {
     /// Gives the lesson.
     pub fn run(&self, output: &Output, instruments: &Instruments) -> Result<(), Error> {
         let lab = Lab::new(output, instruments)?;
+        if Backend::of_this_host() == Backend::Software {
+            output.message(format_args!("{}", backend::SOFTWARE), None);
+        }
         (self.run)(&lab)?;
         lab.failure().map_or(Ok(()), |errno| Err(Error::Output(errno)))
     }

@@ -37,6 +37,6 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
     say!(lab, "KVM_SET_PIT; KVM_GET_PIT: count {:#x}", vm.old_pit()?.channels[0].count);
     lab.require(KVM_CAP_REINJECT_CONTROL)?;
     vm.set_pit_reinjection(false)?;
-    say!(lab, "KVM_REINJECT_CONTROL, off: KVM no longer queues ticks that the guest has not taken");
+    say!(lab, "KVM_REINJECT_CONTROL, off: taken; ticks that the guest has not taken shall be lost, not queued");
     Ok(())
 }

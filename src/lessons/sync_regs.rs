@@ -16,6 +16,8 @@ guest!(
     out     %al, $0x11
     mov     %bx, %ax
     out     %ax, $0x11
+    mov     %es, %ax
+    out     %ax, $0x11
     hlt
     "
 );
@@ -33,8 +35,10 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
     say!(lab, "  and CR0 = {:#x}, nmi.masked = {}", state.sregs.cr0, state.events.nmi.masked);
     // RIP stays as it is: KVM moves it behind the OUT when it enters the guest.
     state.regs.rbx = 0x2222;
-    vcpu.page_mut().replace(KVM_SYNC_X86_REGS, &state);
-    say!(lab, "kvm_dirty_regs: KVM_RUN takes RBX = 0x2222 from there");
+    state.sregs.es.selector = 0x3333;
+    vcpu.page_mut().replace(KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS, &state);
+    say!(lab, "kvm_dirty_regs: KVM_RUN takes RBX = 0x2222 and ES = 0x3333 from there");
     say!(lab, "The guest has BX = {:#x}", lab.value(&mut vcpu)?);
+    say!(lab, "  and ES = {:#x}", lab.value(&mut vcpu)?);
     lab.expect(&mut vcpu, KVM_EXIT_HLT)
 }

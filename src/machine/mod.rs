@@ -46,7 +46,7 @@ use crate::inspect::dirty_log::DirtyLogView;
 use crate::inspect::replay::Replay;
 use crate::inspect::statistics::Statistics;
 use crate::kvm;
-use crate::kvm::backend::Backend;
+use crate::kvm::backend::{self, Backend};
 use crate::kvm::exit::Death;
 use crate::lifecycle::{End, Lifecycle};
 use crate::memory::{self, GuestMemory};
@@ -343,7 +343,7 @@ fn run_machines(
     loop {
         let machine = builder::build(config, output, kept, None)?;
         if core::mem::take(&mut is_first) && Backend::of_this_host() == Backend::Software {
-            output.message(format_args!("{SOFTWARE_BACKEND}"), None);
+            output.message(format_args!("{}", backend::SOFTWARE), None);
         }
         let (end, then) = machine.run(user)?;
         kept = match (then, end) {
@@ -362,9 +362,6 @@ fn run_machines(
         };
     }
 }
-
-/// The warning where KVM has no help of the processor.
-const SOFTWARE_BACKEND: &str = "warning: this KVM is a software backend (no VMX, no SVM): it is slow, and shows no 2 MiB pages";
 
 /// Runs the guest again to show its last instructions.
 fn replay(config: &Config, output: &Arc<Output>) -> Result<End, Error> {

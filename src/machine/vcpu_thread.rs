@@ -208,7 +208,9 @@ impl VcpuRunner {
                 stepper.note_exit(&self.vcpu, &self.memory);
                 return answered_by;
             }
-            stepper.advance(&self.vcpu, &self.memory);
+            if let Err(error) = stepper.advance(&self.vcpu, &self.memory) {
+                self.handler.lifecycle.end(End::Failed(error), Some(self.vcpu.number()));
+            }
             if let Some(replay) = &self.replay {
                 replay.lock().add(stepper);
             }

@@ -1186,7 +1186,7 @@ a_message_is_an_interrupt_by_a_call_and_by_a_route() {
 	lacks 'OUT port 0xee' err
 }
 a_doorbell_is_heard_without_an_exit() {
-	b 0 --stats $F/doorbell.bin
+	b 0 --stats $F/eventfd.bin
 	prints '000003e8 by exits\n000007d0 with those by the eventfd\n00000898 with 200 writes to an address, half without an exit\nan interrupt by an irqfd\n00000001 acknowledged\n'
 	shows 'KVM_EXIT_MMIO 101'
 	# Before Linux 5.11 KVM left an event that raises an interrupt to be counted, too.
@@ -1536,6 +1536,16 @@ an_idle_guest_that_can_be_woken_is_disturbed_once() {
 	# Once to ask, once for the end. A busy host may hold the guest up so long that it is asked before it has halted, and then again.
 	kicks=$(grep -c tkill trace)
 	[ "$kicks" -ge 2 ] && [ "$kicks" -le 3 ] || { echo "$kicks kicks in 9 s"; false; }
+}
+a_step_is_shown_behind_what_loads_the_flags() {
+	# KVM's emulator carries out CPUID; IRETQ goes to ring 3 with TF clear.
+	b 0 --step --mode long $F/cpuid.bin
+	says 'step 0x1017: 0f a2	'
+	says 'step 0x1019: 89 1c'
+	b 0 --step --mode long $F/ring3.bin
+	says 'step 0x105f: 48 cf	'
+	says 'step 0x1061: f4'
+	says 'step 0x106b: f4'
 }
 a_step_goes_on_behind_hlt_where_an_interrupt_wakes_the_guest() {
 	b 0 --step $F/pic.bin

@@ -1,8 +1,8 @@
-# A doorbell, by exits and by an eventfd; and one that raises an interrupt.
+# A port that counts, by exits and by an eventfd; and an eventfd that raises an interrupt.
 #
 # Shows    KVM_IOEVENTFD on a port, and on an address with a value that must match; KVM_IRQFD, and with a resampling eventfd,
 #          which tells of the guest's acknowledgement
-# Run      RunBiscuitOS.sh --pause 0 --irqchip --mode protected --stats /usr/bin/firmware/doorbell.bin
+# Run      RunBiscuitOS.sh --pause 0 --irqchip --mode protected --stats /usr/bin/firmware/eventfd.bin
 # Look for the counts in hexadecimal, 3e8 and 7d0; "exits saved" at the end, and how few KVM_EXIT_IO there are for 2000 writes
 
 	.include "lesson.inc"
