@@ -25,7 +25,7 @@ use kob_2m::sys::userfaultfd::*;
 use kob_2m::sys::xen::*;
 use kob_2m::sys::{KVM_API_VERSION, exit};
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::mem::offset_of;
 use std::process::Command;
 use std::sync::OnceLock;
@@ -758,17 +758,31 @@ fn c(name: &str, body: &str) -> Vec<String> {
     let directory = env!("CARGO_TARGET_TMPDIR");
     let (source, program) = (format!("{directory}/{name}.c"), format!("{directory}/{name}"));
     let text = format!(
-        "#include <linux/kvm.h>\n#include <linux/kvm_para.h>\n#include <linux/qemu_fw_cfg.h>\n#include <linux/userfaultfd.h>\n#include <asm/bootparam.h>\n#include <stddef.h>\n#include <stdio.h>\n\
+        "#include <fcntl.h>\n#include <string.h>\n#include <sys/ioctl.h>\n#include <sys/mman.h>\n#include <linux/kvm.h>\n#include <linux/kvm_para.h>\n#include <linux/qemu_fw_cfg.h>\n#include <linux/userfaultfd.h>\n#include <asm/bootparam.h>\n#include <stddef.h>\n#include <stdio.h>\n\
          int main(void) {{\n{body}\nreturn 0; }}\n"
     );
     fs::write(&source, text).unwrap();
     let cc = Command::new("cc")
-        .args(["-I", headers(), "-o", &program, &source])
+        .args(["-Wall", "-Werror", "-I", headers(), "-o", &program, &source])
         .output()
         .expect("cc runs");
     assert!(cc.status.success(), "cc: {}", String::from_utf8_lossy(&cc.stderr));
     let output = Command::new(&program).output().unwrap();
     String::from_utf8(output.stdout).unwrap().lines().map(str::to_string).collect()
+}
+
+/// Where `/dev/kvm` can be opened, it also runs.
+#[test]
+fn the_course_s_program_in_c_prints_its_letter() {
+    for page in ["docs/course.md", "docs/zh/course.md"] {
+        let course = fs::read_to_string(page).unwrap();
+        let (_, program) = course.split_once("```c\n").unwrap();
+        let (program, _) = program.split_once("```").unwrap();
+        let printed =
+            c("course", &format!("if (open(\"/dev/kvm\", O_RDWR) < 0) return 0;\n{program}"));
+        let has_kvm = OpenOptions::new().read(true).write(true).open("/dev/kvm").is_ok();
+        assert_eq!(printed, if has_kvm { &["A"][..] } else { &[] }, "{page}");
+    }
 }
 
 #[test]
