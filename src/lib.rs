@@ -8,13 +8,14 @@
 //! - [`sys`]: the raw ABIs, by hand: KVM's, Linux' boot protocol, Multiboot
 //! - [`crc32`]: a checksum
 //! - [`show`]: how sizes, bits and names are shown
+//! - [`json`]: likewise, for tools
 //! - [`host`]: what the operating system gives, owned and safe
 //! - [`x86`]: the processor's registers, bit by bit
 //! - [`layout`]: every guest-physical address, port and interrupt line
 //! - [`config`]: what the machine shall be
 //! - [`memory`]: guest RAM
 //! - [`snapshot`]: a machine's saved state: its file, and how a state becomes bytes and back
-//! - [`kvm`]: the three kinds of KVM descriptor, and what an exit says
+//! - [`kvm`]: the kinds of KVM descriptor, and what an exit says
 //! - [`lifecycle`]: whether the machine runs and how its run ended; a vCPU's states, and the kick
 //! - [`output`]: standard output and standard error
 //! - [`bus`]: which device answers which port or address
@@ -45,6 +46,7 @@ pub mod crc32;
 pub mod devices;
 pub mod host;
 pub mod inspect;
+pub mod json;
 pub mod kvm;
 pub mod layout;
 pub mod lessons;

@@ -13,6 +13,7 @@ use crate::host::json_array::JsonArrayFile;
 use crate::host::mutex::{Guard, Mutex};
 use crate::host::signal;
 use crate::host::terminal;
+use crate::json::JsonText;
 use crate::lifecycle::VcpuControl;
 use crate::show::Text;
 use alloc::collections::VecDeque;
@@ -132,8 +133,8 @@ impl Output {
     /// Traces go to this file, as events of a timeline.
     pub fn set_timeline_file(&mut self, file: Fd) {
         let program = format!(
-            "{{\"name\": \"process_name\", \"ph\": \"M\", \"pid\": 1, \"args\": {{\"name\": \"{}\"}}}}",
-            self.program()
+            "{{\"name\": \"process_name\", \"ph\": \"M\", \"pid\": 1, \"args\": {{\"name\": {}}}}}",
+            JsonText(self.program())
         );
         self.trace = TraceTarget::Timeline(JsonArrayFile::new(file, &program));
     }
@@ -304,6 +305,11 @@ impl Output {
         queue.was_woken = false;
         let &(stream, _) = queue.pieces.front()?;
         Some(Pending { fd: self.target(&queue, stream), is_urgent: queue.is_urgent })
+    }
+
+    /// Whether something for standard error waits: its reader may be behind.
+    pub fn has_errors_waiting(&self) -> bool {
+        self.queue.lock().pieces.iter().any(|(stream, _)| *stream == Stream::Error)
     }
 
     fn target(&self, queue: &Queue, stream: Stream) -> c_int {

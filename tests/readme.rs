@@ -136,6 +136,17 @@ fn is_lesson(part: &str) -> bool {
     part.split_once(". ").is_some_and(|(number, _)| number.parse::<u32>().is_ok())
 }
 
+/// All Rust files below a directory.
+fn sources(directory: &str) -> Vec<String> {
+    let names = files(directory).into_iter().map(|name| format!("{directory}/{name}"));
+    let all =
+        names.flat_map(|name| match fs::metadata(format!("{ROOT}/{name}")).unwrap().is_dir() {
+            true => sources(&name),
+            false => vec![name],
+        });
+    all.filter(|name| name.ends_with(".rs")).collect()
+}
+
 /// The names of a directory's files.
 fn files(directory: &str) -> Vec<String> {
     let entries = fs::read_dir(format!("{ROOT}/{directory}")).unwrap();
@@ -199,9 +210,36 @@ fn every_excerpt_of_the_source_is_the_source_s() {
 /// The texts of an error's messages, as its source has them, without what is filled in.
 fn messages(source: &str, error: &str) -> Vec<String> {
     let start = source.find(&format!("impl fmt::Display for {error}")).unwrap();
-    let body = source[start..].split("\n}\n").next().unwrap();
+    fixed_parts(source[start..].split("\n}\n").next().unwrap())
+}
+
+/// The parts without values of what a source says while it runs: `message(format_args!("..."))` and the like.
+fn said_meanwhile(source: &str) -> Vec<String> {
+    let source = source.split("\nmod tests {").next().unwrap();
+    let mut before = "";
+    let mut parts = Vec::new();
+    for after in source.split("format_args!(") {
+        let is_said =
+            ["message(", "say(", "let text ="].iter().any(|call| before.trim_end().ends_with(call));
+        if is_said && after.trim_start().starts_with('"') {
+            // The literal ends where a quotation mark is not behind a backslash.
+            let literal = &after[after.find('"').unwrap()..];
+            let end = literal[1..]
+                .char_indices()
+                .find(|&(at, char)| char == '"' && !literal[..=at].ends_with('\\'))
+                .unwrap()
+                .0;
+            parts.extend(fixed_parts(&literal[..=end + 1]));
+        }
+        before = after;
+    }
+    parts
+}
+
+/// The parts without values of all texts in a piece of source.
+fn fixed_parts(source: &str) -> Vec<String> {
     let mut texts = Vec::new();
-    let mut rest = body;
+    let mut rest = source;
     while let Some(at) = rest.find('"') {
         let mut text = String::new();
         let mut chars = rest[at + 1..].char_indices();
@@ -252,6 +290,16 @@ fn troubleshooting_has_every_error_message() {
         }
     }
     assert!(count > 200, "only {count} were found");
+    let mut count = 0;
+    // Not the answers to `--cpu help` and `--check`, nor a kind of registers.
+    let others = ["src/main.rs", "src/machine/cpu_model.rs", "src/machine/restore.rs"];
+    for file in sources("src").into_iter().filter(|file| !others.contains(&&**file)) {
+        for text in said_meanwhile(&read(&file)) {
+            assert!(page.contains(&plain(&text)), "{file}: {text}");
+            count += 1;
+        }
+    }
+    assert!(count > 30, "only {count} were found");
     let rows = |name: &str| -> Vec<String> {
         let page = read(name);
         let rows = page.lines().filter_map(|line| line.strip_prefix("| `"));

@@ -278,7 +278,7 @@ fn what_is_wrong_is_named() {
         (&[c"--kernel="], "--kernel: needs a value"),
         (&[c"--backing="], "--backing: needs a value"),
         (&[c"--json"], "--json: only with --stats or --check"),
-        (&[c"--stats=x"], "--stats x: not one of end, live"),
+        (&[c"--stats=x"], "--stats=x: not one of end, live"),
         (&[c"--stats=live", c"--json"], "--stats=live: a screen for people"),
         (&[c"--trace-format", c"xml"], "--trace-format xml: not one of text, timeline"),
         (&[c"--trace-format=timeline"], "--trace-format timeline: only with --trace-file"),

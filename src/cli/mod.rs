@@ -43,6 +43,8 @@ pub struct Restore {
     pub is_check: bool,
     /// Where RAM is to be, if the user says so.
     backing: Option<Backing>,
+    /// How long the guest may take to switch off, if the user says so.
+    grace: Option<u64>,
     /// Options of this run.
     run: Config,
 }
@@ -55,7 +57,7 @@ impl Restore {
         };
         let run = self.run.clone();
         let backing = self.backing.unwrap_or(Backing::Private);
-        let grace = if run.grace > 0 { run.grace } else { machine.grace };
+        let grace = self.grace.unwrap_or(machine.grace);
         let config = Config { backing, grace, words: machine.words.clone(), ..machine };
         let Config { gdb, gdb_wait, save, instruments, .. } = run;
         let snapshot = Some(self.path);
@@ -129,6 +131,7 @@ struct Said {
     pause: Option<u64>,
     is_check: bool,
     backing: Option<Backing>,
+    grace: Option<u64>,
     restore: Option<&'static CStr>,
     /// The first option that a snapshot has already.
     of_the_machine: Option<&'static str>,
@@ -199,7 +202,10 @@ impl Said {
             Opt::NoAcpi => config.acpi = false,
             Opt::NoHpet => config.hpet = false,
             Opt::FwCfg => config.fw_cfg.push(value::fw_cfg(value).map_err(bad)?),
-            Opt::Grace => config.grace = value::seconds(text).map_err(bad)?,
+            Opt::Grace => {
+                config.grace = value::seconds(text).map_err(bad)?;
+                self.grace = Some(config.grace);
+            }
             Opt::Gdb => config.gdb = Some(value::gdb(value).map_err(bad)?),
             Opt::GdbWait => config.gdb_wait = true,
             Opt::Trace => value::trace(&mut config.instruments, value).map_err(bad)?,
@@ -263,6 +269,7 @@ impl Said {
             pause,
             is_check,
             backing,
+            grace,
             restore,
             of_the_machine,
             lesson,
@@ -279,7 +286,7 @@ impl Said {
         }
         if let Some(path) = restore {
             let of_the_machine = of_the_machine.or(guest.map(|_| "IMAGE"));
-            return finish_restore(config, path, backing, of_the_machine, is_check);
+            return finish_restore(config, path, backing, grace, of_the_machine, is_check);
         }
         config.backing = backing.unwrap_or(config.backing);
         config.guest = guest.unwrap_or(config.guest);
@@ -312,6 +319,7 @@ fn finish_restore(
     mut run: Config,
     path: &'static CStr,
     backing: Option<Backing>,
+    grace: Option<u64>,
     of_the_machine: Option<&'static str>,
     is_check: bool,
 ) -> Result<Command, UsageError> {
@@ -322,7 +330,7 @@ fn finish_restore(
     if run.gdb_wait && run.gdb.is_none() {
         return Err(UsageError::NoDebugger);
     }
-    Ok(Command::Restore(Restore { path, is_check, backing, run }))
+    Ok(Command::Restore(Restore { path, is_check, backing, grace, run }))
 }
 
 fn finish_instruments(instruments: &mut Instruments, is_check: bool) -> Result<(), UsageError> {

@@ -133,9 +133,13 @@ pub enum Reason {
     LongName,
 }
 
-/// Whether it is a value of `--trace`.
-fn is_trace(word: &CStr) -> bool {
-    matches!(word.to_bytes(), b"calls" | b"exits" | b"calls,exits")
+/// The option that this word would be a value of, behind `=`.
+fn option_of_value(word: &CStr) -> Option<&'static str> {
+    match word.to_bytes() {
+        b"calls" | b"exits" | b"calls,exits" => Some("--trace"),
+        b"live" | b"end" => Some("--stats"),
+        _ => None,
+    }
 }
 
 impl fmt::Display for UsageError {
@@ -157,13 +161,16 @@ impl fmt::Display for UsageError {
                     Text::from(first)
                 )?;
                 // Where the `=` was forgotten.
-                match [word, first].into_iter().find(|word| is_trace(word)) {
-                    Some(kind) => write!(f, "\n  Or --trace={}", Text::from(kind)),
+                let forgotten =
+                    [word, first].into_iter().find_map(|word| Some((option_of_value(word)?, word)));
+                match forgotten {
+                    Some((option, value)) => write!(f, "\n  Or {option}={}", Text::from(value)),
                     None => Ok(()),
                 }
             }
             UsageError::BadValue { option, value, reason } => {
-                let between = if option == "--trace" { '=' } else { ' ' };
+                // Their value is optional, and so can't be the next word.
+                let between = if matches!(option, "--trace" | "--stats") { '=' } else { ' ' };
                 write!(f, "{option}{between}{}: ", Text::from(value))?;
                 match reason {
                     Reason::NotANumber if option == "--cpus" => {

@@ -80,7 +80,9 @@ fn common_cause(death: Death) -> &'static str {
         Death::Unknown => {
             "an enclave of Intel's SGX; up to Linux 6.12 nothing else causes this exit"
         }
-        Death::Unexpected | Death::Malformed => "the kernel is newer than this program",
+        Death::Unexpected | Death::Malformed => {
+            "an exit that only old processors or newer kernels than this program know"
+        }
     }
 }
 

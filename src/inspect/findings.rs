@@ -1,12 +1,12 @@
 //! What was found out about the host, as a table and as JSON.
 
-use crate::inspect::json::JsonText;
+use crate::json::JsonText;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-/// What is to be thought of a finding.
+/// How serious a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The machine would not start.

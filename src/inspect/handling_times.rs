@@ -61,8 +61,8 @@ impl fmt::Display for HandlingTimes {
                 // One that is not empty shows.
                 let width = (count * BAR.len() as u64).div_ceil(most) as usize;
                 let bound = match end(bucket) {
-                    Some(end) => alloc::format!("< {:>8}", Micros(end)),
-                    None => alloc::format!(">= {:>7}", Micros(1 << (bucket - 1))),
+                    Some(end) => alloc::format!("<  {end:>7} us"),
+                    None => alloc::format!(">= {:>7} us", 1 << (bucket - 1)),
                 };
                 write!(f, "\n      {bound} {count:>12}")?;
                 f.write_str(if width > 0 { " " } else { "" })?;
@@ -70,20 +70,6 @@ impl fmt::Display for HandlingTimes {
             }
         }
         Ok(())
-    }
-}
-
-/// Microseconds, in the unit that keeps the number short.
-struct Micros(u64);
-
-impl fmt::Display for Micros {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let (number, unit) = match self.0 {
-            micros @ 0..1024 => (micros, "us"),
-            micros @ 1024..1_048_576 => (micros / 1024, "ms"),
-            micros => (micros >> 20, "s"),
-        };
-        f.pad(&alloc::format!("{number} {unit}"))
     }
 }
 
@@ -142,11 +128,11 @@ mod tests {
         times.add(KVM_EXIT_MMIO, 3_000_000);
         let expected = "
     KVM_EXIT_IO
-      <     4 us           80 ########################################
-      <     8 us            0
-      <    16 us            1 #
+      <        4 us           80 ########################################
+      <        8 us            0
+      <       16 us            1 #
     KVM_EXIT_MMIO
-      <     4 ms            1 ########################################";
+      <     4096 us            1 ########################################";
         assert_eq!(times.to_string(), expected);
         let json = r#"{"KVM_EXIT_IO": {"4000": 80, "16000": 1}, "KVM_EXIT_MMIO": {"4096000": 1}}"#;
         assert_eq!(times.as_json().to_string(), json);
@@ -159,7 +145,7 @@ mod tests {
         let bar = "#".repeat(40);
         assert_eq!(
             times.to_string(),
-            format!("\n    KVM_EXIT_IO\n      >=     4 s            1 {bar}")
+            format!("\n    KVM_EXIT_IO\n      >= 4194304 us            1 {bar}")
         );
         assert_eq!(times.as_json().to_string(), r#"{"KVM_EXIT_IO": {"inf": 1}}"#);
     }

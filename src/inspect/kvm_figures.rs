@@ -49,12 +49,10 @@ const DEBUGFS_FIGURES: [&str; 11] = [
 
 impl KvmFigures {
     fn new(sources: Vec<(Vec<u8>, Option<Vec<Figure>>)>) -> KvmFigures {
-        let find = |wanted: &str| {
-            let mut figures = sources.iter().flat_map(|(_, figures)| figures).flatten();
-            figures.find(|figure| figure.name == wanted).map(|figure| figure.value)
-        };
-        let (pages, large) = (PAGES.map(find), find(LARGE_PAGES));
-        KvmFigures { sources, pages, large }
+        let mut figures = KvmFigures { sources, pages: [None; PAGES.len()], large: None };
+        figures.pages = PAGES.map(|name| figures.get(name));
+        figures.large = figures.get(LARGE_PAGES);
+        figures
     }
 
     /// The first figure of this name.
@@ -126,7 +124,7 @@ impl Source {
         })
     }
 
-    /// As [`Source::new`]; what was counted before does not count.
+    /// As [`Source::new`]; counts start at 0 from this moment.
     pub fn counting_from_now(fd: Fd) -> Option<Source> {
         let mut source = Source::new(fd)?;
         source.first = source.values()?;

@@ -20,12 +20,17 @@ pub struct Live {
 }
 
 /// What the differences are taken of.
-#[derive(Default)]
 struct Sample {
     time: u64,
     /// For each reason that came.
     exits: Vec<(&'static str, u64)>,
-    /// Of the whole process, in nanoseconds: in guests, in the kernel, in the program itself.
+    /// `None` where /proc does not tell.
+    times: Option<Times>,
+}
+
+/// Processor time of the whole process, in nanoseconds.
+#[derive(Clone, Copy)]
+struct Times {
     guest: u64,
     kernel: u64,
     program: u64,
@@ -33,23 +38,24 @@ struct Sample {
 
 impl Sample {
     fn take(statistics: &Statistics) -> Sample {
-        let (user, kernel, guest) = processor_times().unwrap_or_default();
         let (exits, time) = (statistics.exits().collect(), clock::monotonic());
-        // A guest's time counts as user's, too.
-        let program = user.saturating_sub(guest);
-        Sample { time, exits, guest, kernel, program }
+        Sample { time, exits, times: Times::now() }
     }
 }
 
-/// Of this process: in user mode, in the kernel, in guests. proc(5), `/proc/PID/stat`: the fields utime, stime and guest_time.
-fn processor_times() -> Option<(u64, u64, u64)> {
-    let stat = procfs::read("/proc/self/stat")?;
-    // The second field is a name in parentheses, in which anything may stand.
-    let end = stat.iter().rposition(|&byte| byte == b')')?;
-    let fields: Vec<&[u8]> = stat[end + 1..].trim_ascii().split(|&byte| byte == b' ').collect();
-    // The first of these is field 3.
-    let field = |number: usize| Some(procfs::decimal(fields.get(number - 3)?)? * TICK);
-    Some((field(14)?, field(15)?, field(43)?))
+impl Times {
+    /// proc(5), `/proc/PID/stat`: the fields utime, stime and guest_time.
+    fn now() -> Option<Times> {
+        let stat = procfs::read("/proc/self/stat")?;
+        // The second field is a name in parentheses, in which anything may stand.
+        let end = stat.iter().rposition(|&byte| byte == b')')?;
+        let fields: Vec<&[u8]> = stat[end + 1..].trim_ascii().split(|&byte| byte == b' ').collect();
+        // The first of these is field 3.
+        let field = |number: usize| Some(procfs::decimal(fields.get(number - 3)?)? * TICK);
+        let (user, kernel, guest) = (field(14)?, field(15)?, field(43)?);
+        // A guest's time counts as user's, too.
+        Some(Times { guest, kernel, program: user.saturating_sub(guest) })
+    }
 }
 
 impl Live {
@@ -98,6 +104,7 @@ fn text(last: &Sample, now: &Sample, mapped: &str, run_time: u64, vcpus: usize) 
     line(format_args!("exits to the program per second: {sum}"));
     rates.iter().for_each(|(name, rate)| line(format_args!("    {name:<32} {rate:>12}")));
     line(format_args!("{mapped}"));
+    let (Some(now), Some(last)) = (now.times, last.times) else { return text };
     line(format_args!(
         "time of {vcpus} vCPU{} and the main thread; 100 % is one processor:",
         if vcpus == 1 { "" } else { "s" }
@@ -118,15 +125,11 @@ mod tests {
 
     #[test]
     fn a_screen_shows_what_came_since_the_last_one() {
-        let last = Sample { time: 0, exits: Vec::from([("A", 100)]), ..Sample::default() };
+        let times = Some(Times { guest: 0, kernel: 0, program: 0 });
+        let last = Sample { time: 0, exits: Vec::from([("A", 100)]), times };
         let exits = Vec::from([("A", 300), ("B", 4)]);
-        let now = Sample {
-            time: 2_000_000_000,
-            exits,
-            guest: 1_500_000_000,
-            kernel: 20_000_000,
-            program: 0,
-        };
+        let times = Some(Times { guest: 1_500_000_000, kernel: 20_000_000, program: 0 });
+        let now = Sample { time: 2_000_000_000, exits, times };
         let expected = "\
 after 7 s
 exits to the program per second: 102
@@ -143,7 +146,6 @@ time of 1 vCPU and the main thread; 100 % is one processor:
 
     #[test]
     fn the_kernel_tells_this_process_s_times() {
-        let (user, _, guest) = processor_times().unwrap();
-        assert!(user >= guest);
+        assert!(Times::now().is_some());
     }
 }

@@ -5,7 +5,6 @@ pub mod dirty_log;
 pub mod findings;
 pub mod guest_view;
 pub mod handling_times;
-pub mod json;
 pub mod kvm_figures;
 pub mod live;
 pub mod observer;

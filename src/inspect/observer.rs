@@ -35,4 +35,10 @@ pub trait ExitObserver: Send {
 
     /// The exit that [`ExitObserver::exit`] has seen last was handled.
     fn handled(&mut self, _exit: &HandledExit) {}
+
+    /// The vCPU is about to enter the guest: at first, or after a pause.
+    fn goes_on(&mut self) {}
+
+    /// The vCPU has left the guest without an exit, since it was kicked.
+    fn paused(&mut self, _vcpu: u32) {}
 }

@@ -20,7 +20,10 @@ const PAGES_OF_LARGE: u64 = (2 << 20) / PAGE_SIZE;
 const PRESENT: u64 = 1 << 63;
 const FRAME: u64 = (1 << 55) - 1;
 
-/// A frame's flag: it is a part of a transparent huge page.
+// A frame's flags: it is the first part of a compound page, or another part; and it is a part of a transparent huge page, of 2 MiB or
+// smaller.
+const KPF_COMPOUND_HEAD: u64 = 1 << 15;
+const KPF_COMPOUND_TAIL: u64 = 1 << 16;
 const KPF_THP: u64 = 1 << 22;
 
 /// What a character stands for.
@@ -63,14 +66,19 @@ impl PageMap {
         self.pages.read_at(address / PAGE_SIZE * 8, bytes_of_mut(entries)).map(drop)
     }
 
-    /// Whether a frame belongs to a transparent huge page.
+    /// Whether a frame belongs to a transparent huge page of 2 MiB. A smaller one would end before the middle of these 2 MiB.
     fn is_huge(&self, entry: u64) -> bool {
+        let frame = entry & FRAME;
+        let first = frame - frame % PAGES_OF_LARGE;
+        frame != 0
+            && self.has_flags(first, KPF_THP | KPF_COMPOUND_HEAD)
+            && self.has_flags(first + PAGES_OF_LARGE / 2, KPF_THP | KPF_COMPOUND_TAIL)
+    }
+
+    fn has_flags(&self, frame: u64, wanted: u64) -> bool {
         let mut flags = [0u64];
         let Some(file) = &self.flags else { return false };
-        let frame = entry & FRAME;
-        frame != 0
-            && file.read_at(frame * 8, bytes_of_mut(&mut flags)).is_ok()
-            && flags[0] & KPF_THP != 0
+        file.read_at(frame * 8, bytes_of_mut(&mut flags)).is_ok() && flags[0] & wanted == wanted
     }
 }
 
@@ -108,12 +116,12 @@ impl fmt::Display for RamMap<'_> {
             }
         }
         f.write_str(
-            "\n  # in pages of 2 MiB or more   = in pages of 4 KiB   . the host has none\n  \
+            "\n  # in pages of 2 MiB or more   = in pages of 4 KiB   . not in the host's RAM\n  \
              + partly there, in large pages   - partly there, in pages of 4 KiB   % both",
         )?;
         match map.flags {
             None if !is_in_large_pages => f.write_str(
-                "\n  Only root is told which pages are larger: = and - stand for them too",
+                "\n  Without root, large pages can't be told apart: = and - stand for them too",
             ),
             _ => Ok(()),
         }
@@ -135,7 +143,7 @@ fn cell(map: &PageMap, address: u64, size: u64) -> Result<Cell, CallError> {
                 is_huge = false;
                 continue;
             }
-            // All of a large page are alike: its first one is asked for, or the first that is in this cell.
+            // All parts of a page of 2 MiB are alike: its first one is asked for, or the first that is in this cell.
             if cell.present == 0 || page.is_multiple_of(PAGES_OF_LARGE) {
                 is_huge = map.is_huge(entry);
             }

@@ -7,10 +7,10 @@ use crate::host::clock;
 use crate::host::mutex::Mutex;
 use crate::host::process;
 use crate::inspect::handling_times::HandlingTimes;
-use crate::inspect::json::{JsonNumber, JsonText};
 use crate::inspect::kvm_figures::{DEBUGFS, Figure, KvmFigures, Source};
 use crate::inspect::observer::{ExitObserver, HandledExit, ObservedExit};
 use crate::inspect::trace::reason_name;
+use crate::json::{JsonNumber, JsonText};
 use crate::kvm::backend::Backend;
 use crate::kvm::{self, Vcpu, Vm};
 use crate::layout::PAGE_SIZE;
@@ -66,7 +66,7 @@ impl ExitObserver for ExitCounter {
 pub struct Statistics {
     /// When the count began.
     started: u64,
-    /// `None` without `--stats`: then each exit is spared the counting.
+    /// `None` without `--stats`: then exits are not counted.
     counts: Option<Arc<Counts>>,
     /// The VM's and each vCPU's; none without `--stats`, and where the kernel has no such thing.
     sources: Vec<Source>,

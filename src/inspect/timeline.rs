@@ -5,9 +5,9 @@ use crate::host::clock;
 use crate::host::errno::Errno;
 use crate::host::process;
 use crate::host::syscall::{self, Call, Name};
-use crate::inspect::json::JsonText;
 use crate::inspect::observer::{ExitObserver, HandledExit, ObservedExit};
 use crate::inspect::trace::{self, reason_name};
+use crate::json::JsonText;
 use crate::output::Output;
 use crate::sys::ioctl::*;
 use alloc::format;
@@ -24,22 +24,28 @@ static HAS_STARTED: AtomicBool = AtomicBool::new(false);
 /// When the last call of the set-up ended.
 static LAST: AtomicU64 = AtomicU64::new(0);
 
-/// From now on each call is an event, until the program ends. During the set-up it is a slice, which begins where the call before ended,
-/// and so has what the program did in between; later, and in other threads, an instant.
+/// From now on each call is an event, until the program ends. During set-up a call of this thread is drawn as a slice. The slice starts at
+/// the end of the previous call, so it includes the program's own work before the call. All others are instants.
 pub fn trace_calls(output: Arc<Output>) {
     LAST.store(trace::start(), Relaxed);
     name_thread(&output, "program");
+    let this_thread = process::thread_id();
     syscall::observe(move |call, result| {
         let now = clock::monotonic();
-        let begins = LAST.swap(now, Relaxed);
-        let kind = match HAS_STARTED.load(Relaxed) {
-            false => Kind::Slice { begins, ends: now },
-            true => Kind::Instant(now),
+        let kind = if !HAS_STARTED.load(Relaxed) && process::thread_id() == this_thread {
+            Kind::Slice { begins: LAST.swap(now, Relaxed), ends: now }
+        } else {
+            Kind::Instant(now)
         };
         let category = if is_interrupt(call.name) { "interrupt" } else { "call" };
         let shown = &format!("{}", Shown(call, result));
         write(&output, kind, category, JsonText(call.name), shown);
     });
+}
+
+/// A vCPU is about to enter the guest.
+pub fn end_set_up() {
+    HAS_STARTED.store(true, Relaxed);
 }
 
 /// Whether a call interrupts a guest.
@@ -74,28 +80,40 @@ impl VcpuTrack {
     pub fn new(output: Arc<Output>) -> VcpuTrack {
         VcpuTrack { output, entered: clock::monotonic(), has_name: false }
     }
+
+    /// The time in `KVM_RUN`, which ends now: in the guest, and in KVM, where it handles an exit itself.
+    fn left_guest(&mut self, vcpu: u32, now: u64) {
+        if !core::mem::replace(&mut self.has_name, true) {
+            name_thread(&self.output, &format!("vCPU {vcpu}"));
+        }
+        let guest = Kind::Slice { begins: self.entered, ends: now };
+        write(&self.output, guest, "guest", JsonText("guest"), "");
+    }
 }
 
 impl ExitObserver for VcpuTrack {
     fn exit(&mut self, exit: &mut ObservedExit) {
-        HAS_STARTED.store(true, Relaxed);
         // The reader of the trace may be behind.
         self.output.wait_for_room(exit.control);
     }
 
     fn handled(&mut self, exit: &HandledExit) {
+        self.left_guest(exit.vcpu, exit.began);
         let output = &self.output;
-        if !core::mem::replace(&mut self.has_name, true) {
-            name_thread(output, &format!("vCPU {}", exit.vcpu));
-        }
-        let guest = Kind::Slice { begins: self.entered, ends: exit.began };
-        write(output, guest, "guest", JsonText("guest"), "");
         let handling = || Kind::Slice { begins: exit.began, ends: exit.ended };
         write(output, handling(), "exit", JsonText(reason_name(exit.reason)), "");
         if !exit.answered_by.is_empty() {
             write(output, handling(), "device", JsonText(exit.answered_by), "");
         }
         self.entered = exit.ended;
+    }
+
+    fn goes_on(&mut self) {
+        self.entered = clock::monotonic();
+    }
+
+    fn paused(&mut self, vcpu: u32) {
+        self.left_guest(vcpu, clock::monotonic());
     }
 }
 

@@ -4,9 +4,23 @@ use crate::host::fd::Fd;
 use crate::kvm::Error;
 use crate::kvm::cpuid::Cpuid;
 use crate::sys::cap::{self, kvm_enable_cap};
-use crate::sys::ioctl::{KVM_ENABLE_CAP, KVM_GET_STATS_FD, KVM_SET_TSC_KHZ, argument_size};
+use crate::sys::ioctl::*;
+use crate::sys::regs::{kvm_msr_entry, kvm_msrs};
 use core::ffi::c_int;
 use core::fmt;
+
+/// `struct kvm_msrs` with its entries.
+#[repr(C)]
+pub(super) struct Msrs<const N: usize> {
+    header: kvm_msrs,
+    pub entries: [kvm_msr_entry; N],
+}
+
+impl<const N: usize> Msrs<N> {
+    pub fn of(entries: [kvm_msr_entry; N]) -> Msrs<N> {
+        Msrs { header: kvm_msrs { nmsrs: N as u32, ..Default::default() }, entries }
+    }
+}
 
 /// The kinds of descriptor, as errors call them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +64,7 @@ impl Descriptor {
         result.map_err(|error| Error::Ioctl { kind: self.kind, error })
     }
 
-    /// A request that reads a structure, which must be as large as the request's number says.
+    /// A request that reads a structure, which must be at least as large as the request's number says.
     ///
     /// # Safety
     /// `value` is what `request` takes; what it points to in turn stays valid for as long as the kernel uses it.
@@ -66,7 +80,7 @@ impl Descriptor {
         unsafe { self.ioctl(request, address, shown) }
     }
 
-    /// A request that reads and fills a structure, which must be as large as the request's number says.
+    /// A request that reads and fills a structure, which must be at least as large as the request's number says.
     ///
     /// # Safety
     /// `value` is what `request` takes, and any bytes are such a value.
@@ -119,6 +133,24 @@ impl Descriptor {
         // SAFETY: the kernel reads the header, and fills as many entries as it says at most.
         unsafe { self.fill(request, &mut cpuid, format_args!("")) }?;
         Ok(cpuid)
+    }
+
+    /// `KVM_CHECK_EXTENSION`, of the system or a VM.
+    pub fn check_extension(&self, capability: u32) -> Result<c_int, Error> {
+        let name = cap::name(capability).unwrap_or("?");
+        // SAFETY: takes a number.
+        unsafe { self.ioctl(KVM_CHECK_EXTENSION, capability.into(), format_args!("{name}")) }
+    }
+
+    /// `KVM_GET_MSRS`, of the system or a vCPU: the value of one.
+    pub fn msr(&self, index: u32) -> Result<u64, Error> {
+        let mut msr = Msrs::of([kvm_msr_entry { index, ..Default::default() }]);
+        let (request, shown) = (KVM_GET_MSRS, format_args!("MSR {index:#x}"));
+        // SAFETY: the kernel reads the header and fills as many entries as it says.
+        match unsafe { self.fill(request, &mut msr, shown) }? {
+            1 => Ok(msr.entries[0].data),
+            _ => Err(Error::Msr { kind: self.kind, request, index }),
+        }
     }
 
     /// `KVM_SET_TSC_KHZ`, of a VM or a vCPU.

@@ -10,11 +10,12 @@ impl Vm {
     pub fn deny_msrs(&self, base: u32, count: u32) -> Result<(), Error> {
         // No bit is set: denied.
         let bits = 0u64;
+        assert!(count <= u64::BITS, "one range of the filter has room for 64 MSRs here");
         let mut filter = kvm_msr_filter::default();
         if count > 0 {
             filter.ranges[0] = kvm_msr_filter_range {
                 flags: KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE,
-                nmsrs: count.min(u64::BITS),
+                nmsrs: count,
                 base,
                 bitmap: (&raw const bits).expose_provenance() as u64,
             };

@@ -1,4 +1,4 @@
-//! The three kinds of KVM descriptor: the system, a VM, a vCPU. Each makes the next, and has one method for each ioctl. Methods for
+//! The kinds of KVM descriptor: the system, a VM, a vCPU, a device. The system makes VMs, a VM makes the others; each has one method for each ioctl. Methods for
 //! one subject stand in a file of their own, such as [`injection`].
 
 pub mod backend;
@@ -48,10 +48,10 @@ pub enum Error {
     MapDirtyRing(CallError),
     /// There can't be as many vCPUs.
     TooManyVcpus { wanted: u32, most: u32 },
-    /// `KVM_SET_USER_MEMORY_REGION` is to show more than the region has.
-    SlotTooLarge,
+    /// `KVM_SET_USER_MEMORY_REGION` is to show more than the region has, or memory that is not the VM's.
+    NotItsRam,
     /// KVM does not have this MSR, or refuses the value.
-    Msr { request: u32, index: u32 },
+    Msr { kind: Kind, request: u32, index: u32 },
     /// There is no eventfd for KVM to use.
     Event(CallError),
     /// An ioctl failed, on this kind of descriptor.
@@ -97,11 +97,11 @@ impl fmt::Display for Error {
             Error::TooManyVcpus { wanted, most } => {
                 write!(f, "--cpus {wanted}: this KVM allows {most} at most (KVM_CAP_MAX_VCPUS)")
             }
-            Error::SlotTooLarge => {
-                f.write_str("a memory slot can't be larger than its region of RAM")
+            Error::NotItsRam => {
+                f.write_str("a memory slot can show no more than a region of its VM's RAM")
             }
-            Error::Msr { request, index } => {
-                write!(f, "{} on a vCPU: KVM refuses MSR {index:#x}", Name::Request(request))
+            Error::Msr { kind, request, index } => {
+                write!(f, "{} on {kind}: KVM refuses MSR {index:#x}", Name::Request(request))
             }
             Error::Event(CallError { call, errno }) => {
                 write!(f, "{call}: {errno}")?;
@@ -125,7 +125,7 @@ impl fmt::Display for Error {
                         ": KVM refuses these registers: a reserved bit is set, or a rule is broken"
                     }
                     (KVM_SET_TSC_KHZ, libc::EINVAL) => {
-                        ": this processor can't slow down a guest's TSC\n  Take a larger --tsc-khz, or none"
+                        ": this processor can't give a guest's TSC that speed\n  Take another --tsc-khz, or none"
                     }
                     (KVM_SET_USER_MEMORY_REGION, libc::EEXIST) => {
                         ": RAM lies there already, because of --base"

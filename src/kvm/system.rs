@@ -4,10 +4,8 @@ use crate::host::fd::Fd;
 use crate::kvm::Error;
 use crate::kvm::cpuid::Cpuid;
 use crate::kvm::descriptor::{Descriptor, Kind};
-use crate::kvm::vcpu::Msrs;
 use crate::kvm::vm::Vm;
-use crate::sys::regs::kvm_msr_entry;
-use crate::sys::{KVM_API_VERSION, cap, ioctl};
+use crate::sys::{KVM_API_VERSION, ioctl};
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 
@@ -49,10 +47,7 @@ impl Kvm {
 
     /// `KVM_CHECK_EXTENSION` for this kernel as a whole: 0 for no, else yes or a number.
     pub fn check_extension(&self, capability: u32) -> Result<i32, Error> {
-        let name = cap::name(capability).unwrap_or("?");
-        let request = ioctl::KVM_CHECK_EXTENSION;
-        // SAFETY: takes a number.
-        unsafe { self.0.ioctl(request, capability.into(), format_args!("{name}")) }
+        self.0.check_extension(capability)
     }
 
     /// `KVM_GET_SUPPORTED_CPUID`: what a guest's CPUID may say on this host. E2BIG: more than there is room for here.
@@ -65,12 +60,12 @@ impl Kvm {
         self.0.cpuid(ioctl::KVM_GET_EMULATED_CPUID)
     }
 
-    /// `KVM_GET_MSR_INDEX_LIST`, or `KVM_GET_MSR_FEATURE_INDEX_LIST`, as it is. E2BIG: there is room for fewer than `room`, at most 1023,
-    /// and the kernel has more.
+    /// `KVM_GET_MSR_INDEX_LIST`, or `KVM_GET_MSR_FEATURE_INDEX_LIST`, as it is. E2BIG: the kernel has more than `room`
+    /// MSRs. `room` is at most 1023.
     fn msr_list(&self, request: u32, room: u32) -> Result<Vec<u32>, Error> {
         // The header, and room for more than Linux 6.12 has, some 180.
         let mut list = [0u32; 1 + 1023];
-        list[0] = room;
+        list[0] = room.min(1023);
         // SAFETY: the kernel reads the header, and fills as many numbers as it says at most.
         unsafe { self.0.fill(request, &mut list, format_args!("room for {room}")) }?;
         Ok(list[1..][..list[0] as usize].to_vec())
@@ -88,14 +83,7 @@ impl Kvm {
 
     /// `KVM_GET_MSRS` on `/dev/kvm`: the value of one of them.
     pub fn feature_msr(&self, index: u32) -> Result<u64, Error> {
-        let entry = kvm_msr_entry { index, ..Default::default() };
-        let mut msr = Msrs::of([entry]);
-        let (request, shown) = (ioctl::KVM_GET_MSRS, format_args!("MSR {index:#x}"));
-        // SAFETY: the kernel reads the header and fills as many entries as it says.
-        match unsafe { self.0.fill(request, &mut msr, shown) }? {
-            1 => Ok(msr.entries[0].data),
-            _ => Err(Error::Msr { request, index }),
-        }
+        self.0.msr(index)
     }
 
     /// `KVM_X86_GET_MCE_CAP_SUPPORTED`: what `MCG_CAP` can say, but for the number of banks.

@@ -4,7 +4,7 @@ use crate::host::fd::Fd;
 use crate::host::syscall::{Call, Name};
 use crate::kvm::Error;
 use crate::kvm::cpuid::Cpuid;
-use crate::kvm::descriptor::{Descriptor, Kind};
+use crate::kvm::descriptor::{Descriptor, Kind, Msrs};
 use crate::kvm::run_page::RunPage;
 use crate::kvm::vm::Vm;
 use crate::show::Bits;
@@ -20,19 +20,6 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 use core::ffi::c_int;
 use core::fmt;
-
-/// `struct kvm_msrs` with its entries.
-#[repr(C)]
-pub(super) struct Msrs<const N: usize> {
-    header: kvm_msrs,
-    pub entries: [kvm_msr_entry; N],
-}
-
-impl<const N: usize> Msrs<N> {
-    pub fn of(entries: [kvm_msr_entry; N]) -> Msrs<N> {
-        Msrs { header: kvm_msrs { nmsrs: N as u32, ..Default::default() }, entries }
-    }
-}
 
 /// The bits of `KVM_SET_GUEST_DEBUG`, as a trace shows them.
 const GUESTDBG: &str = "ENABLE SINGLESTEP - - - - - - - - - - - - - - USE_SW_BP USE_HW_BP INJECT_DB INJECT_BP BLOCKIRQ";
@@ -202,13 +189,15 @@ impl Vcpu {
 
     /// `KVM_SET_CPUID`: likewise, from a list that knows no sub-leaves.
     pub fn set_old_cpuid<const N: usize>(
-        &self,
+        &mut self,
         entries: [kvm_cpuid_entry; N],
     ) -> Result<(), Error> {
         #[repr(C)]
         struct List<const N: usize>(kvm_cpuid, [kvm_cpuid_entry; N]);
         let list = List(kvm_cpuid { nent: N as u32, padding: 0 }, entries);
-        self.set(ioctl::KVM_SET_CPUID, &list, format_args!("{N} leaves")).map(drop)
+        self.set(ioctl::KVM_SET_CPUID, &list, format_args!("{N} leaves"))?;
+        self.cpuid = list.1.iter().map(without_index).collect();
+        Ok(())
     }
 
     /// `KVM_GET_CPUID2`: what the guest's CPUID says. E2BIG: more than there is room for here.
@@ -244,14 +233,7 @@ impl Vcpu {
 
     /// `KVM_GET_MSRS`: the value of an MSR. [`Error::Msr`]: KVM does not have it.
     pub fn msr(&self, index: u32) -> Result<u64, Error> {
-        let mut msr = Msrs::of([kvm_msr_entry { index, ..Default::default() }]);
-        let (request, shown) = (ioctl::KVM_GET_MSRS, format_args!("MSR {index:#x}"));
-        // SAFETY: the kernel reads the header and fills as many entries as it says.
-        let count = unsafe { self.descriptor.fill(request, &mut msr, shown) }?;
-        match count {
-            1 => Ok(msr.entries[0].data),
-            _ => Err(Error::Msr { request, index }),
-        }
+        self.descriptor.msr(index)
     }
 
     /// `KVM_SET_MSRS`: index and value of each. It stops at the first that KVM does not take: [`Error::Msr`].
@@ -261,7 +243,7 @@ impl Vcpu {
         let count = self.set(request, &msrs, format_args!("{N} entries"))?;
         match values.get(count as usize) {
             None => Ok(()),
-            Some(&(index, _)) => Err(Error::Msr { request, index }),
+            Some(&(index, _)) => Err(Error::Msr { kind: Kind::Vcpu, request, index }),
         }
     }
 
@@ -383,4 +365,10 @@ impl Vcpu {
     pub fn stats(&self) -> Result<Fd, Error> {
         self.descriptor.stats()
     }
+}
+
+/// What KVM makes of an entry of `KVM_SET_CPUID`.
+fn without_index(entry: &kvm_cpuid_entry) -> kvm_cpuid_entry2 {
+    let kvm_cpuid_entry { function, eax, ebx, ecx, edx, .. } = *entry;
+    kvm_cpuid_entry2 { function, eax, ebx, ecx, edx, ..Default::default() }
 }

@@ -13,7 +13,7 @@
 //! 9. Whether the vCPU runs at all.
 
 use crate::kvm::cpuid::Cpuid;
-use crate::kvm::{Error, Vcpu};
+use crate::kvm::{Error, Kind, Vcpu};
 use crate::memory::plain::Plain;
 use crate::snapshot::fields::{Field, Fields, Invalid, visit};
 use crate::sys::cap::*;
@@ -41,7 +41,7 @@ plain!(kvm_mp_state, kvm_vcpu_events, kvm_debugregs, kvm_cpuid_entry2);
 /// Segment and control registers, as this kernel gives them.
 #[derive(Clone, Copy)]
 pub enum Sregs {
-    /// Before Linux 5.14: what PAE paging has loaded is read again from RAM.
+    /// Before Linux 5.14: the entries of PAE paging are read again from RAM.
     Old(kvm_sregs),
     New(kvm_sregs2),
 }
@@ -90,7 +90,7 @@ pub struct VcpuState {
     /// In words of eight bytes, as XSAVE stores it.
     pub xsave: Vec<u64>,
     pub xcrs: Option<kvm_xcrs>,
-    /// All that `KVM_GET_MSR_INDEX_LIST` names, but for the TSC.
+    /// All of `Kvm::msr_indices`, but for the TSC.
     pub msrs: Vec<kvm_msr_entry>,
     pub lapic: Option<kvm_lapic_state>,
     pub mp_state: kvm_mp_state,
@@ -328,7 +328,7 @@ impl Vcpu {
             // SAFETY: the kernel reads as many entries as the header says.
             let set = unsafe { self.descriptor.exchange(request, &mut with_header(some), shown) }?;
             if let Some(refused) = some.get(set as usize) {
-                return Err(Error::Msr { request, index: refused.index });
+                return Err(Error::Msr { kind: Kind::Vcpu, request, index: refused.index });
             }
         }
         Ok(())

@@ -12,7 +12,6 @@ use crate::layout::SLOTS;
 use crate::memory::GuestMemory;
 use crate::memory::guest_memory::Region;
 use crate::show::{Bits, Bytes};
-use crate::sys::cap;
 use crate::sys::clock::kvm_clock_data;
 use crate::sys::ioctl;
 use crate::sys::irqchip::*;
@@ -40,7 +39,7 @@ impl Vm {
         Vm { descriptor, memory: None, slot_sizes: Default::default(), routing }
     }
 
-    /// A VM that is none: every request fails, with ENOTTY. Devices are tried with it where there is no KVM.
+    /// A placeholder without KVM: every request fails with ENOTTY. Devices are tested with it.
     pub fn without_kvm() -> Result<Vm, CallError> {
         Ok(Vm::new(Fd::open(c"/dev/null", libc::O_RDWR, 0)?))
     }
@@ -83,10 +82,7 @@ impl Vm {
 
     /// `KVM_CHECK_EXTENSION` for this VM: 0 for no, else yes or a number.
     pub fn check_extension(&self, capability: u32) -> Result<i32, Error> {
-        let name = cap::name(capability).unwrap_or("?");
-        let request = ioctl::KVM_CHECK_EXTENSION;
-        // SAFETY: takes a number.
-        unsafe { self.descriptor.ioctl(request, capability.into(), format_args!("{name}")) }
+        self.descriptor.check_extension(capability)
     }
 
     /// `KVM_ENABLE_CAP`. EINVAL: this kernel does not have the capability, or not for a VM.
@@ -131,9 +127,9 @@ impl Vm {
         region: &Region,
         size: u64,
     ) -> Result<u64, Error> {
-        let memory = self.memory.as_ref().ok_or(Error::SlotTooLarge)?;
+        let memory = self.memory.as_ref().ok_or(Error::NotItsRam)?;
         if size > region.size || !memory.regions().contains(region) {
-            return Err(Error::SlotTooLarge);
+            return Err(Error::NotItsRam);
         }
         self.slot_sizes[slot_number(slot)].fetch_max(size, SeqCst);
         Ok(memory.host_address(region))
@@ -157,9 +153,12 @@ impl Vm {
     fn change_routing(&self, change: impl FnOnce(&mut Routing)) -> Result<(), Error> {
         // Held over the call, which waits for a moment (SRCU): the last table that is set has all changes.
         let mut routing = self.routing.lock();
-        change(&mut routing);
-        let shown = format_args!("{} entries", routing.count());
-        self.set(ioctl::KVM_SET_GSI_ROUTING, &*routing, shown).map(drop)
+        let mut changed = *routing;
+        change(&mut changed);
+        let shown = format_args!("{} entries", changed.count());
+        self.set(ioctl::KVM_SET_GSI_ROUTING, &changed, shown)?;
+        *routing = changed;
+        Ok(())
     }
 
     /// `KVM_IRQ_LINE`: sets the level of an interrupt line. The interrupt controllers decide whether the line is edge- or level-triggered.
@@ -250,7 +249,7 @@ impl Vm {
         self.set(request, &zone, shown).map(drop)
     }
 
-    /// `KVM_GET_NR_MMU_PAGES`: how many pages KVM's own tables for this VM may take.
+    /// `KVM_GET_NR_MMU_PAGES`: how many pages KVM's shadow page tables for this VM may take. The TDP MMU's do not count.
     pub fn mmu_pages(&self) -> Result<u32, Error> {
         let request = ioctl::KVM_GET_NR_MMU_PAGES;
         // SAFETY: takes no argument.

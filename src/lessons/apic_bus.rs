@@ -34,7 +34,7 @@ apic_bus_again:
 );
 
 /// How long the timer is watched, in nanoseconds.
-const WHILE: u64 = 500_000_000;
+const WATCHED: u64 = 500_000_000;
 
 pub fn run(lab: &Lab) -> Result<(), Error> {
     lab.require(KVM_CAP_X86_APIC_BUS_CYCLES_NS)?;
@@ -47,7 +47,7 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
         }
         let mut vcpu = lab.vcpu(&vm, 0, Mode::Real)?;
         let from = (lab.value(&mut vcpu)?, clock::monotonic());
-        clock::sleep(WHILE);
+        clock::sleep(WATCHED);
         let to = (lab.value(&mut vcpu)?, clock::monotonic());
         let ticks = u64::from(from.0 - to.0).max(1);
         let each = (to.1 - from.1 + ticks / 2) / ticks;

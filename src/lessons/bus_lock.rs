@@ -19,10 +19,8 @@ guest!(
 );
 
 pub fn run(lab: &Lab) -> Result<(), Error> {
-    let ways = lab.require(KVM_CAP_X86_BUS_LOCK_EXIT)?;
-    if ways & u64::from(KVM_BUS_LOCK_DETECTION_EXIT) == 0 {
-        return Err(Error::Missing(KVM_CAP_X86_BUS_LOCK_EXIT));
-    }
+    let exit = u64::from(KVM_BUS_LOCK_DETECTION_EXIT);
+    lab.require_bit(KVM_CAP_X86_BUS_LOCK_EXIT, exit, "KVM_BUS_LOCK_DETECTION_EXIT")?;
     let vm = lab.vm(bus_lock())?;
     vm.enable(KVM_CAP_X86_BUS_LOCK_EXIT, KVM_BUS_LOCK_DETECTION_EXIT.into())?;
     let mut vcpu = lab.vcpu(&vm, 0, Mode::Protected)?;

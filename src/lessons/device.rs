@@ -1,4 +1,4 @@
-//! `KVM_CREATE_DEVICE`: devices in the kernel that have a descriptor. x86 has one, which tells VFIO and KVM of each other. And `/dev/kvm`
+//! `KVM_CREATE_DEVICE`: devices in the kernel that have a descriptor. x86 has one: it connects VFIO's files to the VM. And `/dev/kvm`
 //! has an attribute of its own.
 
 use crate::kvm;
@@ -11,7 +11,7 @@ use crate::sys::device::*;
 const KVM_DEV_TYPE_ARM_VGIC_V2: u32 = 5;
 
 pub fn run(lab: &Lab) -> Result<(), Error> {
-    // Nobody asks for KVM_CAP_DEVICE_CTRL: older kernels, such as Linux 6.1, have the request on x86 too, and do not say so.
+    // This lesson does not require KVM_CAP_DEVICE_CTRL: before Linux 6.8, x86 has the request but answers 0.
     let vm = lab.kvm().create_vm()?;
     say!(lab, "KVM_CREATE_DEVICE_TEST, an Arm's GIC: {}", there(vm.has_device(KVM_DEV_TYPE_ARM_VGIC_V2)));
     let vfio = vm.has_device(KVM_DEV_TYPE_VFIO);

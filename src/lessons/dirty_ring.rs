@@ -2,6 +2,7 @@
 
 use crate::config::Mode;
 use crate::host::clock;
+use crate::inspect::trace::reason_name;
 use crate::kvm::dirty_log::DirtyRing;
 use crate::layout::LOW_SLOT;
 use crate::lessons::Error;
@@ -53,7 +54,7 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
     let mut ring = DirtyRing::map(&vcpu, size)?;
 
     let start = clock::monotonic();
-    let mut pages = Vec::new();
+    let (mut pages, mut rounds) = (Vec::new(), Vec::new());
     loop {
         let reason = lab.run(&mut vcpu)?;
         let known = pages.len();
@@ -63,17 +64,18 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
         let reset = vm.reset_dirty_rings()?;
         let new = &pages[known..];
         let (count, first, last) = (new.len(), new.first().copied().unwrap_or_default(), new.last().copied().unwrap_or_default());
+        rounds.push((reason, count, first, last, reset));
         match reason {
-            KVM_EXIT_DIRTY_RING_FULL => say!(lab, "KVM_EXIT_DIRTY_RING_FULL"),
-            KVM_EXIT_HLT => say!(lab, "KVM_EXIT_HLT"),
+            KVM_EXIT_DIRTY_RING_FULL => {}
+            KVM_EXIT_HLT => break,
             reason => return Err(Error::OtherExit { expected: KVM_EXIT_HLT, reason }),
-        }
-        say!(lab, "  collected {count} pages, {first:#x} to {last:#x}; KVM_RESET_DIRTY_RINGS: {reset}");
-        if reason == KVM_EXIT_HLT {
-            break;
         }
     }
     let with_ring = clock::monotonic() - start;
+    for (reason, count, first, last, reset) in rounds {
+        say!(lab, "{}", reason_name(reason));
+        say!(lab, "  collected {count} pages, {first:#x} to {last:#x}; KVM_RESET_DIRTY_RINGS: {reset}");
+    }
     let collected = pages.len();
     pages.sort_unstable();
     pages.dedup();
@@ -101,9 +103,10 @@ fn without_ring(lab: &Lab, has_bitmap: bool) -> Result<u64, Error> {
     let mut vcpu = lab.vcpu(&vm, 0, Mode::Real)?;
     let start = clock::monotonic();
     lab.expect(&mut vcpu, KVM_EXIT_HLT)?;
-    if has_bitmap {
-        let count = vm.dirty_log(LOW_SLOT)?.count();
+    let log = if has_bitmap { Some(vm.dirty_log(LOW_SLOT)?.count()) } else { None };
+    let nanoseconds = clock::monotonic() - start;
+    if let Some(count) = log {
         say!(lab, "The same guest with a bitmap: KVM_GET_DIRTY_LOG has {count} pages");
     }
-    Ok(clock::monotonic() - start)
+    Ok(nanoseconds)
 }

@@ -1,5 +1,5 @@
-//! `KVM_IOEVENTFD` with length 0: a write of any length signals the eventfd. At an address, KVM on Intel then need not read the
-//! guest's instruction, which would only tell it the length and the value.
+//! `KVM_IOEVENTFD` with length 0: a write of any length signals the eventfd. KVM on Intel then need not decode a write to an
+//! address: it needs neither length nor value.
 
 use crate::config::Mode;
 use crate::host::event::Event;

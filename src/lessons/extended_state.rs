@@ -38,7 +38,7 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
     say!(lab, "KVM_SET_XSAVE: XMM1 = 0x12345678; the guest has {:#x}", lab.value(&mut vcpu)?);
     if vm.check_extension(KVM_CAP_XSAVE2)? != 0 {
         let bytes = 8 * vcpu.xsave_area()?.len();
-        say!(lab, "KVM_GET_XSAVE2: all that this processor has, {bytes} bytes");
+        say!(lab, "KVM_GET_XSAVE2: all that a guest of this process can have, {bytes} bytes");
     }
 
     let mut xcrs = vcpu.xcrs()?;

@@ -1,4 +1,4 @@
-//! `KVM_GET_SUPPORTED_HV_CPUID`: what a guest is told that takes KVM for a Hyper-V.
+//! `KVM_GET_SUPPORTED_HV_CPUID`: what CPUID tells a guest that takes KVM for a Hyper-V.
 
 use crate::lessons::Error;
 use crate::lessons::lab::{Lab, say};
@@ -22,7 +22,7 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
             0x4000_0003 => say!(lab, "Leaf {leaf:#x}, may use:{}", Bits(eax.into(), PRIVILEGES)),
             0x4000_0004 => {
                 say!(lab, "Leaf {leaf:#x}, recommended:{}", Bits(eax.into(), RECOMMENDED));
-                say!(lab, "  and to call after {} turns at a lock that is taken", entry.ebx);
+                say!(lab, "  and to notify the hypervisor after {} tries for a busy lock", entry.ebx);
             }
             _ => {}
         }

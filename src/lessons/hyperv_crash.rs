@@ -12,13 +12,13 @@ guest!(
     hyperv_crash,
     "
     .code16
-    mov     $0x40000100, %ecx       # HV_X64_MSR_CRASH_P0: what went wrong, in the guest's own words
+    mov     $0x40000100, %ecx       # HV_X64_MSR_CRASH_P0: five values of the guest's choice
     mov     $0xdead, %eax
     xor     %edx, %edx
     wrmsr
     mov     $0x40000105, %ecx       # HV_X64_MSR_CRASH_CTL
     xor     %eax, %eax
-    mov     $1 << 31, %edx          # bit 63: tell
+    mov     $1 << 31, %edx          # bit 63: notify the hypervisor
     wrmsr
     mov     $0x40000003, %ecx       # HV_X64_MSR_RESET
     mov     $1, %eax

@@ -8,7 +8,7 @@ use crate::sys::cap::*;
 use crate::sys::exit::KVM_EXIT_HYPERV;
 use crate::sys::hyperv::{KVM_EXIT_HYPERV_HCALL, KVM_EXIT_HYPERV_SYNIC};
 
-/// The number of a processor, by which its Hyper-V calls it.
+/// Hyper-V's number for this vCPU, its virtual-processor index.
 const HV_X64_MSR_VP_INDEX: u32 = 0x4000_0002;
 
 guest!(

@@ -40,9 +40,9 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
     say!(lab, "KVM_SET_CLOCK, in ns: 7.5 * 2^32; KVM_GET_CLOCK: 7 and a part: {}", vm.clock()? >> 32 == 7);
     let upper = lab.value(&mut vcpu)?;
     say!(lab, "The guest switches its clock on, and reads {upper} and a part");
-    say!(lab, "PVCLOCK_GUEST_STOPPED = {}", lab.value(&mut vcpu)?);
+    say!(lab, "PVCLOCK_GUEST_STOPPED: {}", lab.value(&mut vcpu)? != 0);
     vcpu.note_pause()?;
-    let stopped = lab.value(&mut vcpu)?;
-    say!(lab, "KVM_KVMCLOCK_CTRL: the next entry tells it: PVCLOCK_GUEST_STOPPED = {stopped}");
+    let stopped = lab.value(&mut vcpu)? != 0;
+    say!(lab, "KVM_KVMCLOCK_CTRL: the next entry tells the guest: PVCLOCK_GUEST_STOPPED: {stopped}");
     lab.expect(&mut vcpu, KVM_EXIT_HLT)
 }

@@ -120,6 +120,14 @@ impl<'a> Lab<'a> {
         self.failure.get()
     }
 
+    /// The lesson needs this bit of a capability's answer.
+    pub fn require_bit(&self, capability: u32, bit: u64, name: &'static str) -> Result<(), Error> {
+        match self.require(capability)? & bit {
+            0 => Err(Error::MissingBit { capability, name }),
+            _ => Ok(()),
+        }
+    }
+
     /// The lesson needs this capability: KVM's answer, which is not 0.
     pub fn require(&self, capability: u32) -> Result<u64, Error> {
         match self.kvm.check_extension(capability)? {
@@ -219,13 +227,19 @@ impl<'a> Lab<'a> {
     /// Runs the guest until it exits, and gives the reason. What it writes to the console is shown, and it runs on.
     pub fn run(&self, vcpu: &mut Vcpu) -> Result<u32, Error> {
         loop {
-            vcpu.run()?;
+            match vcpu.run() {
+                // A signal, such as that of `fg`.
+                Err(kvm::Error::Ioctl { error, .. }) if error.is(libc::EINTR) => continue,
+                result => result?,
+            }
             if self.traces_exits {
                 let line = ExitLine { time: trace::time(), vcpu: None, answered_by: "" };
                 line.write(self.output, vcpu, None);
             }
             match exit::decode(vcpu.page_mut()) {
-                Exit::Port { write: true, port: CONSOLE_PORT, data, .. } => self.show(data[0]),
+                Exit::Port { write: true, port: CONSOLE_PORT, size, data } => {
+                    data.chunks(size).for_each(|item| self.show(item[0]));
+                }
                 _ => return Ok(vcpu.page().exit_reason()),
             }
         }
@@ -246,7 +260,7 @@ impl<'a> Lab<'a> {
             Exit::Port { write: true, port: REPORT, data, .. } => {
                 Ok(crate::show::number(data) as u32)
             }
-            Exit::Port { port, .. } => Err(Error::OtherPort(port)),
+            Exit::Port { write, port, .. } => Err(Error::OtherPort { write, port }),
             _ => Err(Error::OtherExit { expected: KVM_EXIT_IO, reason: KVM_EXIT_IO }),
         }
     }

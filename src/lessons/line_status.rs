@@ -46,7 +46,7 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
     Ok(())
 }
 
-/// What KVM says by it: api.rst 4.25.
+/// What KVM says by it: the comment at `kvm_set_irq` in virt/kvm/irqchip.c.
 fn meaning(status: i32) -> &'static str {
     match status {
         0 => "merged with the one that waits",

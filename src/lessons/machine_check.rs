@@ -1,4 +1,4 @@
-//! `KVM_X86_SET_MCE`: an error of the hardware that it could correct, one that it could not, and one that the guest is not ready for.
+//! `KVM_X86_SET_MCE`: a corrected error of the hardware, an uncorrected one, and one while CR4.MCE is off.
 
 use crate::config::Mode;
 use crate::lessons::Error;

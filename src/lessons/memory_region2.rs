@@ -1,4 +1,4 @@
-//! `KVM_SET_USER_MEMORY_REGION2`: a slot, by the younger request that can also name a guest_memfd.
+//! `KVM_SET_USER_MEMORY_REGION2`: a slot, with the newer request, which can also name a guest_memfd.
 
 use crate::config::Mode;
 use crate::layout::LOW_SLOT;

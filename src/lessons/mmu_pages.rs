@@ -1,4 +1,4 @@
-//! `KVM_SET_NR_MMU_PAGES`: how many pages KVM's own tables for a guest may take.
+//! `KVM_SET_NR_MMU_PAGES`: how many pages KVM's shadow page tables for a guest may take. Those of the TDP MMU do not count.
 
 use crate::host::errno::Errno;
 use crate::lessons::Error;

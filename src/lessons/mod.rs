@@ -55,7 +55,7 @@ lessons! {
     machine_check: "KVM_X86_SETUP_MCE, KVM_X86_SET_MCE: corrected, uncorrected, fatal",
     clear_log: "KVM_CLEAR_DIRTY_LOG: the dirty log in two steps",
     dirty_ring: "KVM_RESET_DIRTY_RINGS, beside the bitmap, with the cost of each",
-    mmu_pages: "KVM_SET_NR_MMU_PAGES: how much KVM takes for its tables",
+    mmu_pages: "KVM_SET_NR_MMU_PAGES: how much KVM takes for shadow page tables",
     memory_region2: "KVM_SET_USER_MEMORY_REGION2",
     pre_fault: "KVM_PRE_FAULT_MEMORY: pages before the guest wants them",
     guest_memfd: "KVM_CREATE_GUEST_MEMFD, memory attributes, KVM_EXIT_MEMORY_FAULT",
@@ -168,8 +168,16 @@ pub enum Error {
     Lacks(&'static str),
     /// KVM does not count this.
     NoStatistic(&'static str),
-    /// The guest used another port than the one by which it reports.
-    OtherPort(u16),
+    /// KVM has the capability, without this bit.
+    MissingBit {
+        capability: u32,
+        name: &'static str,
+    },
+    /// The guest did something else than write to the port by which it reports.
+    OtherPort {
+        write: bool,
+        port: u16,
+    },
     /// The guest left for another reason than the lesson is about.
     OtherExit {
         expected: u32,
@@ -208,8 +216,14 @@ impl fmt::Display for Error {
             Error::NoStatistic(name) => {
                 write!(f, "this lesson cannot be shown here: KVM's statistics have no {name}")
             }
-            Error::OtherPort(port) => {
-                write!(f, "the guest used port {port:#x} and not {REPORT:#x}, by which it reports")
+            Error::MissingBit { capability, name } => write!(
+                f,
+                "this lesson cannot be shown here: {} has no {name}\n  docs/api.md says since which kernel, and for which processors",
+                cap::name(capability).unwrap_or("such capability")
+            ),
+            Error::OtherPort { write, port } => {
+                let what = if write { "wrote to" } else { "read" };
+                write!(f, "the guest {what} port {port:#x}; it reports by writing to {REPORT:#x}")
             }
             Error::OtherExit { expected, reason } => write!(
                 f,

@@ -10,11 +10,11 @@ const IA32_TSC: u32 = 0x10;
 
 pub fn run(lab: &Lab) -> Result<(), Error> {
     match lab.kvm().listed_msrs(1) {
-        Err(kvm::Error::Ioctl { error, .. }) => {
+        Err(kvm::Error::Ioctl { error, .. }) if error.is(libc::E2BIG) => {
             say!(lab, "KVM_GET_MSR_INDEX_LIST with room for 1: {}", error.errno);
         }
         Err(error) => return Err(error.into()),
-        Ok(_) => {}
+        Ok(list) => say!(lab, "KVM_GET_MSR_INDEX_LIST with room for 1: {} is all it has", list.len()),
     }
     let state = lab.kvm().listed_msrs(1023)?;
     say!(lab, "With more room: {} MSRs of state", state.len());

@@ -1,5 +1,5 @@
-//! `KVM_CAP_X86_NOTIFY_VMEXIT`: the processor exits when a guest opens no window for events for some time, for example while it delivers #AC
-//! or #DB without end. KVM intercepts these two, so that the lesson can only ask for the exit, and show that a plain loop does not cause it.
+//! `KVM_CAP_X86_NOTIFY_VMEXIT`: the processor exits when the guest gives it no chance to deliver an event for some time, for example while #AC
+//! or #DB causes itself without end. KVM intercepts these two, so that the lesson can only ask for the exit, and show that a plain loop does not cause it.
 
 use crate::config::Mode;
 use crate::lessons::Error;
@@ -23,7 +23,7 @@ notify_again:
 pub fn run(lab: &Lab) -> Result<(), Error> {
     lab.require(KVM_CAP_X86_NOTIFY_VMEXIT)?;
     let vm = lab.vm(notify())?;
-    // The window is in the upper half, in ticks of the processor's clock; the processor adds its own least.
+    // The window is in the upper half, in ticks of the processor's clock; the processor adds its own minimum.
     let window = 0x2_0000u64 << 32;
     vm.enable(
         KVM_CAP_X86_NOTIFY_VMEXIT,

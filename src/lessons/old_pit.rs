@@ -1,4 +1,4 @@
-//! `KVM_CREATE_PIT` and its like: the interval timer by the requests of before Linux 2.6.32, which kernels still have; and what
+//! `KVM_CREATE_PIT` and its like: the interval timer by older requests, which kernels still have; and what
 //! becomes of ticks that a guest had no time for.
 
 use crate::config::Mode;
@@ -37,6 +37,6 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
     say!(lab, "KVM_SET_PIT; KVM_GET_PIT: count {:#x}", vm.old_pit()?.channels[0].count);
     lab.require(KVM_CAP_REINJECT_CONTROL)?;
     vm.set_pit_reinjection(false)?;
-    say!(lab, "KVM_REINJECT_CONTROL, off: taken; ticks that the guest has not taken shall be lost, not queued");
+    say!(lab, "KVM_REINJECT_CONTROL, off: taken; KVM drops ticks that the guest missed");
     Ok(())
 }

@@ -5,19 +5,19 @@ use crate::lessons::lab::{Lab, outcome, say};
 use crate::sys::cap::{KVM_CAP_PMU_CAPABILITY, KVM_CAP_PMU_EVENT_FILTER};
 use crate::sys::filter::*;
 
-/// Instructions retired, on AMD: event 0xc0.
+/// Instructions retired: event 0xc0, on AMD and on Intel.
 const INSTRUCTIONS: u64 = 0xc0;
 
 pub fn run(lab: &Lab) -> Result<(), Error> {
     lab.require(KVM_CAP_PMU_EVENT_FILTER)?;
     let vm = lab.kvm().create_vm()?;
     vm.filter_events(KVM_PMU_EVENT_DENY, [INSTRUCTIONS])?;
-    say!(lab, "KVM_SET_PMU_EVENT_FILTER: all but event {INSTRUCTIONS:#x} can be counted");
+    say!(lab, "KVM_SET_PMU_EVENT_FILTER: general counters can count all but event {INSTRUCTIONS:#x}");
     vm.filter_events(KVM_PMU_EVENT_ALLOW, [INSTRUCTIONS])?;
-    say!(lab, "KVM_SET_PMU_EVENT_FILTER: only event {INSTRUCTIONS:#x} can be counted");
+    say!(lab, "KVM_SET_PMU_EVENT_FILTER: they can count only event {INSTRUCTIONS:#x}");
     say!(lab, "Action 2: {}", outcome(vm.filter_events(2, [INSTRUCTIONS])));
     match lab.kvm().check_extension(KVM_CAP_PMU_CAPABILITY)? {
-        0 => say!(lab, "This host has no performance counters for guests: KVM_CAP_PMU_CAPABILITY is 0"),
+        0 => say!(lab, "KVM_CAP_PMU_CAPABILITY is 0: no counters for guests here, or a kernel before 5.18"),
         _ => {
             vm.enable(KVM_CAP_PMU_CAPABILITY, KVM_PMU_CAP_DISABLE.into())?;
             say!(lab, "KVM_CAP_PMU_CAPABILITY: this VM has no performance counters");

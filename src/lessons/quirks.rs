@@ -1,4 +1,4 @@
-//! `KVM_CAP_DISABLE_QUIRKS2`: mistakes of old that guests rely on, switched off one by one. This one is about how a local APIC starts.
+//! `KVM_CAP_DISABLE_QUIRKS2`: old bugs of KVM that guests depend on; each can be switched off. This one is about how a local APIC starts.
 
 use crate::config::Mode;
 use crate::lessons::Error;
@@ -12,15 +12,13 @@ guest!(quirks, "hlt");
 const LVT_LINT0: usize = 0x350;
 
 pub fn run(lab: &Lab) -> Result<(), Error> {
-    let quirks_here = lab.require(KVM_CAP_DISABLE_QUIRKS2)?;
+    let (capability, quirk) = (KVM_CAP_DISABLE_QUIRKS2, KVM_X86_QUIRK_LINT0_REENABLED);
+    lab.require_bit(capability, quirk, "KVM_X86_QUIRK_LINT0_REENABLED")?;
     for is_disabled in [false, true] {
         let vm = lab.vm(quirks())?;
         vm.create_irqchip()?;
         if is_disabled {
-            if quirks_here & KVM_X86_QUIRK_LINT0_REENABLED == 0 {
-                return Err(Error::Lacks("KVM_CAP_DISABLE_QUIRKS2 has no LINT0_REENABLED"));
-            }
-            vm.enable(KVM_CAP_DISABLE_QUIRKS2, KVM_X86_QUIRK_LINT0_REENABLED)?;
+            vm.enable(capability, quirk)?;
             say!(lab, "KVM_CAP_DISABLE_QUIRKS2: the quirk KVM_X86_QUIRK_LINT0_REENABLED is off");
         }
         let vcpu = lab.vcpu(&vm, 0, Mode::Real)?;

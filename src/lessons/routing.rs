@@ -32,6 +32,7 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
     let mut vcpu = lab.vcpu(&vm, 0, Mode::Real)?;
     lab.switch_lapic_on(&vcpu)?;
     lab.value(&mut vcpu)?;
+    // The table is replaced: the pins of the controllers, which KVM_CREATE_IRQCHIP has put into it, are gone.
     vm.route_messages([(LINE, Some(MESSAGE))].into_iter())?;
     say!(lab, "KVM_SET_GSI_ROUTING: GSI {LINE} is a message with vector {:#x}", MESSAGE.data);
     vm.set_line(LINE, true)?;

@@ -1,5 +1,5 @@
-//! `KVM_GET_SREGS2`: as `KVM_GET_SREGS`, with the four entries that PAE paging has loaded from memory. `KVM_SET_SREGS` reads them from
-//! there again, where they may have changed since.
+//! `KVM_GET_SREGS2`: as `KVM_GET_SREGS`, with the four entries of PAE paging. An Intel processor loads them with CR3 and keeps them, and
+//! `KVM_SET_SREGS` would read memory again, where they may have changed since. AMD's, with nested paging, keeps none.
 
 use crate::config::Mode;
 use crate::lessons::Error;

@@ -1,10 +1,10 @@
-//! The task priority of a local APIC in the kernel: accesses that leave, and a copy in guest memory that needs none.
+//! The task priority of a local APIC in the kernel: accesses exit to user space; a copy in guest memory can be used without an exit.
 
 use crate::config::Mode;
 use crate::lessons::Error;
 use crate::lessons::lab::{Lab, guest, memory, say};
 use crate::sys::cap::KVM_CAP_VAPIC;
-use crate::sys::exit::KVM_EXIT_TPR_ACCESS;
+use crate::sys::exit::{KVM_EXIT_IO, KVM_EXIT_TPR_ACCESS};
 use crate::sys::irqchip::kvm_irq_routing_msi;
 
 guest!(
@@ -37,7 +37,8 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
             let access = *vcpu.page().tpr_access();
             say!(lab, "KVM_EXIT_TPR_ACCESS: is_write = {}, rip = {:#x}", access.is_write, access.rip);
         }
-        _ => return Err(Error::Lacks("this processor has the task priority by itself: kvm_intel's flexpriority, kvm_amd's avic")),
+        KVM_EXIT_IO => return Err(Error::Lacks("the access did not exit; perhaps the processor has the task priority by itself (kvm_intel's flexpriority, kvm_amd's avic)")),
+        reason => return Err(Error::OtherExit { expected: KVM_EXIT_TPR_ACCESS, reason }),
     }
     vcpu.report_tpr_accesses(false)?;
 

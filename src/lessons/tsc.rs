@@ -25,8 +25,8 @@ guest!(
     "
 );
 
-/// How long the counter is watched, in nanoseconds: its lower half must not come round twice meanwhile.
-const WHILE: u64 = 50_000_000;
+/// How long the counter is watched, in nanoseconds: fewer than 2^32 ticks.
+const WATCHED: u64 = 50_000_000;
 
 pub fn run(lab: &Lab) -> Result<(), Error> {
     lab.require(KVM_CAP_GET_TSC_KHZ)?;
@@ -39,7 +39,7 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
     let is_doubled = vcpu.tsc_khz()? == 2 * host;
     say!(lab, "KVM_SET_TSC_KHZ, twice as fast: taken: {is_doubled}");
     let from = (lab.value(&mut vcpu)?, clock::monotonic());
-    clock::sleep(WHILE);
+    clock::sleep(WATCHED);
     let to = (lab.value(&mut vcpu)?, clock::monotonic());
     // Ticks of the host's counter meanwhile: nanoseconds times its kHz over 10^6.
     let of_host = (to.1 - from.1) * u64::from(host) / 1_000_000;

@@ -1,4 +1,4 @@
-//! `KVM_UNREGISTER_COALESCED_MMIO`: the guest's writes to a place went to a ring, and cause exits again from now on.
+//! `KVM_UNREGISTER_COALESCED_MMIO`: until now writes to this port went to a ring; after this request they exit again.
 
 use crate::config::Mode;
 use crate::lessons::Error;

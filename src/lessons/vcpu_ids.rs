@@ -9,7 +9,7 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
     lab.require(KVM_CAP_MAX_VCPU_ID)?;
     let vm = lab.vm(&[])?;
     match vm.enable(KVM_CAP_MAX_VCPU_ID, 2) {
-        Err(kvm::Error::Ioctl { .. }) => {
+        Err(kvm::Error::Ioctl { error, .. }) if error.is(libc::EINVAL) => {
             return Err(Error::Lacks("KVM_CAP_MAX_VCPU_ID can't be set: Linux 6.0 is the first"));
         }
         result => result?,

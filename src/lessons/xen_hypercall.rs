@@ -24,10 +24,9 @@ guest!(
 );
 
 pub fn run(lab: &Lab) -> Result<(), Error> {
-    let interfaces = lab.require(KVM_CAP_XEN_HVM)?;
-    if interfaces & u64::from(KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL) == 0 {
-        return Err(Error::Lacks("KVM_CAP_XEN_HVM has no KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL: Linux is older than 5.12, or was built without CONFIG_KVM_XEN"));
-    }
+    // Linux 5.12, built with CONFIG_KVM_XEN.
+    let intercept = u64::from(KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL);
+    lab.require_bit(KVM_CAP_XEN_HVM, intercept, "KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL")?;
     let vm = lab.vm(xen_hypercall())?;
     vm.set_xen_config(0x4000_0000, KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL)?;
     say!(lab, "KVM_XEN_HVM_CONFIG: MSR 0x40000000, and hypercalls leave");

@@ -190,7 +190,9 @@ impl<'a> EventLoop<'a> {
         }
         if let Some(live) = &mut self.live
             && let Some(screen) = live.screen(&self.machine.statistics, self.vcpus.len())
+            && !output.has_errors_waiting()
         {
+            // Where the last screen waits yet, this one is left out.
             output.data_line(format_args!("{screen}"));
         }
         if signal::take_snapshot_wanted() {

@@ -7,6 +7,7 @@ use crate::host::thread::Worker;
 use crate::inspect::observer::{ExitObserver, HandledExit, ObservedExit};
 use crate::inspect::replay::Replay;
 use crate::inspect::stepper::Stepper;
+use crate::inspect::timeline;
 use crate::inspect::trace;
 use crate::kvm::exit::{self, Exit};
 use crate::kvm::{self, Vcpu};
@@ -59,6 +60,7 @@ impl VcpuRunner {
         if core::mem::take(&mut self.waits_at_hlt) {
             self.wait_at_hlt_again();
         }
+        self.observers.iter_mut().for_each(|observer| observer.goes_on());
         while !self.handler.lifecycle.is_stopping() {
             match self.enter_guest() {
                 Ok(()) => self.handle_exit(),
@@ -66,6 +68,8 @@ impl VcpuRunner {
                 Err(kvm::Error::Ioctl { error, .. })
                     if error.is(libc::EINTR) || error.is(libc::EAGAIN) =>
                 {
+                    let number = self.vcpu.number();
+                    self.observers.iter_mut().for_each(|observer| observer.paused(number));
                     if self.control.handle_request().is_err() {
                         break;
                     }
@@ -80,6 +84,7 @@ impl VcpuRunner {
                     {
                         break;
                     }
+                    self.observers.iter_mut().for_each(|observer| observer.goes_on());
                 }
                 Err(error) => {
                     let number = Some(self.vcpu.number());
@@ -241,6 +246,7 @@ impl RunningVcpu {
             Some(thread) => thread,
             None => Worker::start(VcpuRunner::run)?,
         };
+        timeline::end_set_up();
         thread.give(runner);
         Ok(RunningVcpu { control, thread })
     }

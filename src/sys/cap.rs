@@ -145,8 +145,8 @@ named_table! {
     KVM_CAP_SPLIT_IRQCHIP = 121;
     /// An ioeventfd of length 0 at a port too: Linux 4.4.
     KVM_CAP_IOEVENTFD_ANY_LENGTH = 122;
-    /// 8.2: Hyper-V's interrupt controller; Linux 4.5. It switches off AVIC and APICv: while the guest uses auto-EOI, and always before
-    /// Linux 5.15.
+    /// 8.2: Hyper-V's interrupt controller; Linux 4.5. Before Linux 5.15 it switches AVIC and APICv
+    /// off; since then only while the guest uses auto-EOI.
     KVM_CAP_HYPERV_SYNIC = 123;
     /// A vCPU has attributes, `KVM_VCPU_TSC_CTRL`. On x86 since Linux 5.16.
     KVM_CAP_VCPU_ATTRIBUTES = 127;

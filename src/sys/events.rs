@@ -82,7 +82,8 @@ pub struct kvm_nested_state {
     pub hdr: [u64; 15],
 }
 
-/// In `flags`: `nmi.pending` counts. KVM sets it at each reading; so it does the others whose part it knows.
+/// In `flags`: `nmi.pending` counts. KVM sets this bit at each reading, and those of SHADOW and SMM; those of PAYLOAD and TRIPLE_FAULT once
+/// their capability is enabled; that of SIPI_VECTOR never.
 pub const KVM_VCPUEVENT_VALID_NMI_PENDING: u32 = 1 << 0;
 /// `sipi_vector` counts.
 pub const KVM_VCPUEVENT_VALID_SIPI_VECTOR: u32 = 1 << 1;

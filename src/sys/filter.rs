@@ -44,7 +44,7 @@ pub struct kvm_pmu_event_filter {
     pub pad: [u32; 4],
 }
 
-/// Only the list's events can be counted.
+/// The general counters can count the list's events only. For the fixed ones the bitmap says.
 pub const KVM_PMU_EVENT_ALLOW: u32 = 0;
 /// All but the list's.
 pub const KVM_PMU_EVENT_DENY: u32 = 1;

@@ -87,7 +87,7 @@ named_table! {
     KVM_GET_DIRTY_LOG = _IOW(0x42, size_of::<kvm_dirty_log>());
     /// 4.9. `kvm_memory_alias`. Gone from the kernel.
     KVM_SET_MEMORY_ALIAS = _IOW(0x43, 32);
-    /// MMU_SHADOW_CACHE_CONTROL, not in api.rst. Limits KVM's pages for its own page tables.
+    /// MMU_SHADOW_CACHE_CONTROL, not in api.rst. Limits KVM's pages for shadow page tables; the TDP MMU's do not count.
     KVM_SET_NR_MMU_PAGES = _IO(0x44);
     /// Likewise: asks for the limit.
     KVM_GET_NR_MMU_PAGES = _IO(0x45);

@@ -300,7 +300,7 @@ pub const KVM_MP_STATE_INIT_RECEIVED: u32 = 2;
 /// It has executed HLT and waits for an interrupt.
 pub const KVM_MP_STATE_HALTED: u32 = 3;
 
-/// A SIPI has come, which only `KVM_SET_MP_STATE` calls so: the vCPU starts at its vector.
+/// A SIPI has come: the vCPU starts at its vector. Used with `KVM_SET_MP_STATE` only; KVM never reports it.
 pub const KVM_MP_STATE_SIPI_RECEIVED: u32 = 4;
 
 /// What `KVM_TPR_ACCESS_REPORTING` takes. Not in api.rst.

@@ -4,7 +4,8 @@
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct kvm_x86_mce {
-    /// `MCi_STATUS`. With UC among its bits the guest gets a #MC.
+    /// `MCi_STATUS`. With UC among its bits the guest gets a #MC, or shuts down where CR4.MCE is 0 or another #MC is in progress. Where
+    /// the guest has not switched the bank's reporting on (MCG_CTL, MCi_CTL), nothing happens.
     pub status: u64,
     pub addr: u64,
     pub misc: u64,

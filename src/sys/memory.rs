@@ -19,8 +19,8 @@ pub struct kvm_userspace_memory_region {
     pub userspace_addr: u64,
 }
 
-/// KVM keeps a bit for each page that it maps writable, which is when the guest first writes to it or, where
-/// that comes for free, earlier; 2 MiB pages are split for it.
+/// KVM keeps a bit for each page that it maps writable: when the guest first writes to it, or earlier, if a read fault already mapped it
+/// writable. 2 MiB pages are split for it.
 pub const KVM_MEM_LOG_DIRTY_PAGES: u32 = 1 << 0;
 /// Reads are memory, writes leave with `KVM_EXIT_MMIO`; `KVM_CAP_READONLY_MEM`.
 pub const KVM_MEM_READONLY: u32 = 1 << 1;

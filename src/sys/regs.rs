@@ -81,7 +81,7 @@ pub struct kvm_sregs {
     pub interrupt_bitmap: [u64; KVM_NR_INTERRUPTS.div_ceil(64)],
 }
 
-/// `KVM_GET_SREGS2`, `KVM_SET_SREGS2`: api.rst 4.131 and 4.132, Linux 5.14. As [`kvm_sregs`], but with what PAE paging has loaded; an
+/// `KVM_GET_SREGS2`, `KVM_SET_SREGS2`: api.rst 4.131 and 4.132, Linux 5.14. As [`kvm_sregs`], but with the entries of PAE paging; an
 /// interrupt that waits is in `kvm_vcpu_events`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
@@ -105,7 +105,8 @@ pub struct kvm_sregs2 {
     pub apic_base: u64,
     /// Bit 0: the next field counts.
     pub flags: u64,
-    /// The four entries that a write of CR3 loads in PAE mode: SDM volume 3, 4.4.1.
+    /// The four entries that a write of CR3 loads in PAE mode: SDM volume 3, 4.4.1. AMD's nested paging keeps none: there KVM reads them
+    /// from RAM.
     pub pdptrs: [u64; 4],
 }
 

@@ -217,7 +217,8 @@ pub struct kvm_run {
     pub immediate_exit: u8,
     pub padding1: [u8; 6],
 
-    /// Out: one of `KVM_EXIT_*` in [`super::exit`]; valid where `KVM_RUN` returned 0.
+    /// Out: one of `KVM_EXIT_*` in [`super::exit`]; valid where `KVM_RUN` returned 0. With EINTR it is
+    /// `KVM_EXIT_INTR`; with EFAULT or EHWPOISON it can be `KVM_EXIT_MEMORY_FAULT`.
     pub exit_reason: u32,
     /// Out: the guest would take an interrupt now. Always 1 while the 8259s are in the kernel.
     pub ready_for_interrupt_injection: u8,

@@ -95,7 +95,7 @@ pub struct kvm_irq_routing_xen_evtchn {
     pub priority: u32,
 }
 
-/// See there.
+/// The only priority: two-level event channels.
 pub const KVM_IRQ_ROUTING_XEN_EVTCHN_PRIO_2LEVEL: u32 = u32::MAX;
 
 /// `KVM_EXIT_XEN`.
