@@ -25,16 +25,19 @@ impl Vm {
         self.set(ioctl::KVM_X86_SET_MSR_FILTER, &filter, shown).map(drop)
     }
 
-    /// `KVM_SET_PMU_EVENT_FILTER`: which of these events the guest may count; `action` is `KVM_PMU_EVENT_*`. EINVAL: another action.
+    /// `KVM_SET_PMU_EVENT_FILTER`: which of these events the guest may count; `action` is `KVM_PMU_EVENT_ALLOW` or `_DENY`. EINVAL: another
+    /// action or flag, or with MASKED_EVENTS an entry with other bits.
     pub fn filter_events<const N: usize>(
         &self,
         action: u32,
+        flags: u32,
         events: [u64; N],
     ) -> Result<(), Error> {
         #[repr(C)]
         struct Filter<const N: usize>(kvm_pmu_event_filter, [u64; N]);
-        let header = kvm_pmu_event_filter { action, nevents: N as u32, ..Default::default() };
-        let shown = format_args!("action {action}, {N} events");
+        let header =
+            kvm_pmu_event_filter { action, nevents: N as u32, flags, ..Default::default() };
+        let shown = format_args!("action {action}, flags {flags}, {N} events");
         self.set(ioctl::KVM_SET_PMU_EVENT_FILTER, &Filter(header, events), shown).map(drop)
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::host::event::Event;
 use crate::kvm::cpuid::Cpuid;
-use crate::kvm::{Error, Kvm, Vm};
+use crate::kvm::{Error, Kvm, Vcpu, Vm};
 use crate::sys::hyperv::kvm_hyperv_eventfd;
 use crate::sys::ioctl;
 
@@ -11,6 +11,13 @@ impl Kvm {
     /// `KVM_CAP_SYS_HYPERV_CPUID`.
     pub fn hyperv_cpuid(&self) -> Result<Cpuid, Error> {
         self.0.cpuid(ioctl::KVM_GET_SUPPORTED_HV_CPUID)
+    }
+}
+
+impl Vcpu {
+    /// `KVM_GET_SUPPORTED_HV_CPUID` on a vCPU, which also knows what was enabled for it. Linux 5.0, `KVM_CAP_HYPERV_CPUID`.
+    pub fn hyperv_cpuid(&self) -> Result<Cpuid, Error> {
+        self.descriptor.cpuid(ioctl::KVM_GET_SUPPORTED_HV_CPUID)
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::config::Mode;
 use crate::lessons::Error;
 use crate::lessons::lab::{Lab, guest, say};
+use crate::sys::cap::KVM_CAP_X86_ROBUST_SINGLESTEP;
 use crate::sys::exit::{KVM_EXIT_DEBUG, KVM_EXIT_HLT};
 
 guest!(
@@ -27,6 +28,7 @@ guest!(
 const DR6_BS: u64 = 1 << 14;
 
 pub fn run(lab: &Lab) -> Result<(), Error> {
+    lab.require(KVM_CAP_X86_ROBUST_SINGLESTEP)?;
     let vm = lab.vm(guest_debug())?;
     let mut vcpu = lab.vcpu(&vm, 0, Mode::Real)?;
     lab.value(&mut vcpu)?;

@@ -5,10 +5,12 @@ use crate::lessons::lab::{Lab, say};
 use crate::show::{Bits, Text};
 use crate::sys::cap::KVM_CAP_SYS_HYPERV_CPUID;
 
-/// Leaf 0x40000003, EAX: what of Hyper-V's a guest may use. The bits that all kernels have.
+/// Leaf 0x40000003, EAX: what of Hyper-V's a guest may use. The bits that all kernels have. `KVM_CAP_HYPERV_TIME` says that there is
+/// TIME_REF_COUNT, `KVM_CAP_HYPERV_VAPIC` APIC.
 const PRIVILEGES: &str = "VP_RUNTIME TIME_REF_COUNT SYNIC SYNTIMER APIC HYPERCALL VP_INDEX RESET";
 
-/// Leaf 0x40000004, EAX: what a guest had better use, since it is faster.
+/// Leaf 0x40000004, EAX: what a guest had better use, since it is faster. `KVM_CAP_HYPERV_TLBFLUSH` says that there is REMOTE_TLB_FLUSH,
+/// `KVM_CAP_HYPERV_SEND_IPI` CLUSTER_IPI; `KVM_CAP_HYPERV_SPIN`, that the leaf's EBX counts.
 const RECOMMENDED: &str = "- - REMOTE_TLB_FLUSH APIC - RELAXED_TIMING - - - - CLUSTER_IPI";
 
 pub fn run(lab: &Lab) -> Result<(), Error> {

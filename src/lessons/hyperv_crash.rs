@@ -3,7 +3,7 @@
 use crate::config::Mode;
 use crate::lessons::Error;
 use crate::lessons::lab::{Lab, guest, say};
-use crate::sys::cap::KVM_CAP_SYS_HYPERV_CPUID;
+use crate::sys::cap::{KVM_CAP_HYPERV, KVM_CAP_SYS_HYPERV_CPUID};
 use crate::sys::exit::KVM_EXIT_SYSTEM_EVENT;
 use crate::sys::run::{KVM_SYSTEM_EVENT_CRASH, KVM_SYSTEM_EVENT_RESET};
 
@@ -32,6 +32,7 @@ guest!(
 const CRASH_P0: u32 = 0x4000_0100;
 
 pub fn run(lab: &Lab) -> Result<(), Error> {
+    lab.require(KVM_CAP_HYPERV)?;
     lab.require(KVM_CAP_SYS_HYPERV_CPUID)?;
     let vm = lab.vm(hyperv_crash())?;
     let mut vcpu = lab.hyperv_vcpu(&vm, Mode::Real)?;

@@ -3,7 +3,7 @@
 use crate::config::Mode;
 use crate::lessons::Error;
 use crate::lessons::lab::{Lab, guest, outcome, say};
-use crate::sys::cap::KVM_CAP_KVMCLOCK_CTRL;
+use crate::sys::cap::{KVM_CAP_CLOCKSOURCE, KVM_CAP_KVMCLOCK_CTRL};
 use crate::sys::exit::KVM_EXIT_HLT;
 
 guest!(
@@ -28,6 +28,7 @@ guest!(
 );
 
 pub fn run(lab: &Lab) -> Result<(), Error> {
+    lab.require(KVM_CAP_CLOCKSOURCE)?;
     lab.require(KVM_CAP_KVMCLOCK_CTRL)?;
     let vm = lab.vm(kvmclock())?;
     let mut vcpu = lab.vcpu(&vm, 0, Mode::Real)?;

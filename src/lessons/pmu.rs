@@ -2,7 +2,7 @@
 
 use crate::lessons::Error;
 use crate::lessons::lab::{Lab, outcome, say};
-use crate::sys::cap::{KVM_CAP_PMU_CAPABILITY, KVM_CAP_PMU_EVENT_FILTER};
+use crate::sys::cap::*;
 use crate::sys::filter::*;
 
 /// Instructions retired: event 0xc0, on AMD and on Intel.
@@ -11,11 +11,11 @@ const INSTRUCTIONS: u64 = 0xc0;
 pub fn run(lab: &Lab) -> Result<(), Error> {
     lab.require(KVM_CAP_PMU_EVENT_FILTER)?;
     let vm = lab.kvm().create_vm()?;
-    vm.filter_events(KVM_PMU_EVENT_DENY, [INSTRUCTIONS])?;
+    vm.filter_events(KVM_PMU_EVENT_DENY, 0, [INSTRUCTIONS])?;
     say!(lab, "KVM_SET_PMU_EVENT_FILTER: general counters can count all but event {INSTRUCTIONS:#x}");
-    vm.filter_events(KVM_PMU_EVENT_ALLOW, [INSTRUCTIONS])?;
+    vm.filter_events(KVM_PMU_EVENT_ALLOW, 0, [INSTRUCTIONS])?;
     say!(lab, "KVM_SET_PMU_EVENT_FILTER: they can count only event {INSTRUCTIONS:#x}");
-    say!(lab, "Action 2: {}", outcome(vm.filter_events(2, [INSTRUCTIONS])));
+    say!(lab, "Action 2: {}", outcome(vm.filter_events(2, 0, [INSTRUCTIONS])));
     match lab.kvm().check_extension(KVM_CAP_PMU_CAPABILITY)? {
         0 => say!(lab, "KVM_CAP_PMU_CAPABILITY is 0: no counters for guests here, or a kernel before 5.18"),
         _ => {

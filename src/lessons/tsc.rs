@@ -73,7 +73,7 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
             vcpu.set_offset_of_tsc(offset.wrapping_add(0x100 << 32))?;
             say!(lab, "KVM_VCPU_TSC_OFFSET plus 0x100 * 2^32: it reads {:#x} * 2^32", lab.value(&mut vcpu)?);
         }
-        None => say!(lab, "This kernel's vCPUs have no KVM_VCPU_TSC_OFFSET"),
+        None => say!(lab, "This kernel's vCPUs have no KVM_VCPU_TSC_OFFSET, or no attributes (KVM_CAP_VCPU_ATTRIBUTES)"),
     }
     Ok(())
 }

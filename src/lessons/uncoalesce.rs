@@ -3,7 +3,7 @@
 use crate::config::Mode;
 use crate::lessons::Error;
 use crate::lessons::lab::{Lab, REPORT, guest, say};
-use crate::sys::cap::KVM_CAP_COALESCED_PIO;
+use crate::sys::cap::{KVM_CAP_COALESCED_MMIO, KVM_CAP_COALESCED_PIO};
 use crate::sys::exit::KVM_EXIT_HLT;
 
 guest!(
@@ -22,6 +22,7 @@ guest!(
 );
 
 pub fn run(lab: &Lab) -> Result<(), Error> {
+    lab.require(KVM_CAP_COALESCED_MMIO)?;
     lab.require(KVM_CAP_COALESCED_PIO)?;
     let vm = lab.vm(uncoalesce())?;
     let mut vcpu = lab.vcpu(&vm, 0, Mode::Real)?;

@@ -91,9 +91,9 @@ named_table! {
     KVM_CAP_INTR_SHADOW = 49;
     /// `KVM_GET_DEBUGREGS`.
     KVM_CAP_DEBUGREGS = 50;
-    /// Single-stepping works across what changes RFLAGS.
+    /// Single-stepping works across what changes RFLAGS, where it is asked for before each step.
     KVM_CAP_X86_ROBUST_SINGLESTEP = 51;
-    /// `KVM_ENABLE_CAP` on a vCPU.
+    /// `KVM_ENABLE_CAP` on a vCPU: on x86 since Linux 4.5.
     KVM_CAP_ENABLE_CAP = 54;
     /// `KVM_GET_XSAVE`.
     KVM_CAP_XSAVE = 55;
@@ -121,7 +121,7 @@ named_table! {
     KVM_CAP_READONLY_MEM = 81;
     /// `KVM_IRQFD_FLAG_RESAMPLE`.
     KVM_CAP_IRQFD_RESAMPLE = 82;
-    /// `KVM_CREATE_DEVICE`.
+    /// `KVM_CREATE_DEVICE`. x86 has the request, and says so since Linux 6.8.
     KVM_CAP_DEVICE_CTRL = 89;
     /// `KVM_GET_EMULATED_CPUID`: api.rst 4.88. Linux 3.13.
     KVM_CAP_EXT_EMUL_CPUID = 95;
@@ -129,7 +129,7 @@ named_table! {
     KVM_CAP_HYPERV_TIME = 96;
     /// The I/O APIC takes 1 for active, whatever polarity the guest sets.
     KVM_CAP_IOAPIC_POLARITY_IGNORED = 97;
-    /// `KVM_ENABLE_CAP` on a VM.
+    /// `KVM_ENABLE_CAP` on a VM: on x86 since Linux 4.2.
     KVM_CAP_ENABLE_CAP_VM = 98;
     /// An ioeventfd of length 0 at an address.
     KVM_CAP_IOEVENTFD_NO_LENGTH = 100;
@@ -150,7 +150,7 @@ named_table! {
     KVM_CAP_HYPERV_SYNIC = 123;
     /// A vCPU has attributes, `KVM_VCPU_TSC_CTRL`. On x86 since Linux 5.16.
     KVM_CAP_VCPU_ATTRIBUTES = 127;
-    /// vCPU numbers end below this: Linux 4.7.
+    /// vCPU numbers end below this: Linux 4.7. It can be set since Linux 6.0.
     KVM_CAP_MAX_VCPU_ID = 128;
     /// 7.7: APIC ids of 32 bits: Linux 4.8.
     KVM_CAP_X2APIC_API = 129;
@@ -239,7 +239,7 @@ named_table! {
     KVM_CAP_PMU_CAPABILITY = 212;
     /// 7.31: as [`KVM_CAP_DISABLE_QUIRKS`], with a list of them. Linux 5.18.
     KVM_CAP_DISABLE_QUIRKS2 = 213;
-    /// `KVM_SET_TSC_KHZ` on a VM, for vCPUs to come: Linux 5.18.
+    /// `KVM_SET_TSC_KHZ` on a VM, for vCPUs to come: Linux 5.19.
     KVM_CAP_VM_TSC_CONTROL = 214;
     /// `KVM_EXIT_SYSTEM_EVENT` comes with data: Linux 5.18.
     KVM_CAP_SYSTEM_EVENT_DATA = 215;

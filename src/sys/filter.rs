@@ -40,10 +40,13 @@ pub struct kvm_pmu_event_filter {
     pub nevents: u32,
     /// The counters of one event each, a bit for each.
     pub fixed_counter_bitmap: u32,
+    /// 0, or [`KVM_PMU_EVENT_FLAG_MASKED_EVENTS`].
     pub flags: u32,
     pub pad: [u32; 4],
 }
 
+/// An entry is a set of unit masks: the mask that counts in bits 56-63, what it must be in bits 8-15. Linux 6.3.
+pub const KVM_PMU_EVENT_FLAG_MASKED_EVENTS: u32 = 1 << 0;
 /// The general counters can count the list's events only. For the fixed ones the bitmap says.
 pub const KVM_PMU_EVENT_ALLOW: u32 = 0;
 /// All but the list's.

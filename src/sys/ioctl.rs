@@ -258,11 +258,11 @@ named_table! {
     KVM_GET_DEBUGREGS = _IOR(0xa1, size_of::<kvm_debugregs>());
     /// 4.34, DEBUGREGS.
     KVM_SET_DEBUGREGS = _IOW(0xa2, size_of::<kvm_debugregs>());
-    /// 4.55, TSC_CONTROL. The guest's TSC frequency, in kHz.
+    /// 4.55, TSC_CONTROL. The guest's TSC frequency, in kHz. On a VM, VM_TSC_CONTROL, since Linux 5.19.
     KVM_SET_TSC_KHZ = _IO(0xa2);
     /// 4.56, GET_TSC_KHZ.
     KVM_GET_TSC_KHZ = _IO(0xa3);
-    /// 4.37, ENABLE_CAP, ENABLE_CAP_VM; a VM takes it too. `kvm_enable_cap`.
+    /// 4.37, ENABLE_CAP_VM, on x86 since Linux 4.2; a vCPU takes it too (ENABLE_CAP), since Linux 4.5. `kvm_enable_cap`.
     KVM_ENABLE_CAP = _IOW(0xa3, size_of::<kvm_enable_cap>());
     /// 4.42, XSAVE. `kvm_xsave`: the extended state, 4 KiB of it.
     KVM_GET_XSAVE = _IOR(0xa4, size_of::<kvm_xsave>());
@@ -276,9 +276,9 @@ named_table! {
     KVM_KVMCLOCK_CTRL = _IO(0xad);
     /// 4.96, X86_SMM, Linux 4.2. Queues a system management interrupt.
     KVM_SMI = _IO(0xb7);
-    /// 4.114, NESTED_STATE, Linux 4.19. `kvm_nested_state`: the state of a guest's own guest.
+    /// 4.114, NESTED_STATE, Linux 4.19; AMD since Linux 5.8. `kvm_nested_state`: the state of a guest's own guest.
     KVM_GET_NESTED_STATE = _IOWR(0xbe, size_of::<kvm_nested_state>());
-    /// 4.115, NESTED_STATE, Linux 4.19.
+    /// 4.115, NESTED_STATE, Linux 4.19; AMD since Linux 5.8.
     KVM_SET_NESTED_STATE = _IOW(0xbf, size_of::<kvm_nested_state>());
     /// 4.129, XEN_HVM, Linux 5.12. `kvm_xen_vcpu_attr`.
     KVM_XEN_VCPU_GET_ATTR = _IOWR(0xca, size_of::<kvm_xen_vcpu_attr>());
