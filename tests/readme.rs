@@ -1,6 +1,7 @@
 //! The READMEs and the book in `docs/` say what is: the help is the program's, each excerpt is the program's output, each option,
 //! path and link exists, and both languages have the same pages. The transcripts themselves are compared in the bed.
 
+use kob_2m::layout;
 use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
@@ -145,6 +146,49 @@ fn sources(directory: &str) -> Vec<String> {
             false => vec![name],
         });
     all.filter(|name| name.ends_with(".rs")).collect()
+}
+
+/// `src/layout.rs` by name: what the board's page shows.
+fn layout() -> Vec<(&'static str, u64)> {
+    macro_rules! places {
+        ($($name:ident)+) => { vec![$((stringify!($name), u64::from(layout::$name))),+] };
+    }
+    places! {
+        ACPI ACPI_LINE COMMAND_LINE CONSOLE_PORT COUNTER_PORT DOORBELL_PORT EVENT_LINE FIRMWARE_RESUME FW_CFG GPE HIGH HOLE HPET IDENTITY_MAP IMAGE IO_APIC KEYBOARD_COMMAND LESSON_ACKNOWLEDGED LESSON_COUNTER LESSON_DOORBELL LESSON_LOG LESSON_LOGGED LESSON_PAGE LESSON_SCRATCH LESSON_SUM LESSON_TIME LEVEL_LINE LINUX_GDT LOADER_END LOCAL_APIC LOG_PORT LOW_END MIB MULTIBOOT_INFO PCI_CONFIG PCI_ECAM PCI_LINES PCI_MEMORY PCI_PORTS PIC PIC_TRIGGER PIT PM1_CONTROL PM1_EVENT PM_TIMER PVH_INFO RAM_BASE RESET_CONTROL RESET_VECTOR ROUTED_LINE RTC_LINE RTC_PORT SCRATCH_BYTES_PORT SCRATCH_PORT SECOND_PIC SERIAL_LINE SERIAL_PORT SPEAKER_PORT SYSTEM_CONTROL TEST_DROP TEST_EXIT TEST_LINES TEST_MEMORY TIMER_LINE TSS VM_GENERATION WINDOW ZERO_PAGE
+    }
+}
+
+#[test]
+fn the_board_s_map_is_layout_s() {
+    let source = read("src/layout.rs");
+    for page in ["docs/board.md", "docs/zh/board.md"] {
+        let page = read(page);
+        let rows: Vec<Vec<&str>> = page
+            .lines()
+            .map(|line| line.trim_matches('|').split(" | ").map(str::trim).collect())
+            .filter(|row: &Vec<&str>| row.len() == 3 && row[2].starts_with('`'))
+            .collect();
+        for (name, value) in layout() {
+            let [hex, decimal] = [format!("{value:#x}"), value.to_string()];
+            let row = rows.iter().find(|row| row[2] == format!("`{name}`"));
+            let shown = row.unwrap_or_else(|| panic!("no row for {name}"))[0];
+            assert!(shown == hex || shown == decimal, "{name} is {hex}, not {shown}");
+        }
+        assert_eq!(rows.len(), layout().len());
+        // What is none: how large something is, and what stands in a register.
+        let is_a_place = |name: &str| {
+            !["SIZE", "PORTS", "SLOT", "SLOTS", "END", "COUNT", "PIN", "CODE", "DATA", "MATCH"]
+                .iter()
+                .any(|part| name.split('_').any(|word| word == *part))
+        };
+        for line in source.lines().filter_map(|line| line.strip_prefix("pub const ")) {
+            let Some((name, kind)) = line.split_once(": ") else { continue };
+            if kind.starts_with("u16 = 0x") || kind.starts_with("u64 = 0x") {
+                let is_shown = layout().iter().any(|(shown, _)| *shown == name);
+                assert!(is_shown || !is_a_place(name), "the map lacks {name}");
+            }
+        }
+    }
 }
 
 /// The names of a directory's files.
@@ -361,7 +405,9 @@ fn every_excerpt_is_of_a_transcript() {
 #[test]
 fn both_languages_show_the_same_excerpts_and_commands() {
     let commands = |page: &str| -> Vec<String> {
-        page.lines().filter(|line| line.starts_with("    ")).map(str::to_string).collect()
+        // Deeper than four spaces is a drawing, whose words are translated.
+        let is_command = |line: &&str| line.starts_with("    ") && !line.starts_with("     ");
+        page.lines().filter(is_command).map(str::to_string).collect()
     };
     for [english, chinese] in pages() {
         let [one, other] = [&english, &chinese].map(|name| read(name));
