@@ -13,9 +13,9 @@ const KVM_DEV_TYPE_ARM_VGIC_V2: u32 = 5;
 pub fn run(lab: &Lab) -> Result<(), Error> {
     // This lesson does not require KVM_CAP_DEVICE_CTRL: before Linux 6.8, x86 has the request but answers 0.
     let vm = lab.kvm().create_vm()?;
-    say!(lab, "KVM_CREATE_DEVICE_TEST, an Arm's GIC: {}", there(vm.has_device(KVM_DEV_TYPE_ARM_VGIC_V2)));
+    say!(lab, "KVM_CREATE_DEVICE_TEST, an Arm's GIC: {}", presence(vm.has_device(KVM_DEV_TYPE_ARM_VGIC_V2)));
     let vfio = vm.has_device(KVM_DEV_TYPE_VFIO);
-    say!(lab, "KVM_CREATE_DEVICE_TEST, VFIO: {}", there(vfio));
+    say!(lab, "KVM_CREATE_DEVICE_TEST, VFIO: {}", presence(vfio));
     if vfio.is_err() {
         return Err(Error::Lacks("this kernel was built without CONFIG_KVM_VFIO"));
     }
@@ -23,8 +23,8 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
     say!(lab, "KVM_CREATE_DEVICE, VFIO: it has a descriptor");
     say!(lab, "  a second one: {}", outcome(vm.create_device(KVM_DEV_TYPE_VFIO).map(drop)));
     let add = device.has_attribute(KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_ADD);
-    say!(lab, "  KVM_HAS_DEVICE_ATTR, KVM_DEV_VFIO_FILE_ADD: {}", there(add));
-    say!(lab, "  KVM_HAS_DEVICE_ATTR, group 9: {}", there(device.has_attribute(9, 0)));
+    say!(lab, "  KVM_HAS_DEVICE_ATTR, KVM_DEV_VFIO_FILE_ADD: {}", presence(add));
+    say!(lab, "  KVM_HAS_DEVICE_ATTR, group 9: {}", presence(device.has_attribute(9, 0)));
 
     lab.require(KVM_CAP_SYS_ATTRIBUTES)?;
     let states = lab.kvm().attribute(KVM_X86_XCOMP_GUEST_SUPP)?;
@@ -33,6 +33,6 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
     Ok(())
 }
 
-fn there(result: Result<(), kvm::Error>) -> Outcome<&'static str> {
+fn presence(result: Result<(), kvm::Error>) -> Outcome<&'static str> {
     Outcome(result.map(|()| "it is there"))
 }

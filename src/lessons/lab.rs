@@ -51,12 +51,12 @@ macro_rules! guest {
         fn $name() -> &'static [u8] {
             unsafe extern "C" {
                 #[link_name = concat!(stringify!($name), "_start")]
-                static START: u8;
+                static START: [u8; 0];
                 #[link_name = concat!(stringify!($name), "_end")]
-                static END: u8;
+                static END: [u8; 0];
             }
-            let (start, end) = (&raw const START, &raw const END);
-            // SAFETY: both labels are in one section, the second behind the first, and nothing writes there.
+            let (start, end) = ((&raw const START).cast::<u8>(), (&raw const END).cast::<u8>());
+            // SAFETY: both labels are in one section, the second behind the first, with the guest's code between them; nothing writes there.
             unsafe { core::slice::from_raw_parts(start, end.addr() - start.addr()) }
         }
     };

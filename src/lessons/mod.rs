@@ -145,10 +145,10 @@ pub struct List;
 
 impl fmt::Display for List {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let longest = LESSONS.iter().map(|lesson| lesson.module.len()).max().unwrap_or_default();
         LESSONS.iter().try_for_each(|lesson| {
-            // A column as wide as the longest name.
-            let width = lesson.module.len();
-            writeln!(f, "{lesson}{:1$}{2}", "", 20 - width, lesson.shows)
+            let gap = longest + 3 - lesson.module.len();
+            writeln!(f, "{lesson}{:gap$}{}", "", lesson.shows)
         })
     }
 }

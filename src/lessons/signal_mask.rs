@@ -28,8 +28,8 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
     say!(lab, "SIGUSR1 comes before KVM_RUN, and waits");
     match vcpu.run() {
         Err(kvm::Error::Ioctl { error, .. }) if error.is(libc::EINTR) => {
-            let is_told = vcpu.page().exit_reason() == KVM_EXIT_INTR;
-            say!(lab, "KVM_RUN: {}, KVM_EXIT_INTR: {is_told}; the guest has not run", error.errno);
+            let is_interrupted = vcpu.page().exit_reason() == KVM_EXIT_INTR;
+            say!(lab, "KVM_RUN: {}, KVM_EXIT_INTR: {is_interrupted}; the guest has not run", error.errno);
         }
         Ok(()) => {
             return Err(Error::OtherExit {
