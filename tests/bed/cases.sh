@@ -1539,10 +1539,10 @@ an_idle_guest_that_can_be_woken_is_disturbed_once() {
 }
 a_step_is_shown_behind_what_loads_the_flags() {
 	# KVM's emulator carries out CPUID; IRETQ goes to ring 3 with TF clear.
-	b 0 --step --mode long $F/cpuid.bin
+	p 0 --step --mode long $F/cpuid.bin
 	says 'step 0x1017: 0f a2	'
 	says 'step 0x1019: 89 1c'
-	b 0 --step --mode long $F/ring3.bin
+	p 0 --step --mode long $F/ring3.bin
 	says 'step 0x105f: 48 cf	'
 	says 'step 0x1061: f4'
 	says 'step 0x106b: f4'
