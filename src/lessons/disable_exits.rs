@@ -4,6 +4,7 @@
 use crate::config::Mode;
 use crate::lessons::Error;
 use crate::lessons::lab::{Lab, guest, say};
+use crate::show::Bits;
 use crate::sys::cap::*;
 
 guest!(
@@ -40,6 +41,8 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
     let (capability, hlt) = (KVM_CAP_X86_DISABLE_EXITS, KVM_X86_DISABLE_EXITS_HLT);
     lab.require_bit(capability, hlt, "KVM_X86_DISABLE_EXITS_HLT")?;
     lab.require(KVM_CAP_BINARY_STATS_FD)?;
+    let offered = lab.require(capability)?;
+    say!(lab, "KVM_CAP_X86_DISABLE_EXITS:{}", Bits(offered, "MWAIT HLT PAUSE CSTATE"));
     say!(lab, "{TIMES} times HLT: {} exits for it", halts(lab, false)?);
     say!(lab, "KVM_X86_DISABLE_EXITS_HLT: {} exits for it", halts(lab, true)?);
     Ok(())
