@@ -162,41 +162,26 @@ impl Said {
             Opt::Base => config.base = number(text)?,
             Opt::Load => self.load = Some(number(text)?),
             Opt::Entry => self.entry = Some(number(text)?),
-            Opt::Mode => {
-                let these = Reason::NotOneOf("real, protected, long, user");
-                self.mode = Some(value::mode(value).ok_or(bad(these))?);
-            }
+            Opt::Mode => self.mode = Some(value::MODES.find(text).map_err(bad)?),
             Opt::Set => config.set.push(value::setting(value).map_err(bad)?),
             Opt::Pause => self.pause = Some(value::seconds(text).map_err(bad)?),
             Opt::Kernel => self.set_guest(Guest::Kernel(value), value)?,
             Opt::Initrd => config.initrds.push(value),
             Opt::Append => config.command_line = Some(value),
-            Opt::Protocol => {
-                let these = Reason::NotOneOf("linux, multiboot, pvh");
-                config.protocol = Some(value::protocol(text).ok_or(bad(these))?);
-            }
+            Opt::Protocol => config.protocol = Some(value::PROTOCOLS.find(text).map_err(bad)?),
             // QEMU's -smp takes `cpus=2` too.
             Opt::Cpus => match not_zero(text.strip_prefix(b"cpus=").unwrap_or(text))? {
                 number if number > MAX_VCPUS.into() => return Err(bad(Reason::TooManyVcpus)),
                 number => config.cpus = number as u32,
             },
-            Opt::Reset => {
-                let these = Reason::NotOneOf("end, restart, cold");
-                config.on_reset = value::on_reset(text).ok_or(bad(these))?;
-            }
-            Opt::Irqchip => {
-                let these = Reason::NotOneOf("full, split, none");
-                config.irqchip = Some(value::irqchip(text).ok_or(bad(these))?);
-            }
+            Opt::Reset => config.on_reset = value::RESETS.find(text).map_err(bad)?,
+            Opt::Irqchip => config.irqchip = Some(value::IRQCHIPS.find(text).map_err(bad)?),
             Opt::Cpu => config.cpu = value::cpu(value).map_err(bad)?,
             Opt::TscKhz => match not_zero(text)? {
                 khz if khz > u32::MAX.into() => return Err(bad(Reason::TooFast)),
                 khz => config.tsc_khz = Some(khz as u32),
             },
-            Opt::Pit => {
-                let these = Reason::NotOneOf("kernel, program, none");
-                config.pit = Some(value::pit_place(text).ok_or(bad(these))?);
-            }
+            Opt::Pit => config.pit = Some(value::PIT_PLACES.find(text).map_err(bad)?),
             Opt::NoPit => config.pit = Some(PitPlace::Absent),
             Opt::NoApic => config.apic = false,
             Opt::NoAcpi => config.acpi = false,
@@ -211,20 +196,12 @@ impl Said {
             Opt::Trace => value::trace(&mut config.instruments, value).map_err(bad)?,
             Opt::TraceFile => config.instruments.trace_file = Some(value),
             Opt::TraceFormat => {
-                config.instruments.timeline = match text {
-                    b"text" => false,
-                    b"timeline" => true,
-                    _ => return Err(bad(Reason::NotOneOf("text, timeline"))),
-                };
+                config.instruments.timeline = value::TRACE_FORMATS.find(text).map_err(bad)?;
             }
             Opt::Step => config.instruments.step = true,
             Opt::Stats => {
                 config.instruments.stats = true;
-                config.instruments.live |= match text {
-                    b"end" => false,
-                    b"live" => true,
-                    _ => return Err(bad(Reason::NotOneOf("end, live"))),
-                };
+                config.instruments.live |= value::STATISTICS.find(text).map_err(bad)?;
             }
             Opt::Json => config.instruments.json = true,
             Opt::Map => config.instruments.map = true,

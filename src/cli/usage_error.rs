@@ -186,7 +186,9 @@ impl fmt::Display for UsageError {
                             "at most {MAX_VCPUS}: an APIC id has 8 bits, and 255 is the broadcast id"
                         )
                     }
-                    Reason::NotOneOf(these) => write!(f, "not one of {these}"),
+                    Reason::NotOneOf(these) => {
+                        write!(f, "not one of {}", these.trim_end_matches(", "))
+                    }
                     Reason::NotASetting => f.write_str("not REG=VALUE; an example: cs.type=3"),
                     Reason::NoSuchFeature(name) => {
                         let made_of = features::made_of(name);

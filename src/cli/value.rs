@@ -10,22 +10,53 @@ use crate::x86::features::Feature;
 use crate::x86::registers::Setting;
 use core::ffi::CStr;
 
+/// The words that an option takes, each with what it means.
+pub struct Words<T: 'static> {
+    /// All of them, each with a comma behind it.
+    names: &'static str,
+    meanings: &'static [(&'static str, T)],
+}
+
+impl<T: Copy> Words<T> {
+    /// What this word means.
+    pub fn find(&self, text: &[u8]) -> Result<T, Reason> {
+        let found = self.meanings.iter().find(|(word, _)| word.as_bytes() == text);
+        found.map(|(_, meaning)| *meaning).ok_or(Reason::NotOneOf(self.names))
+    }
+}
+
+macro_rules! words {
+    ($($word:literal => $meaning:expr),+) => {
+        Words { names: concat!($($word, ", "),+), meanings: &[$(($word, $meaning)),+] }
+    };
+}
+
+pub const MODES: Words<Mode> = words! {
+    "real" => Mode::Real, "protected" => Mode::Protected, "long" => Mode::Long, "user" => Mode::User
+};
+pub const PROTOCOLS: Words<Protocol> = words! {
+    "linux" => Protocol::Linux, "multiboot" => Protocol::Multiboot, "pvh" => Protocol::Pvh
+};
+pub const RESETS: Words<OnReset> = words! {
+    "end" => OnReset::End, "restart" => OnReset::Restart, "cold" => OnReset::Cold
+};
+pub const IRQCHIPS: Words<Irqchip> = words! {
+    "full" => Irqchip::Full, "split" => Irqchip::Split, "none" => Irqchip::Program
+};
+pub const PIT_PLACES: Words<PitPlace> = words! {
+    "kernel" => PitPlace::Kernel, "program" => PitPlace::Program, "none" => PitPlace::Absent
+};
+/// Whether a trace is a timeline.
+pub const TRACE_FORMATS: Words<bool> = words! { "text" => false, "timeline" => true };
+/// Whether statistics are live.
+pub const STATISTICS: Words<bool> = words! { "end" => false, "live" => true };
+
 pub fn backing(value: &'static CStr) -> Backing {
     match value.to_bytes() {
         b"anon" => Backing::Anonymous,
         b"thp" => Backing::Transparent,
         b"memfd" => Backing::Memfd,
         _ => Backing::File(value),
-    }
-}
-
-pub fn mode(value: &CStr) -> Option<Mode> {
-    match value.to_bytes() {
-        b"real" => Some(Mode::Real),
-        b"protected" => Some(Mode::Protected),
-        b"long" => Some(Mode::Long),
-        b"user" => Some(Mode::User),
-        _ => None,
     }
 }
 
@@ -77,39 +108,6 @@ fn set_identity(model: &mut CpuModel, part: &'static [u8]) -> Result<(), Reason>
         _ => return Err(wrong),
     }
     Ok(())
-}
-
-pub fn on_reset(value: &[u8]) -> Option<OnReset> {
-    match value {
-        b"end" => Some(OnReset::End),
-        b"restart" => Some(OnReset::Restart),
-        b"cold" => Some(OnReset::Cold),
-        _ => None,
-    }
-}
-
-pub fn irqchip(value: &[u8]) -> Option<Irqchip> {
-    match value {
-        b"full" => Some(Irqchip::Full),
-        b"split" => Some(Irqchip::Split),
-        b"none" => Some(Irqchip::Program),
-        _ => None,
-    }
-}
-
-pub fn pit_place(value: &[u8]) -> Option<PitPlace> {
-    match value {
-        b"kernel" => Some(PitPlace::Kernel),
-        b"program" => Some(PitPlace::Program),
-        b"none" => Some(PitPlace::Absent),
-        _ => None,
-    }
-}
-
-pub fn protocol(value: &[u8]) -> Option<Protocol> {
-    [Protocol::Linux, Protocol::Multiboot, Protocol::Pvh]
-        .into_iter()
-        .find(|protocol| protocol.name().as_bytes() == value)
 }
 
 /// `name=value`.
