@@ -8,17 +8,35 @@ use crate::sys::userfaultfd::*;
 use core::ffi::c_int;
 
 /// A part of a mapping. While this value lives, its missing pages are filled by [`MissingPages::copy`] alone. A thread that touches
-/// one in user mode blocks; the kernel gets EFAULT.
+/// one in user mode blocks.
 pub struct MissingPages {
     fd: Fd,
     start: u64,
 }
 
 impl MissingPages {
-    /// Of `size` bytes of a mapping from `offset` on: whole pages. It fails before Linux 5.11, and where userfaultfd(2) is
-    /// forbidden.
+    /// Of `size` bytes of a mapping from `offset` on: whole pages. The kernel gets EFAULT where it touches one that is missing. It fails
+    /// before Linux 5.11, and where userfaultfd(2) is forbidden.
     pub fn of(mapping: &Mapping, offset: usize, size: usize) -> Result<MissingPages, CallError> {
-        let flags = libc::O_CLOEXEC as u32 | UFFD_USER_MODE_ONLY;
+        MissingPages::with(mapping, offset, size, UFFD_USER_MODE_ONLY)
+    }
+
+    /// Likewise, also before Linux 5.11; the kernel, and so KVM, waits for the page too. Only root may let it.
+    pub fn that_kvm_waits_for(
+        mapping: &Mapping,
+        offset: usize,
+        size: usize,
+    ) -> Result<MissingPages, CallError> {
+        MissingPages::with(mapping, offset, size, 0)
+    }
+
+    fn with(
+        mapping: &Mapping,
+        offset: usize,
+        size: usize,
+        flags: u32,
+    ) -> Result<MissingPages, CallError> {
+        let flags = libc::O_CLOEXEC as u32 | flags;
         // SAFETY: takes no memory.
         let fd = unsafe { libc::syscall(libc::SYS_userfaultfd, flags) };
         let fd = Call::new("userfaultfd", format_args!("{flags:#x}")).returned(fd as isize)?;

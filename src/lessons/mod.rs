@@ -58,6 +58,7 @@ lessons! {
     mmu_pages: "KVM_SET_NR_MMU_PAGES: how much KVM takes for shadow page tables",
     memory_region2: "KVM_SET_USER_MEMORY_REGION2",
     pre_fault: "KVM_PRE_FAULT_MEMORY: pages before the guest wants them",
+    async_pf: "KVM_CAP_ASYNC_PF: the guest goes on while the host fetches a page",
     guest_memfd: "KVM_CREATE_GUEST_MEMFD, memory attributes, KVM_EXIT_MEMORY_FAULT",
     emulation_failure: "KVM_CAP_EXIT_ON_EMULATION_FAILURE: what KVM cannot emulate",
     bus_lock: "KVM_CAP_X86_BUS_LOCK_EXIT: a guest that locks the bus",

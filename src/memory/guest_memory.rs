@@ -3,6 +3,7 @@
 use crate::config::Backing;
 use crate::host::fd::Fd;
 use crate::host::guarded::{self, Unavailable};
+use crate::host::missing_pages::MissingPages;
 use crate::host::syscall::CallError;
 use crate::layout::{HIGH_SLOT, LOW_SLOT};
 use crate::memory::Error;
@@ -100,6 +101,16 @@ impl GuestMemory {
     /// In bytes.
     pub fn size(&self) -> u64 {
         self.ram.mapping.size() as u64
+    }
+
+    /// Whole pages from `gpa` on that are not there yet: KVM waits for each until it is made. The inner error is the host's.
+    pub fn missing_pages(
+        &self,
+        gpa: u64,
+        size: u64,
+    ) -> Result<Result<MissingPages, CallError>, AccessError> {
+        let offset = self.find(gpa, size)? as usize;
+        Ok(MissingPages::that_kvm_waits_for(&self.ram.mapping, offset, size as usize))
     }
 
     /// The host-virtual address of a region's first byte.
