@@ -148,6 +148,35 @@ fn sources(directory: &str) -> Vec<String> {
     all.filter(|name| name.ends_with(".rs")).collect()
 }
 
+/// What the text says of the figures is what the table has.
+#[test]
+fn the_words_about_figures_are_the_table_s() {
+    for (page, list) in [("docs/figures.md", [", ", " and "]), ("docs/zh/figures.md", ["、", "、"])]
+    {
+        let page = read(page);
+        let table = page.split("```").nth(1).unwrap();
+        let values = |row: &str| -> Vec<f64> {
+            let rows = table.lines().filter_map(|line| line.strip_prefix(row));
+            let first = |rest: &str| rest.split_whitespace().next().unwrap().parse().unwrap();
+            rows.map(first).collect()
+        };
+        let [vmlinux, image, others @ ..] = &values("  not the guest's own, its goal")[..] else {
+            panic!("no such rows")
+        };
+        let [between, before_last] = list;
+        let shares = format!(
+            "{vmlinux:.0}{between}{image:.0}{between}{:.0}{before_last}{:.0}",
+            others[0], others[1]
+        );
+        assert!(page.contains(&shares), "no {shares}");
+        let size = format!("{}", values("program")[0]);
+        let with_comma = format!("{},{}", &size[..3], &size[3..]);
+        assert!(page.contains(&with_comma), "no {with_comma}");
+        let saving = format!("{:.1} ms", values("saving Linux with 96 MiB")[0]);
+        assert!(page.contains(&saving), "no {saving}");
+    }
+}
+
 /// `src/layout.rs` by name: what the board's page shows.
 fn layout() -> Vec<(&'static str, u64)> {
     macro_rules! places {
