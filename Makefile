@@ -30,7 +30,8 @@ endif
 ifneq ($(call strange,TARGETA)$(filter -% .%,$(TARGETA))|$(words $(TARGETA)),|1)
 $(error TARGETA=$(value TARGETA): not a plain file name, of letters, digits and ._+- alone)
 endif
-ifneq ($(filter all install pack run in-qemu test test-kernels bench clean firmware Makefile $(IMAGE) RunBiscuitOS.sh,$(TARGETA)),)
+ifneq ($(filter all install pack run in-qemu test test-kernels bench clean firmware Makefile $(IMAGE) RunBiscuitOS.sh \
+	target biscuitos docs guest src tests Cargo.toml Cargo.lock,$(TARGETA)),)
 $(error TARGETA=$(TARGETA): the name is taken here)
 endif
 ifneq ($(call strange,KERNEL)|$(words $(subst ., ,$(KERNEL:newest=7.2))),|2)
@@ -38,6 +39,9 @@ $(error KERNEL=$(value KERNEL): not a series of Debian's kernels, such as 6.1 or
 endif
 ifeq ($(strip $(INSPATH)),)
 $(error INSPATH is empty: the directory to install into)
+endif
+ifneq ($(findstring ",$(value INSPATH))$(findstring `,$(value INSPATH))$(findstring $$,$(value INSPATH))$(findstring \,$(value INSPATH))$(filter -%,$(value INSPATH)),)
+$(error INSPATH=$(value INSPATH): begins with -, or has one of "`$$\)
 endif
 
 # The wrapper exports its CC and flags, which name no compiler of this machine, and make its own

@@ -185,9 +185,10 @@ fn with_trace(
     }
     let status = run(&output);
     match output.trace_failure() {
-        Some(errno) if status == machine::SUCCESS => {
+        Some(errno) => {
             let path = config.instruments.trace_file;
-            machine::fail(&output, Error::Trace { path, errno })
+            output.message(format_args!("{}", Error::Trace { path, errno }), None);
+            if status == machine::SUCCESS { machine::FAILED } else { status }
         }
         // What was asked for is lost, at least in part, and nobody can be told.
         None if status == machine::SUCCESS

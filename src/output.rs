@@ -101,6 +101,22 @@ pub struct Pending {
     pub is_urgent: bool,
 }
 
+/// Why standard output can't be written, in words.
+pub struct Unwritten(pub Errno);
+
+impl fmt::Display for Unwritten {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "write standard output: {}", self.0)?;
+        f.write_str(match self.0.0 {
+            libc::ENOSPC | libc::EDQUOT => {
+                ": no room is left there\n  Make room, or write elsewhere"
+            }
+            libc::EBADF => ": it is closed",
+            _ => "",
+        })
+    }
+}
+
 impl Output {
     /// To these descriptors, which stay the caller's.
     pub fn new(program: &'static CStr, standard: c_int, error: c_int) -> Output {

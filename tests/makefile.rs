@@ -194,6 +194,9 @@ fn install_into_odd_places() {
     assert!(tree.join("firmware/_BiscuitOS-VM.iso").is_file());
     // Into the root directory of the machine: what an unset variable would come to.
     fails(install(&tree, Path::new("")), "INSPATH is empty");
+    for strange in ["/tmp/a\"q", "-x", "/tmp/`id`", "/tmp/\\"] {
+        fails(install(&tree, Path::new(strange)), "begins with -, or has one of");
+    }
 }
 
 #[test]
@@ -265,6 +268,8 @@ fn a_target_that_would_overwrite_something_is_refused() {
         ("it's", "not a plain file name"),
         ("a;touch harm", "not a plain file name"),
         ("clean", "the name is taken here"),
+        ("target", "the name is taken here"),
+        ("Cargo.toml", "the name is taken here"),
         ("_BiscuitOS-VM.iso", "the name is taken here"),
     ] {
         let mut make = make(&tree);

@@ -255,7 +255,7 @@ fn pauses() {
     for text in ["", ".", "-1", "1e3", "1.2.3", "0x1", "inf", "1s", "1.0000000000x"] {
         assert_eq!(seconds(text.as_bytes()), Err(Reason::NotSeconds), "{text}");
     }
-    assert_eq!(seconds(b"99999999999"), Err(Reason::TooLarge));
+    assert_eq!(seconds(b"99999999999"), Err(Reason::TooLong));
 }
 
 #[test]
@@ -268,7 +268,7 @@ fn what_is_wrong_is_named() {
         (&[c"-="], "-=: no such option"),
         (&[c"--="], "--=: no such option"),
         (&[c"--memo=2"], "--memory 2: not a multiple of 4 KiB"),
-        (&[c"--re=end"], "--re=end: could be --reset or --replay"),
+        (&[c"--re=end"], "--re=end: could be --reset, --replay, ..."),
         (&[c"-hx"], "-hx: no such option"),
         (&[c"-hm"], "-hm: no such option"),
         (&[c"--help=x"], "--help: takes no value"),

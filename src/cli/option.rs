@@ -205,7 +205,8 @@ fn find_long(word: &'static CStr) -> Result<Found, UsageError> {
     match (fitting.next(), fitting.next()) {
         (Some(row), None) => Ok(Found::new(row, value)),
         (Some((_, one, ..)), Some((_, other, ..))) => {
-            Err(UsageError::Ambiguous(word, [one, other]))
+            let are_more = fitting.next().is_some();
+            Err(UsageError::Ambiguous { word, two: [one, other], are_more })
         }
         (None, _) => Err(UsageError::UnknownOption(word)),
     }

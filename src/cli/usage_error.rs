@@ -1,6 +1,7 @@
 //! What can be wrong with a command line, in words.
 
 use crate::config::FW_CFG_PREFIX;
+use crate::host::clock::NANOSECONDS;
 use crate::layout::MAX_VCPUS;
 use crate::show::{OptionSize, Text};
 use crate::sys::fw_cfg::FW_CFG_MAX_FILE_PATH;
@@ -14,7 +15,11 @@ pub enum UsageError {
     /// A word that begins with a dash and is no option.
     UnknownOption(&'static CStr),
     /// The beginning of both of these options, at least.
-    Ambiguous(&'static CStr, [&'static str; 2]),
+    Ambiguous {
+        word: &'static CStr,
+        two: [&'static str; 2],
+        are_more: bool,
+    },
     NoValue(&'static str),
     /// The option takes no value and has one: `--help=x`.
     UnwantedValue(&'static str),
@@ -108,6 +113,8 @@ pub enum Reason {
     NotSeconds,
     Zero,
     TooLarge,
+    /// More seconds than 64 bits of nanoseconds have.
+    TooLong,
     /// More than [`MAX_VCPUS`].
     TooManyVcpus,
     /// Not one of these.
@@ -148,8 +155,12 @@ impl fmt::Display for UsageError {
             UsageError::UnknownOption(word) => {
                 write!(f, "{}: no such option", Text::from(word))
             }
-            UsageError::Ambiguous(word, [one, other]) => {
-                write!(f, "{}: could be {one} or {other}", Text::from(word))
+            UsageError::Ambiguous { word, two: [one, other], are_more } => {
+                let word = Text::from(word);
+                match are_more {
+                    false => write!(f, "{word}: could be {one} or {other}"),
+                    true => write!(f, "{word}: could be {one}, {other}, ..."),
+                }
             }
             UsageError::NoValue(option) => write!(f, "{option}: needs a value"),
             UsageError::UnwantedValue(option) => write!(f, "{option}: takes no value"),
@@ -180,6 +191,7 @@ impl fmt::Display for UsageError {
                     Reason::NotSeconds => f.write_str("not a number of seconds such as 6 or 0.25"),
                     Reason::Zero => f.write_str("must not be 0"),
                     Reason::TooLarge => f.write_str("does not fit in 64 bits"),
+                    Reason::TooLong => write!(f, "at most {} seconds", u64::MAX / NANOSECONDS),
                     Reason::TooManyVcpus => {
                         write!(
                             f,

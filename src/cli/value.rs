@@ -5,6 +5,7 @@ use crate::config::{
     Backing, CpuBase, CpuModel, FW_CFG_PREFIX, GdbAddress, Instruments, Irqchip, Mode, NamedItem,
     OnReset, PitPlace, Protocol,
 };
+use crate::host::clock::NANOSECONDS;
 use crate::sys::fw_cfg::FW_CFG_MAX_FILE_PATH;
 use crate::x86::features::Feature;
 use crate::x86::registers::Setting;
@@ -217,7 +218,7 @@ pub fn seconds(text: &[u8]) -> Result<u64, Reason> {
     }
     let nanoseconds = part(counted)? * 10u64.pow(9 - counted.len() as u32);
     part(before)?
-        .checked_mul(1_000_000_000)
+        .checked_mul(NANOSECONDS)
         .and_then(|whole| whole.checked_add(nanoseconds))
-        .ok_or(Reason::TooLarge)
+        .ok_or(Reason::TooLong)
 }

@@ -296,6 +296,12 @@ pub fn write(fd: c_int, bytes: &[u8]) -> Result<usize, Errno> {
     }
 }
 
+/// ftruncate(2) of a trace's file: unlike other calls it is not traced, which would write to that file again.
+pub fn cut(fd: c_int, size: u64) {
+    // SAFETY: takes no memory. Where it fails, the file stays longer than it should be.
+    let _ = unsafe { libc::ftruncate(fd, size as libc::off_t) };
+}
+
 /// pwrite(2). The plain call: output is not traced.
 pub fn write_at(fd: c_int, offset: u64, bytes: &[u8]) -> Result<usize, Errno> {
     // SAFETY: the kernel reads `bytes.len()` bytes.

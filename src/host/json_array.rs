@@ -42,7 +42,12 @@ impl JsonArrayFile {
             match fd::write_at(self.file.raw(), next + done as u64, &whole[done..]) {
                 Ok(count) => done += count,
                 Err(Errno(libc::EINTR)) => {}
-                Err(errno) => return Err(errno),
+                Err(errno) => {
+                    // What is there in part goes, and the array ends where it did: the file had room for that before.
+                    let _ = fd::write_at(self.file.raw(), next, END);
+                    fd::cut(self.file.raw(), next + END.len() as u64);
+                    return Err(errno);
+                }
             }
         }
         self.next.store(next + lines as u64, Relaxed);

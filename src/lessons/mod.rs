@@ -84,7 +84,7 @@ use crate::kvm;
 use crate::kvm::backend::{self, Backend};
 use crate::memory;
 use crate::memory::guest_memory::AccessError;
-use crate::output::Output;
+use crate::output::{Output, Unwritten};
 use crate::sys::cap;
 use core::fmt;
 use lab::{Lab, REPORT};
@@ -207,7 +207,7 @@ impl fmt::Display for Error {
             Error::Boot(error) => error.fmt(f),
             Error::Access(error) => error.fmt(f),
             Error::Host(CallError { call, errno }) => write!(f, "{call}: {errno}"),
-            Error::Output(errno) => write!(f, "write standard output: {errno}"),
+            Error::Output(errno) => Unwritten(errno).fmt(f),
             Error::Missing(capability) => write!(
                 f,
                 "this lesson cannot be shown here: KVM has no {}\n  docs/api.md says since which kernel, and for which processors",

@@ -50,7 +50,7 @@ use crate::kvm::backend::{self, Backend};
 use crate::kvm::exit::Death;
 use crate::lifecycle::{End, Lifecycle};
 use crate::memory::{self, GuestMemory};
-use crate::output::Output;
+use crate::output::{Output, Unwritten};
 use crate::show::Text;
 use crate::snapshot;
 use crate::sys::regs::{kvm_regs, kvm_sregs};
@@ -280,11 +280,14 @@ impl fmt::Display for Error {
             Error::NoScreen => f.write_str(
                 "--stats=live: standard error is no terminal\n  Run it in one, or take --stats and send SIGUSR1",
             ),
-            Error::Output(errno) => write!(f, "write standard output: {errno}"),
+            Error::Output(errno) => Unwritten(errno).fmt(f),
             Error::TraceFile { path, error } => {
                 write!(f, "open {}: {}", Text::from(path), error.errno)?;
                 f.write_str(match error.errno.0 {
                     libc::EISDIR => ": a directory\n  Name a file in it",
+                    libc::ENOENT => ": no such directory\n  Check the path of --trace-file",
+                    libc::EAGAIN => ": another run writes it\n  Name another --trace-file",
+                    libc::ETXTBSY => ": a program that runs\n  Name another --trace-file",
                     libc::ENXIO => ": nobody reads this FIFO\n  Start its reader first",
                     libc::ESPIPE => ": a timeline needs a regular file\n  Name one",
                     libc::EACCES | libc::EPERM => {
@@ -295,7 +298,7 @@ impl fmt::Display for Error {
             }
             Error::TraceFileIsInput { path } => write!(
                 f,
-                "--trace-file {}: this file is part of the machine, and would be lost\n  Name another file",
+                "--trace-file {}: this file is part of the machine, or standard output, and would be lost\n  Name another file",
                 Text::from(path)
             ),
             Error::Trace { path, errno } => {
@@ -446,6 +449,6 @@ mod tests {
         assert_eq!(without_output(Errno(libc::EPIPE)), End::OutputClosed);
         let full = Errno(libc::ENOSPC);
         assert_eq!(status(without_output(full)), FAILED);
-        assert_eq!(Error::Output(full).to_string(), "write standard output: ENOSPC (28)");
+        assert_eq!(Error::Output(Errno(libc::EIO)).to_string(), "write standard output: EIO (5)");
     }
 }

@@ -12,9 +12,15 @@ pub fn open(config: &Config) -> Result<Option<Fd>, Error> {
     let Some(path) = config.instruments.trace_file else { return Ok(None) };
     check_is_no_input(config, path)?;
     // A FIFO that nobody reads is an error (ENXIO), and not a wait.
-    let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC | libc::O_NONBLOCK;
-    let file = Fd::open(path, flags, 0o666).map_err(|error| Error::TraceFile { path, error })?;
+    let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_NONBLOCK;
+    let failed = |error| Error::TraceFile { path, error };
+    let file = Fd::open(path, flags, 0o666).map_err(failed)?;
     check_can_seek(config, path, &file)?;
+    if file.stat().map_err(failed)?.st_mode & libc::S_IFMT == libc::S_IFREG {
+        // Two runs would write over each other's lines.
+        file.lock().map_err(failed)?;
+        file.set_size(0).map_err(failed)?;
+    }
     Ok(Some(file))
 }
 
@@ -58,7 +64,8 @@ fn check_is_no_input(config: &Config, path: &'static CStr) -> Result<(), Error> 
     };
     let snapshots = config.snapshot.into_iter().chain(config.save.map(|save| save.path));
     let inputs = config.initrds.iter().copied().chain([config.path()]).chain(backing);
-    let inputs = inputs.chain(snapshots);
+    let standard_output = c"/proc/self/fd/1";
+    let inputs = inputs.chain(snapshots).chain([standard_output]);
     match identity(path) {
         Some(trace) if inputs.filter_map(identity).any(|input| input == trace) => {
             Err(Error::TraceFileIsInput { path })

@@ -2681,6 +2681,39 @@ each_lesson_is_listed_and_has_a_transcript() {
 	p 2 --lesson nmi --cpus 2
 	says '--cpus: a lesson has its own machine'
 }
+a_trace_that_is_lost_is_reported_however_the_run_ends() {
+	mkdir small
+	mount -t tmpfs -o size=64k none small
+	for format in text timeline; do
+		$P -b anon --pause 0 --trace --trace-format $format --trace-file small/trace /usr/bin/firmware/_BiscuitOS-VM.iso > /dev/null 2> err &
+		pid=$!
+		soon full small
+		kill -INT $pid
+		status=0
+		wait $pid || status=$?
+		is $status 130
+		says 'write small/trace: ENOSPC (28)'
+		says 'The trace is incomplete'
+		[ $format = text ] || is "$(tail -c 4 small/trace)" '}
+]'
+		rm small/trace
+	done
+	umount small
+}
+full() { [ "$(df "$1" | awk 'END { print $4 }')" = 0 ]; }
+a_trace_file_has_one_writer() {
+	$P -b anon --pause 1 --trace --trace-file trace /usr/bin/firmware/_BiscuitOS-VM.iso > /dev/null 2>&1 &
+	pid=$!
+	soon [ -s trace ]
+	p 1 -b anon --trace --trace-file trace $F/halt.bin
+	says 'another run writes it'
+	kill $pid
+	wait $pid || :
+	status=0
+	$P -b anon --trace --trace-file out $F/halt.bin > out 2> err || status=$?
+	is $status 2
+	says 'or standard output, and would be lost'
+}
 output_that_waits_for_its_reader_is_not_lost_over_a_save() {
 	# The letters, again and again: mov $'a', %al; 1: out %al, $0x10; inc %al; cmp $'z' + 1, %al; jne 1b; jmp to the start.
 	printf '\260\141\346\020\376\300\074\173\165\370\353\364' > guest
@@ -3152,7 +3185,7 @@ transcript() {
 
 for case in $(sed -n 's/^\([a-z0-9_]*\)() .*/\1/p' "$0" | sed -n '/^the_line_comes/,/^prepare$/p'); do
 	case $case in
-	prepare | pages | stops | a_vm_is_there | shows | only | tells_status | asleep | is_array | told | first | check | finds | fails_in_turn | b | k | huge | under_limit | boot | seen | cpu | typing | listening_linux | quiet | gdb | tells | debugged | saved_linux | answering_linux | answered | time_until_answer | saves | restored | answers) continue ;;
+	prepare | pages | stops | a_vm_is_there | shows | only | tells_status | asleep | is_array | told | first | check | finds | fails_in_turn | b | k | huge | under_limit | boot | seen | cpu | typing | listening_linux | quiet | gdb | tells | debugged | saved_linux | answering_linux | answered | full | time_until_answer | saves | restored | answers) continue ;;
 	esac
 	attempt $case $case
 done
