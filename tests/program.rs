@@ -85,7 +85,8 @@ fn help_that_cannot_be_written_is_an_error() {
     let full = fs::File::options().write(true).open("/dev/full").unwrap();
     let output = Command::new(PROGRAM).arg("--help").stdout(full).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert_eq!(output.stderr, b"BiscuitOS_app: write standard output: ENOSPC (28)\n");
+    let message = "BiscuitOS_app: write standard output: ENOSPC (28): no room is left there\n  Make room, or write elsewhere\n";
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), message);
 }
 
 /// Each with the message that it must give: the thing, the error, the remedy.
@@ -114,7 +115,7 @@ fn a_bad_command_line_ends_with_2_and_says_what_is_wrong() {
         (&["--pause", "-1"], "--pause -1: not a number of seconds"),
         (&["-m", "18446744073709551616"], "--memory 18446744073709551616: does not fit in 64 bits"),
         (&["-m", "17179869184G"], "--memory 17179869184G: does not fit in 64 bits"),
-        (&["--pause", "99999999999"], "--pause 99999999999: does not fit in 64 bits"),
+        (&["--pause", "99999999999"], "--pause 99999999999: at most 18446744073 seconds"),
         (&["-m", "5000"], "--memory 5000: not a multiple of 4 KiB"),
         (&["--base", "0x800"], "--base 0x800: not a multiple of 4 KiB"),
         (
