@@ -6,6 +6,7 @@ use crate::layout::MAX_VCPUS;
 use crate::show::{OptionSize, Text};
 use crate::sys::fw_cfg::FW_CFG_MAX_FILE_PATH;
 use crate::x86::features;
+use crate::x86::registers::WrongSetting;
 use core::ffi::CStr;
 use core::fmt;
 
@@ -121,7 +122,7 @@ pub enum Reason {
     NotOneOf(&'static str),
     /// Without `=`.
     NotASetting,
-    NoSuchRegister,
+    Setting(WrongSetting),
     /// No feature of a processor has this name.
     NoSuchFeature(&'static [u8]),
     /// The local APIC has an option of its own.
@@ -239,8 +240,11 @@ impl fmt::Display for UsageError {
                         let most = FW_CFG_MAX_FILE_PATH - 1 - FW_CFG_PREFIX.len();
                         write!(f, "NAME may have at most {most} bytes ({prefix} is put before it)")
                     }
-                    Reason::NoSuchRegister => {
-                        f.write_str("no such register, or it has too few bits for the value")
+                    Reason::Setting(WrongSetting::NoSuchRegister) => {
+                        f.write_str("no such register; --help lists them")
+                    }
+                    Reason::Setting(WrongSetting::TooLarge) => {
+                        f.write_str("the value has more bits than the register")
                     }
                 }
             }

@@ -115,7 +115,7 @@ fn set_identity(model: &mut CpuModel, part: &'static [u8]) -> Result<(), Reason>
 pub fn setting(value: &'static CStr) -> Result<Setting, Reason> {
     let text = value.to_str().map_err(|_| Reason::NotASetting)?;
     let (name, value) = text.split_once('=').ok_or(Reason::NotASetting)?;
-    Setting::new(name, number(value.as_bytes())?).ok_or(Reason::NoSuchRegister)
+    Setting::new(name, number(value.as_bytes())?).map_err(Reason::Setting)
 }
 
 /// `name=file`; the name may begin with what all such names begin with.

@@ -89,7 +89,8 @@ impl fmt::Display for Error {
                 f.write_str(match error.errno.0 {
                     libc::ENOENT if is_in_mount(path) => {
                         ": no such directory\n  As root: mkdir -p /mnt/HugePagefs && \
-                         mount -t hugetlbfs none /mnt/HugePagefs"
+                         mount -t hugetlbfs none /mnt/HugePagefs\n  \
+                         Or, without huge pages: --backing anon"
                     }
                     libc::ENOENT | libc::ENOTDIR => {
                         ": no such directory\n  Check the path of --backing"

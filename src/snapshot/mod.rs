@@ -63,7 +63,7 @@ impl fmt::Display for Error {
                 f.write_str(match error.errno.0 {
                     libc::ENOENT => ": no such file or directory\n  Check the path",
                     libc::ENOTDIR => ": a part of the path is not a directory\n  Check the path",
-                    libc::EACCES | libc::EPERM => ": permission denied\n  Name another file",
+                    libc::EACCES | libc::EPERM => ": permission denied\n  Be root, or name another file",
                     libc::EHWPOISON => ": the host has lost a page of RAM",
                     libc::EINTR => ": the program was asked to end meanwhile",
                     libc::EEXIST => ": a file is in the way that an earlier program has left beside it\n  Remove FILE.*.new",

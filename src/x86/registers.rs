@@ -110,11 +110,23 @@ pub struct Setting {
     value: u64,
 }
 
+/// What is wrong with a register or its value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum WrongSetting {
+    NoSuchRegister,
+    /// The value has more bits than the register.
+    TooLarge,
+}
+
 impl Setting {
-    /// `None` where there is no such register, or the value does not fit into it.
-    pub fn new(name: &'static str, value: u64) -> Option<Setting> {
-        set(&mut kvm_regs::default(), &mut kvm_sregs::default(), name, value)?;
-        Some(Setting { name, value })
+    pub fn new(name: &'static str, value: u64) -> Result<Setting, WrongSetting> {
+        let fits =
+            |value| set(&mut kvm_regs::default(), &mut kvm_sregs::default(), name, value).is_some();
+        match (fits(value), fits(0)) {
+            (true, _) => Ok(Setting { name, value }),
+            (false, true) => Err(WrongSetting::TooLarge),
+            (false, false) => Err(WrongSetting::NoSuchRegister),
+        }
     }
 
     /// Sets the register.
@@ -178,7 +190,7 @@ mod tests {
 
     fn set(name: &'static str, value: u64) -> Option<(kvm_regs, kvm_sregs)> {
         let (mut regs, mut sregs) = (kvm_regs::default(), kvm_sregs::default());
-        Setting::new(name, value)?.apply(&mut regs, &mut sregs);
+        Setting::new(name, value).ok()?.apply(&mut regs, &mut sregs);
         Some((regs, sregs))
     }
 

@@ -1049,7 +1049,7 @@ what_can_not_be_replayed_is_told() {
 }
 registers_that_can_not_be_are_refused_with_a_reason() {
 	p 2 --set cs.limit=0x100000000 $F/halt.bin
-	says 'no such register, or it has too few bits for the value'
+	says '--set cs.limit=0x100000000: the value has more bits than the register'
 	is_old || {
 		p 1 --set cr0=0xffffffffffffffff $F/halt.bin
 		says 'KVM_SET_SREGS on a vCPU: EINVAL (22): KVM refuses these registers'
