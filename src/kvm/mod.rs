@@ -86,7 +86,7 @@ impl fmt::Display for Error {
             Error::ApiVersion(version) => write!(
                 f,
                 "KVM_GET_API_VERSION on /dev/kvm: version {version} and not {KVM_API_VERSION}\n  \
-                 Take Linux 2.6.22 or later"
+                 Take Linux 5.0 or later"
             ),
             Error::RunPageSize(size) => write!(
                 f,
