@@ -2439,7 +2439,7 @@ a_debugger_meets_breakpoints_and_watches_memory() {
 }
 the_tsc_runs_as_fast_as_it_is_told() {
 	p 1 --tsc-khz 1000 --kernel /boot/vmlinuz -b anon
-	says "KVM_SET_TSC_KHZ on a vCPU: EINVAL (22): this processor can't slow down a guest's TSC"
+	says "KVM_SET_TSC_KHZ on a vCPU: EINVAL (22): this processor can't give a guest's TSC that speed"
 	# Without help of the processor KVM promises what it does not do.
 	case $(p 0 --check -b anon $F/halt.bin; grep TSC_CONTROL out) in
 	absent*)
