@@ -2999,7 +2999,7 @@ a_snapshot_that_is_not_asked_for_rightly_is_refused() {
 	[ ! -e $RAM.snapshot ]
 	p 0 -b anon -m 4M --save ./snapshot guest
 	p 2 --restore ./snapshot --trace-file ./snapshot
-	says 'this file is part of the machine, and would be lost'
+	says 'this file is part of the machine, or standard output, and would be lost'
 	p 0 --restore ./snapshot --check --json
 	prints '{"would_start": true}\n'
 	echo 1 > $POOL/nr_hugepages
