@@ -15,7 +15,8 @@
 	cmpl	$10000000, HPET + 4	# a count takes 10 ns
 	check
 	movl	$1, HPET + 0x10		# on
-	mov	HPET + 0xf0, %ebx
+	mov	$10, %ebp		# where the host was busy meanwhile, it is measured anew
+1:	mov	HPET + 0xf0, %ebx
 	mov	$35795, %ecx		# 10 ms of the PM timer
 	call	wait
 	mov	HPET + 0xf0, %eax
@@ -23,22 +24,29 @@
 	cmp	$1000000 - 100, %eax
 	jb	bad
 	cmp	$2000000, %eax
-	ja	bad
-	say	"the counter, "
+	jbe	2f
+	dec	%ebp
+	jnz	1b
+	jmp	bad
+2:	say	"the counter, "
 
 	# The local APIC is on, and the I/O APIC leads the line to it: edge-triggered.
 	movl	$0x1ff, APIC + 0xf0
 	mov	$VECTOR, %eax
 	call	route
-	# Comparator 2: of 32 bits, interrupts enabled, its line.
-	movl	$LINE << 9 | 1 << 8 | 1 << 2, HPET + 0x140
+	# Comparator 2: of 32 bits, its line, and only then interrupts: what it has before may have passed.
+	movl	$LINE << 9 | 1 << 8, HPET + 0x140
 	mov	HPET + 0xf0, %eax
 	add	$1000000, %eax		# in 10 ms
 	mov	%eax, %ebx
 	mov	%eax, HPET + 0x148
+	movl	$LINE << 9 | 1 << 8 | 1 << 2, HPET + 0x140
 	call	requested
-	jnz	bad			# not yet
-	call	until_requested
+	jz	3f			# not yet, unless the host was busy for so long
+	mov	HPET + 0xf0, %eax
+	sub	%ebx, %eax
+	js	bad
+3:	call	until_requested
 	mov	HPET + 0xf0, %eax
 	sub	%ebx, %eax
 	js	bad			# too early
@@ -71,10 +79,11 @@
 	# Comparator 1, a level.
 	mov	$VECTOR + 1 | 1 << 15, %eax
 	call	route
-	movl	$LINE << 9 | 1 << 8 | 1 << 2 | 1 << 1, HPET + 0x120
+	movl	$LINE << 9 | 1 << 8 | 1 << 1, HPET + 0x120
 	mov	HPET + 0xf0, %eax
 	add	$100000, %eax
 	mov	%eax, HPET + 0x128
+	movl	$LINE << 9 | 1 << 8 | 1 << 2 | 1 << 1, HPET + 0x120
 2:	mov	HPET + 0x20, %eax	# its status bit
 	test	$2, %eax
 	jz	2b
