@@ -294,15 +294,10 @@ fn said_meanwhile(source: &str) -> Vec<String> {
     for after in source.split("format_args!(") {
         let is_said =
             ["message(", "say(", "let text ="].iter().any(|call| before.trim_end().ends_with(call));
-        if is_said && after.trim_start().starts_with('"') {
-            // The literal ends where a quotation mark is not behind a backslash.
-            let literal = &after[after.find('"').unwrap()..];
-            let end = literal[1..]
-                .char_indices()
-                .find(|&(at, char)| char == '"' && !literal[..=at].ends_with('\\'))
-                .unwrap()
-                .0;
-            parts.extend(fixed_parts(&literal[..=end + 1]));
+        if let Some(literal) = after.trim_start().strip_prefix('"')
+            && is_said
+        {
+            parts.extend(without_values(&literal_text(literal).0));
         }
         before = after;
     }
@@ -311,30 +306,37 @@ fn said_meanwhile(source: &str) -> Vec<String> {
 
 /// The parts without values of all texts in a piece of source.
 fn fixed_parts(source: &str) -> Vec<String> {
-    let mut texts = Vec::new();
+    let mut parts = Vec::new();
     let mut rest = source;
-    while let Some(at) = rest.find('"') {
-        let mut text = String::new();
-        let mut chars = rest[at + 1..].char_indices();
-        let end = loop {
-            match chars.next().expect("a text ends") {
-                (end, '"') => break end,
-                // A newline is the end of a part; one behind a backslash only ends a line of the source.
-                (_, '\\') => match chars.next().unwrap().1 {
-                    'n' | '\n' => text.push('\u{0}'),
-                    other => text.push(other),
-                },
-                (_, other) => text.push(other),
-            }
-        };
-        texts.push(text.replace('\u{0}', "\n"));
-        rest = &rest[at + 1 + end + 1..];
+    while let Some((_, literal)) = rest.split_once('"') {
+        let (text, behind) = literal_text(literal);
+        parts.extend(without_values(&text));
+        rest = behind;
     }
-    let fixed = |text: &String| -> Vec<String> {
-        let parts = text.split('\n').flat_map(|line| line.split(['{', '}']).step_by(2));
-        parts.map(|part| part.trim_matches([' ', ':', ';', ',']).to_string()).collect()
-    };
-    texts.iter().flat_map(fixed).filter(|part| part.len() > 7).collect()
+    parts
+}
+
+/// The text of a literal, whose first quotation mark was just before, and the source behind it.
+fn literal_text(literal: &str) -> (String, &str) {
+    let mut text = String::new();
+    let mut chars = literal.chars();
+    loop {
+        match chars.next().expect("a text ends") {
+            '"' => return (text, chars.as_str()),
+            '\\' => match chars.next().unwrap() {
+                'n' => text.push('\n'),
+                other => text.push(other),
+            },
+            other => text.push(other),
+        }
+    }
+}
+
+/// What stands in a text's lines before, between and behind its values, where it is more than a few letters.
+fn without_values(text: &str) -> impl Iterator<Item = String> {
+    let parts = text.split('\n').flat_map(|line| line.split(['{', '}']).step_by(2));
+    let parts = parts.map(|part| part.trim_matches([' ', ':', ';', ',']).to_string());
+    parts.filter(|part| part.len() > 7)
 }
 
 #[test]

@@ -87,7 +87,7 @@ impl Image {
 
     /// Whether this is a regular file, which can be read a second time.
     pub fn can_be_read_again(path: &CStr) -> bool {
-        fd::stat(path).is_ok_and(|stat| stat.st_mode & libc::S_IFMT == libc::S_IFREG)
+        fd::stat(path).is_ok_and(|stat| fd::is_regular(&stat))
     }
 
     /// Reads all of it into RAM.

@@ -187,10 +187,7 @@ impl Said {
             Opt::NoAcpi => config.acpi = false,
             Opt::NoHpet => config.hpet = false,
             Opt::FwCfg => config.fw_cfg.push(value::fw_cfg(value).map_err(bad)?),
-            Opt::Grace => {
-                config.grace = value::seconds(text).map_err(bad)?;
-                self.grace = Some(config.grace);
-            }
+            Opt::Grace => self.grace = Some(value::seconds(text).map_err(bad)?),
             Opt::Gdb => config.gdb = Some(value::gdb(value).map_err(bad)?),
             Opt::GdbWait => config.gdb_wait = true,
             Opt::Trace => value::trace(&mut config.instruments, value).map_err(bad)?,
@@ -266,6 +263,7 @@ impl Said {
             return finish_restore(config, path, backing, grace, of_the_machine, is_check);
         }
         config.backing = backing.unwrap_or(config.backing);
+        config.grace = grace.unwrap_or(config.grace);
         config.guest = guest.unwrap_or(config.guest);
         config.load = load.unwrap_or(config.load);
         config.entry = entry.unwrap_or(config.load);

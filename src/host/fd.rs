@@ -275,6 +275,11 @@ pub fn rename(from: &CStr, to: &CStr) -> Result<(), CallError> {
     Call::new("rename", shown).returned(result as isize).map(drop)
 }
 
+/// Whether it is a regular file: it has a size, and can be read again.
+pub fn is_regular(stat: &libc::stat) -> bool {
+    stat.st_mode & libc::S_IFMT == libc::S_IFREG
+}
+
 /// By what a file is known: the numbers of its file system and in it.
 pub fn inode(stat: &libc::stat) -> (u64, u64) {
     (stat.st_dev, stat.st_ino)

@@ -18,9 +18,8 @@ pub struct Replacement {
 impl Replacement {
     /// Makes the new file, empty and for its owner alone. EINVAL: what is there is not a regular file, and would be lost.
     pub fn create(path: &'static CStr) -> Result<Replacement, CallError> {
-        let is_regular = |stat: libc::stat| stat.st_mode & libc::S_IFMT == libc::S_IFREG;
         match Fd::open(path, libc::O_PATH | libc::O_NOFOLLOW, 0).and_then(|fd| fd.stat()) {
-            Ok(stat) if !is_regular(stat) => {
+            Ok(stat) if !fd::is_regular(&stat) => {
                 let errno = Errno(if stat.st_mode & libc::S_IFMT == libc::S_IFDIR {
                     libc::EISDIR
                 } else {

@@ -17,8 +17,8 @@ pub enum Exit<'a> {
     Mmio { write: bool, address: u64, data: &'a mut [u8] },
     /// A hypercall that KVM leaves to user space; `ret` is to be filled.
     Hypercall(&'a mut kvm_run_hypercall),
-    /// An access to an MSR that KVM does not know, that a filter denies, or whose value KVM refuses. To be filled: `data` for a read, and `error`, where 1 gives the guest a
-    /// #GP.
+    /// An access to an MSR that KVM does not know, that a filter denies, or whose value KVM refuses. To be filled: `data` for a read, and
+    /// `error`, where 1 gives the guest a #GP.
     Msr { write: bool, msr: &'a mut kvm_run_msr },
     /// A vCPU has ended a level-triggered interrupt with this vector, and the I/O APIC is not in the kernel.
     EndOfInterrupt { vector: u8 },

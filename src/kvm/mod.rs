@@ -1,5 +1,5 @@
-//! The kinds of KVM descriptor: the system, a VM, a vCPU, a device. The system makes VMs, a VM makes the others; each has one method for each ioctl. Methods for
-//! one subject stand in a file of their own, such as [`injection`].
+//! The kinds of KVM descriptor: the system, a VM, a vCPU, a device. The system makes VMs, a VM makes the others; each has one method for
+//! each ioctl. Methods for one subject stand in a file of their own, such as [`injection`].
 
 pub mod backend;
 mod controllers;

@@ -2,7 +2,6 @@
 //! has.
 
 use crate::config::Mode;
-use crate::host::clock;
 use crate::lessons::Error;
 use crate::lessons::lab::{Lab, guest, say};
 use crate::sys::cap::KVM_CAP_X86_APIC_BUS_CYCLES_NS;
@@ -46,11 +45,9 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
             say!(lab, "KVM_CAP_X86_APIC_BUS_CYCLES_NS: {nanoseconds}");
         }
         let mut vcpu = lab.vcpu(&vm, 0, Mode::Real)?;
-        let from = (lab.value(&mut vcpu)?, clock::monotonic());
-        clock::sleep(WATCHED);
-        let to = (lab.value(&mut vcpu)?, clock::monotonic());
-        let ticks = u64::from(from.0 - to.0).max(1);
-        let each = (to.1 - from.1 + ticks / 2) / ticks;
+        let ([before, after], passed) = lab.watch(&mut vcpu, WATCHED)?;
+        let ticks = u64::from(before - after).max(1);
+        let each = (passed + ticks / 2) / ticks;
         say!(lab, "Nanoseconds to a tick of the guest's timer: {each}");
     }
     Ok(())

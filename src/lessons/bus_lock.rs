@@ -22,7 +22,7 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
     let exit = u64::from(KVM_BUS_LOCK_DETECTION_EXIT);
     lab.require_bit(KVM_CAP_X86_BUS_LOCK_EXIT, exit, "KVM_BUS_LOCK_DETECTION_EXIT")?;
     let vm = lab.vm(bus_lock())?;
-    vm.enable(KVM_CAP_X86_BUS_LOCK_EXIT, KVM_BUS_LOCK_DETECTION_EXIT.into())?;
+    vm.enable(KVM_CAP_X86_BUS_LOCK_EXIT, exit)?;
     let mut vcpu = lab.vcpu(&vm, 0, Mode::Protected)?;
     lab.expect(&mut vcpu, KVM_EXIT_X86_BUS_LOCK)?;
     let flag = vcpu.page().flags() & KVM_RUN_X86_BUS_LOCK != 0;

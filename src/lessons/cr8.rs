@@ -1,5 +1,5 @@
-//! The task priority without a local APIC in the kernel: user space sets `kvm_run.cr8` before KVM_RUN, and reads it after each exit. When the guest lowers it, KVM exits,
-//! because an interrupt that waits may be delivered now.
+//! The task priority without a local APIC in the kernel: user space sets `kvm_run.cr8` before KVM_RUN, and reads it after each exit. When
+//! the guest lowers it, KVM exits, because an interrupt that waits may be delivered now.
 
 use crate::config::Mode;
 use crate::lessons::Error;

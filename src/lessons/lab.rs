@@ -2,6 +2,7 @@
 
 use crate::boot::mode;
 use crate::config::{Backing, Instruments, Mode};
+use crate::host::clock;
 use crate::host::errno::Errno;
 use crate::host::fd::Fd;
 use crate::inspect::kvm_figures::{KvmFigures, Source};
@@ -263,6 +264,14 @@ impl<'a> Lab<'a> {
             Exit::Port { write, port, .. } => Err(Error::OtherPort { write, port }),
             _ => Err(Error::OtherExit { expected: KVM_EXIT_IO, reason: KVM_EXIT_IO }),
         }
+    }
+
+    /// Two values, at least so many nanoseconds apart, and the nanoseconds from the one to the other.
+    pub fn watch(&self, vcpu: &mut Vcpu, nanoseconds: u64) -> Result<([u32; 2], u64), Error> {
+        let (before, from) = (self.value(vcpu)?, clock::monotonic());
+        clock::sleep(nanoseconds);
+        let (after, to) = (self.value(vcpu)?, clock::monotonic());
+        Ok(([before, after], to - from))
     }
 
     /// A byte of the guest's console.

@@ -78,7 +78,8 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
     let vm = lab.vm(nested())?;
     let mut vcpu = lab.vcpu(&vm, 0, Mode::Long)?;
     lab.value(&mut vcpu)?;
-    // The OUT ends only in the next KVM_RUN (api.rst 5), for which `immediate_exit` is set: the guest does not run on before its state is read.
+    // The OUT ends only in the next KVM_RUN (api.rst 5), for which `immediate_exit` is set: the guest does not run on before its state is
+    // read.
     vcpu.finish_exit()?;
     say!(lab, "Before VMRUN, KVM_GET_NESTED_STATE: {}", State(&vcpu.nested_state()?));
 

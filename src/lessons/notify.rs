@@ -1,5 +1,6 @@
-//! `KVM_CAP_X86_NOTIFY_VMEXIT`: the processor exits when the guest gives it no chance to deliver an event for some time, for example while #AC
-//! or #DB causes itself without end. KVM intercepts these two, so that the lesson can only ask for the exit, and show that a plain loop does not cause it.
+//! `KVM_CAP_X86_NOTIFY_VMEXIT`: the processor exits when the guest gives it no chance to deliver an event for some time, for example
+//! while #AC or #DB causes itself without end. KVM intercepts these two, so that the lesson can only ask for the exit, and show that a
+//! plain loop does not cause it.
 
 use crate::config::Mode;
 use crate::lessons::Error;

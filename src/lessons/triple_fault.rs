@@ -15,8 +15,8 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
     vm.enable(KVM_CAP_X86_TRIPLE_FAULT_EVENT, 1)?;
     let mut vcpu = lab.vcpu(&vm, 0, Mode::Real)?;
     let mut events = vcpu.events()?;
-    let has_triple_fault = events.flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT != 0;
-    say!(lab, "KVM_GET_VCPU_EVENTS: KVM_VCPUEVENT_VALID_TRIPLE_FAULT: {has_triple_fault}");
+    let is_valid = events.flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT != 0;
+    say!(lab, "KVM_GET_VCPU_EVENTS: KVM_VCPUEVENT_VALID_TRIPLE_FAULT: {is_valid}");
     events.triple_fault.pending = 1;
     vcpu.set_events(&events)?;
     say!(lab, "KVM_SET_VCPU_EVENTS: triple_fault.pending = 1");

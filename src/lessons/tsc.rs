@@ -1,7 +1,6 @@
 //! How fast a guest's time-stamp counter runs, and from where: `KVM_SET_TSC_KHZ`, and the offset, which is a vCPU's attribute.
 
 use crate::config::Mode;
-use crate::host::clock;
 use crate::kvm;
 use crate::lessons::Error;
 use crate::lessons::lab::{Lab, guest, say};
@@ -38,12 +37,10 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
     vcpu.set_tsc_khz(2 * host)?;
     let is_doubled = vcpu.tsc_khz()? == 2 * host;
     say!(lab, "KVM_SET_TSC_KHZ, twice as fast: taken: {is_doubled}");
-    let from = (lab.value(&mut vcpu)?, clock::monotonic());
-    clock::sleep(WATCHED);
-    let to = (lab.value(&mut vcpu)?, clock::monotonic());
+    let ([before, after], passed) = lab.watch(&mut vcpu, WATCHED)?;
     // Ticks of the host's counter meanwhile: nanoseconds times its kHz over 10^6.
-    let of_host = (to.1 - from.1) * u64::from(host) / 1_000_000;
-    let ticks = u64::from(to.0.wrapping_sub(from.0));
+    let of_host = passed * u64::from(host) / 1_000_000;
+    let ticks = u64::from(after.wrapping_sub(before));
     say!(lab, "The guest's counter, as a multiple of the host's: {}", (ticks + of_host / 2) / of_host.max(1));
     match (vcpu.set_tsc_khz(host / 2), lab.kvm().check_extension(KVM_CAP_TSC_CONTROL)?) {
         (Ok(()), _) => say!(lab, "Half as fast: taken, for this processor scales the counter"),

@@ -24,8 +24,8 @@ const JUMP: u8 = 0x0a;
 /// In a message's data: INIT.
 const DELIVERY_INIT: u32 = 5 << 8;
 
-/// Resets the processors, whose threads do not run; `after_reset`: the registers of a fresh one. Returns false where the guest has left no shutdown code, or where INIT can't be
-/// delivered: then the machine is to be reset.
+/// Resets the processors, whose threads do not run; `after_reset`: the registers of a fresh one. Returns false where the guest has left
+/// no shutdown code, or where INIT can't be delivered: then the machine is to be reset.
 pub fn resume(
     after_reset: &kvm_sregs,
     runners: &mut [VcpuRunner],

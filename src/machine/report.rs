@@ -188,8 +188,8 @@ fn died(
     Ok(format!("{cause}{which}{state}"))
 }
 
-/// The registers with which the guest died. After a failed entry these are the ones that were set: what KVM returns now may be neither the guest's nor
-/// ours.
+/// The registers with which the guest died. After a failed entry these are the ones that were set: what KVM returns now may be neither
+/// the guest's nor ours.
 fn registers(
     machine: &Machine,
     vcpu: &Vcpu,

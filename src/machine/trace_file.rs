@@ -15,8 +15,7 @@ pub fn open(config: &Config) -> Result<Option<Fd>, Error> {
     let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_NONBLOCK;
     let failed = |error| Error::TraceFile { path, error };
     let file = Fd::open(path, flags, 0o666).map_err(failed)?;
-    check_can_seek(config, path, &file)?;
-    if file.stat().map_err(failed)?.st_mode & libc::S_IFMT == libc::S_IFREG {
+    if is_regular(config, path, &file)? {
         // Two runs would write over each other's lines.
         file.lock().map_err(failed)?;
         file.set_size(0).map_err(failed)?;
@@ -24,19 +23,15 @@ pub fn open(config: &Config) -> Result<Option<Fd>, Error> {
     Ok(Some(file))
 }
 
-/// Each write of a timeline begins where the one before ended its array.
-fn check_can_seek(config: &Config, path: &'static CStr, file: &Fd) -> Result<(), Error> {
-    if !config.instruments.timeline {
-        return Ok(());
-    }
+/// Whether it is a regular file. For a timeline it must be: each write begins where the one before ended its array.
+fn is_regular(config: &Config, path: &'static CStr, file: &Fd) -> Result<bool, Error> {
     let failed = |error| Error::TraceFile { path, error };
-    match file.stat().map_err(failed)?.st_mode & libc::S_IFMT {
-        libc::S_IFREG => Ok(()),
-        _ => {
-            let call = Name::Function("lseek");
-            Err(failed(CallError { call, errno: Errno(libc::ESPIPE) }))
-        }
+    let is_regular = fd::is_regular(&file.stat().map_err(failed)?);
+    if config.instruments.timeline && !is_regular {
+        let call = Name::Function("lseek");
+        return Err(failed(CallError { call, errno: Errno(libc::ESPIPE) }));
     }
+    Ok(is_regular)
 }
 
 /// Whether it could be opened, for `--check`. What is there stays.
@@ -50,13 +45,13 @@ pub fn probe(config: &Config, path: &'static CStr) -> Result<(), Error> {
         opened => opened,
     };
     let file = file.map_err(|error| Error::TraceFile { path, error })?;
-    check_can_seek(config, path, &file)
+    is_regular(config, path, &file).map(drop)
 }
 
 fn check_is_no_input(config: &Config, path: &'static CStr) -> Result<(), Error> {
     let identity = |path: &CStr| {
         let stat = fd::stat(path).ok()?;
-        (stat.st_mode & libc::S_IFMT == libc::S_IFREG).then(|| fd::inode(&stat))
+        fd::is_regular(&stat).then(|| fd::inode(&stat))
     };
     let backing = match config.backing {
         Backing::File(path) => Some(path),

@@ -1,7 +1,7 @@
 //! The file: its header and its sections.
 
 use crate::crc32;
-use crate::host::fd::Fd;
+use crate::host::fd::{self, Fd};
 use crate::host::random;
 use crate::layout::HUGE_PAGE;
 use crate::memory::plain::{Plain, bytes_of, bytes_of_mut};
@@ -186,7 +186,7 @@ impl Snapshot {
         // O_NONBLOCK: nobody may write to a FIFO.
         let fd = Fd::open(path, libc::O_RDONLY | libc::O_NONBLOCK, 0).map_err(failed)?;
         let stat = fd.stat().map_err(failed)?;
-        if stat.st_mode & libc::S_IFMT != libc::S_IFREG {
+        if !fd::is_regular(&stat) {
             return Err(Error::NotASnapshot { path });
         }
         let mut header = Header::default();
