@@ -2610,13 +2610,15 @@ linux_is_saved_at_a_hundred_random_moments_of_its_start_and_answers() {
 		is "$round: $status" "$round: 0"
 		says 'and the machine ends here' || { echo "it has ended before, in round $round"; return 1; }
 		cat out >> all
-		! grep -q 'Brought up .* 2 CPUs' out || up=$round
+		# A line may be cut by a save: all of them are searched.
+		[ "${up-}" ] || ! grep -q 'Brought up .* 2 CPUs' all || up=$round
 		start_from typed --restore ./snapshot -b $RAM --save ./snapshot
 		round=$((round + 1))
 	done
-	# It was saved before and after it has started its second processor, and has been typed to.
-	[ ${up-0} -gt 5 ]
-	grep -q '^it is 42, on 2' all || { echo "no answer in a hundred rounds: $(tail -n 5 all)"; return 1; }
+	# It was saved before and after it has started its second processor.
+	[ ${up-0} -gt 0 ] || { echo "the second processor came in round ${up-none}"; return 1; }
+	# On a host that is slower now than it was, the last machine answers.
+	soon sh -c "cat all out | grep -q '^it is 42, on 2'"
 	echo 'echo and $((6 * 8)); poweroff -f' >&3
 	soon grep -q '^and 48' out
 	wait $pid
@@ -3151,14 +3153,17 @@ attempt() {
 	case $case in ${ONLY:-*}) ;; *) return 0 ;; esac
 	prepare
 	# A case sets what it reads.
-	(unset status pid limit; set -e; "$@") > /tmp/log 2>&1
+	(unset status pid limit; set -ex; "$@") > /tmp/log 2> /tmp/commands
 	status=$?
 	cd /
 	[ $status = 0 ] && { nothing_is_left >> /tmp/log 2>&1 || status=1; }
 	case $status in
 	0) echo "ok $case" ;;
 	77) echo "skip $case: $(sed -n 's/^skip: //p' /tmp/log)" ;;
-	*) echo "FAILED $case: $(tail -n 5 /tmp/log | tr '\n' '|')"
+	*)
+		# In its words; or else the last commands.
+		[ -s /tmp/log ] || tail -n 3 /tmp/commands > /tmp/log
+		echo "FAILED $case: $(tail -n 5 /tmp/log | tr '\n' '|')"
 		killall -9 BiscuitOS_app 2> /dev/null
 		usleep 100000 ;;
 	esac
