@@ -271,6 +271,10 @@ fn what_is_wrong_is_named() {
         (&[c"-="], "-=: no such option"),
         (&[c"--="], "--=: no such option"),
         (&[c"--memo=2"], "--memory 2: not a multiple of 4 KiB"),
+        (
+            &[c"--memory=18446744073709551615"],
+            "--memory 18446744073709551615: too much; from --base 0x0",
+        ),
         (&[c"--re=end"], "--re=end: could be --reset, --replay, ..."),
         (&[c"-hx"], "-hx: no such option"),
         (&[c"-hm"], "-hm: no such option"),

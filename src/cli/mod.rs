@@ -339,9 +339,6 @@ fn check(config: &Config, has_load: bool) -> Result<(), UsageError> {
     if !base.is_multiple_of(PAGE_SIZE) {
         return Err(UsageError::OddBase(base));
     }
-    if !memory.is_multiple_of(PAGE_SIZE) {
-        return Err(UsageError::OddSize { memory, next: config.backing.rounded_up(memory) });
-    }
     if let Guest::Image(_) = guest {
         let of_a_kernel = [
             ("--append", config.command_line.is_some()),
@@ -399,6 +396,9 @@ fn check(config: &Config, has_load: bool) -> Result<(), UsageError> {
     let most = (limit - base) + if base < HOLE { ADDRESS_LIMIT - HIGH } else { 0 };
     if memory > most {
         return Err(UsageError::TooMuchRam { memory, base, most });
+    }
+    if !memory.is_multiple_of(PAGE_SIZE) {
+        return Err(UsageError::OddSize { memory, next: config.backing.rounded_up(memory) });
     }
     if config.is_kernel() {
         return Ok(());

@@ -26,6 +26,18 @@ pub fn are_one_terminal(one: c_int, other: c_int) -> bool {
     device(one) == device(other)
 }
 
+/// Of how many lines, and characters a line, a terminal is; `None` where it does not say.
+pub fn size(fd: c_int) -> Option<(usize, usize)> {
+    let mut size = MaybeUninit::<libc::winsize>::zeroed();
+    // SAFETY: tty_ioctl(4): the kernel fills the structure, whose bytes are a value whatever they are.
+    let size = unsafe {
+        libc::ioctl(fd, libc::TIOCGWINSZ as _, size.as_mut_ptr());
+        size.assume_init()
+    };
+    let (lines, columns) = (size.ws_row.into(), size.ws_col.into());
+    (lines > 0 && columns > 0).then_some((lines, columns))
+}
+
 /// What the terminal was. Written only while [`TAKEN`] is clear, and read only after it was set; a signal handler reads it too.
 struct Before(UnsafeCell<MaybeUninit<libc::termios>>);
 // SAFETY: see above.

@@ -1,7 +1,7 @@
 //! `--stats=live`: one screen a second: the exits, the pages in which KVM maps RAM, and who uses the processor.
 
 use crate::host::clock::{self, NANOSECONDS};
-use crate::host::procfs;
+use crate::host::{procfs, terminal};
 use crate::inspect::statistics::Statistics;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -70,7 +70,7 @@ impl Live {
         self.next.saturating_sub(clock::monotonic())
     }
 
-    /// The screen, if it is time.
+    /// The screen, if it is time. A newline is to follow it.
     pub fn screen(&mut self, statistics: &Statistics, vcpus: usize) -> Option<String> {
         if clock::monotonic() < self.next {
             return None;
@@ -79,9 +79,30 @@ impl Live {
         let text = text(&self.last, &now, &statistics.mapped(), statistics.run_time(), vcpus);
         self.next = now.time + INTERVAL;
         self.last = now;
+        let text = match terminal::size(libc::STDERR_FILENO) {
+            Some((lines, columns)) => fitted(&text, lines, columns),
+            None => text,
+        };
         // From the upper left corner on; what was there goes.
-        Some(alloc::format!("\x1b[H\x1b[J{text}"))
+        Some(alloc::format!("\x1b[H\x1b[J{}", text.trim_end()))
     }
+}
+
+/// As much of a text as a terminal shows without moving its lines up: none is wrapped, and the cursor stands below the last one.
+fn fitted(text: &str, lines: usize, columns: usize) -> String {
+    let count = text.lines().count();
+    // One line tells how many are left out.
+    let shown = if count < lines { count } else { lines.saturating_sub(2) };
+    let mut fitted = String::new();
+    for line in text.lines().take(shown) {
+        // It is ASCII.
+        fitted.push_str(&line[..line.len().min(columns)]);
+        fitted.push('\n');
+    }
+    if shown < count {
+        let _ = write!(fitted, "... {} lines more", count - shown);
+    }
+    fitted
 }
 
 fn text(last: &Sample, now: &Sample, mapped: &str, run_time: u64, vcpus: usize) -> String {
@@ -103,7 +124,8 @@ fn text(last: &Sample, now: &Sample, mapped: &str, run_time: u64, vcpus: usize) 
     let sum: u64 = rates.iter().map(|(_, rate)| rate).sum();
     line(format_args!("exits to the program per second: {sum}"));
     rates.iter().for_each(|(name, rate)| line(format_args!("    {name:<32} {rate:>12}")));
-    line(format_args!("{mapped}"));
+    // What the host has, and what KVM maps of it.
+    mapped.split("; ").for_each(|part| line(format_args!("{part}")));
     let (Some(now), Some(last)) = (now.times, last.times) else { return text };
     line(format_args!(
         "time of {vcpus} vCPU{} and the main thread; 100 % is one processor:",
@@ -136,12 +158,22 @@ exits to the program per second: 102
     A                                         100
     B                                           2
 16 MiB of RAM
+KVM maps it
 time of 1 vCPU and the main thread; 100 % is one processor:
     in the guest                             75.0 %
     in the kernel                             1.0 %
     in this program                           0.0 %
 ";
-        assert_eq!(text(&last, &now, "16 MiB of RAM", 7_300_000_000, 1), expected);
+        assert_eq!(text(&last, &now, "16 MiB of RAM; KVM maps it", 7_300_000_000, 1), expected);
+    }
+
+    #[test]
+    fn a_screen_fits_into_its_terminal() {
+        let text = "one\ntwo\nthree\n";
+        assert_eq!(fitted(text, 4, 80), text);
+        assert_eq!(fitted(text, 3, 80), "one\n... 2 lines more");
+        assert_eq!(fitted(text, 4, 3), "one\ntwo\nthr\n");
+        assert_eq!(fitted(text, 1, 80), "... 3 lines more");
     }
 
     #[test]

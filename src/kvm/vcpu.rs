@@ -331,7 +331,7 @@ impl Vcpu {
     }
 
     /// `KVM_TRANSLATE`: the guest-physical address of a linear one, by the guest's own page tables; `None` where they map it
-    /// to nothing.
+    /// to nothing. KVM walks them in software and refuses no address; were the request to fail, nothing could be read there either.
     pub fn translate(&self, linear_address: u64) -> Option<u64> {
         let mut translation = kvm_translation { linear_address, ..Default::default() };
         let (request, shown) = (ioctl::KVM_TRANSLATE, format_args!("{linear_address:#x}"));

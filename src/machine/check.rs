@@ -58,7 +58,8 @@ fn examine(findings: &mut Findings, config: &Config, output: &Output) {
     let path = Text::from(config.path());
     let name = match config.guest {
         Guest::Image(_) => format_args!("IMAGE"),
-        Guest::Kernel(_) => format_args!("--kernel"),
+        Guest::Kernel(_) if config.initrds.is_empty() => format_args!("--kernel"),
+        Guest::Kernel(_) => format_args!("--kernel, --initrd"),
     };
     match config.guest {
         // A pipe or a device can be read once only, and that is for the run.
