@@ -5,9 +5,9 @@
 # Run      RunBiscuitOS.sh --pause 0 --mode long --dirty-log /usr/bin/firmware/dirty.bin
 #          RunBiscuitOS.sh --pause 0 --mode long --dirty-log --stats /usr/bin/firmware/dirty.bin
 # Look for a first list with the pages that it has written: 0x200000 to 0x202fff, and 0x400000; then another with
-#          0x600000: each page is reported once. Two more pages are listed: KVM notes a page when it maps
-#          it writable, as the image's own at 0x1000; and with nested paging the processor reads page tables,
-#          at 0xffa000, as if it wrote to them. With --stats, the reason why KVM maps RAM in pages of 4 KiB
+#          0x600000: each page that it writes is reported once. Four more are listed: KVM notes a page when it
+#          maps it writable, as the image's own at 0x1000; and with nested paging the processor reads the three
+#          page tables at 0xffa000 as if it wrote to them, so that each list has them. With --stats, the reason why KVM maps RAM in pages of 4 KiB
 
 	.include "lesson.inc"
 	.code64

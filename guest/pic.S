@@ -3,7 +3,7 @@
 # Shows    KVM_CREATE_IRQCHIP, KVM_CREATE_PIT2: port accesses that cause no exit to user space, and a HLT
 #          that waits in KVM
 # Run      RunBiscuitOS.sh --pause 0 --irqchip --mode protected --stats /usr/bin/firmware/pic.bin
-# Look for "10 ticks"; among the exits there is no KVM_EXIT_HLT, and KVM_EXIT_IO for the text alone
+# Look for "10 ticks"; among the exits there is no KVM_EXIT_HLT, and KVM_EXIT_IO for the text and the bell alone
 
 	.include "lesson.inc"
 	.include "board.inc"

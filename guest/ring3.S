@@ -6,7 +6,7 @@
 # Run      RunBiscuitOS.sh --pause 0 --mode long /usr/bin/firmware/ring3.bin
 # Look for "f4 is forbidden, 0f is forbidden, fa is forbidden": hlt, mov to CR3, cli
 #
-# Intel SDM volume 3, 5.5 (privilege levels), 6.14 (64-bit interrupts), 7.7 (64-bit TSS). The GDT is the one
+# Intel SDM volume 3, 5.5 (privilege levels), 6.14 (64-bit interrupts), 8.7 (64-bit TSS). The GDT is the one
 # that --mode made, with a TSS behind: src/layout.rs has its selectors.
 
 	.include "lesson.inc"

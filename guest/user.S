@@ -15,7 +15,7 @@ _start:	mov	%cs, %eax
 	and	$3, %al
 	add	$'0', %al
 	mov	%al, digit
-	mov	$text, %esi		# no call: the stack serves as well, but a loop shows less
+	mov	$text, %esi		# a loop here, and no call of `print`: the replay is shorter
 	mov	$text_end - text, %ecx
 	mov	$CONSOLE, %edx
 1:	mov	(%esi), %al

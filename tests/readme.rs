@@ -231,8 +231,12 @@ fn every_link_leads_somewhere() {
     let mut count = 0;
     for name in pages().concat() {
         for link in links(&name).filter(|link| !link.starts_with("https://")) {
-            let path = resolved(&name, &link);
+            let (file, heading) = link.split_once('#').unwrap_or((&link, ""));
+            let path = if file.is_empty() { name.clone() } else { resolved(&name, file) };
             assert!(fs::exists(format!("{ROOT}/{path}")).unwrap(), "{name}: no {link}");
+            let has_heading = heading.is_empty()
+                || read(&path).lines().any(|line| line.starts_with('#') && anchor(line) == heading);
+            assert!(has_heading, "{name}: no {link}");
             count += 1;
         }
     }
@@ -245,6 +249,13 @@ fn links(name: &str) -> impl Iterator<Item = String> {
     let links: Vec<String> =
         page.split("](").skip(1).map(|rest| rest.split(')').next().unwrap().into()).collect();
     links.into_iter()
+}
+
+/// What forges call a heading in a link to it.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim_start_matches('#').trim().chars();
+    let kept = kept.filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
 }
 
 /// A link's path from the project's directory.

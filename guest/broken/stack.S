@@ -1,4 +1,4 @@
-# Pushes until its stack has run out of RAM, and returns.
+# Pushes until its stack has left RAM at the lower end, and returns.
 #
 # Shows    what a lost push does: the write goes to nobody, the read gives ones, and `ret` jumps there
 # Run      RunBiscuitOS.sh --mode protected --base 0x10000 --load 0x11000 /usr/bin/firmware/broken/stack.bin
