@@ -49,7 +49,7 @@ pub fn machine_to_monotonic(time: u64) -> u64 {
 /// Waits so many nanoseconds, or less where a signal comes.
 pub fn sleep(nanoseconds: u64) {
     let time = timespec(nanoseconds);
-    // SAFETY: the kernel reads the structure, and takes no other for an answer.
+    // SAFETY: the kernel reads the structure; null: the time that remains is not asked for.
     unsafe { libc::nanosleep(&raw const time, core::ptr::null_mut()) };
 }
 

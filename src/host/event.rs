@@ -21,11 +21,14 @@ impl Event {
 
     /// Adds 1.
     pub fn signal(&self) {
-        // Whoever waits does so for as long as it takes, so a write that fails is made again. EAGAIN: the counter is full, and who
-        // waits was woken before.
-        let write = || fd::write(self.0.raw(), &1u64.to_ne_bytes());
-        let is_heard = |written: Result<usize, Errno>| !matches!(written, Err(Errno(errno)) if errno != libc::EAGAIN);
-        let _ = is_heard(write()) || is_heard(write());
+        // A signal that is lost would let another thread wait for ever, so a write that fails is made once more.
+        for _ in 0..2 {
+            match fd::write(self.0.raw(), &1u64.to_ne_bytes()) {
+                // EAGAIN: the counter is full, and whoever waits was woken before.
+                Ok(_) | Err(Errno(libc::EAGAIN)) => return,
+                Err(_) => {}
+            }
+        }
     }
 
     /// Takes all that has been counted: 0 where nothing has.

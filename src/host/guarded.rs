@@ -5,18 +5,29 @@
 //! memory, and solves it with a table of the instructions that may fault (`arch/x86/mm/extable.c`). Here are two such
 //! instructions, each followed by the place where a failed one goes on.
 //!
-//! `rep movsb` and `rep stosb` count RCX down, so that RCX says after a fault how many bytes are missing.
+//! `rep movsb` and `rep stosb` count RCX down, so that RCX says after a fault how many bytes are missing. The signal handler
+//! leaves in RDX why.
 
 use core::arch::naked_asm;
 
-/// Copies `len` bytes. Returns how many could not be copied: 0 for success.
+/// What the two functions return, in RAX and RDX.
+#[repr(C)]
+struct Outcome {
+    /// How many bytes were not reached: 0 for success.
+    missing: usize,
+    /// `si_code` of the SIGBUS, if there was one.
+    code: usize,
+}
+
+/// Copies `len` bytes.
 ///
 /// # Safety
 /// `from` may be read and `to` written, except for pages that the host can't provide; nobody else has a reference to them.
 #[unsafe(naked)]
-unsafe extern "C" fn copy_bytes(to: *mut u8, from: *const u8, len: usize) -> usize {
+unsafe extern "C" fn copy_bytes(to: *mut u8, from: *const u8, len: usize) -> Outcome {
     naked_asm!(
         "mov rcx, rdx",
+        "xor edx, edx",
         ".globl kob_guarded_copy",
         "kob_guarded_copy: rep movsb",
         "mov rax, rcx",
@@ -24,14 +35,15 @@ unsafe extern "C" fn copy_bytes(to: *mut u8, from: *const u8, len: usize) -> usi
     )
 }
 
-/// Sets `len` bytes to `value`. Returns how many could not be set.
+/// Sets `len` bytes to `value`.
 ///
 /// # Safety
 /// As for [`copy_bytes`].
 #[unsafe(naked)]
-unsafe extern "C" fn set_bytes(to: *mut u8, value: u8, len: usize) -> usize {
+unsafe extern "C" fn set_bytes(to: *mut u8, value: u8, len: usize) -> Outcome {
     naked_asm!(
         "mov rcx, rdx",
+        "xor edx, edx",
         "mov eax, esi",
         ".globl kob_guarded_set",
         "kob_guarded_set: rep stosb",
@@ -58,6 +70,16 @@ pub fn after_fault(rip: usize) -> Option<usize> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unavailable {
     pub missing: usize,
+    /// The page had contents, which a failure of the hardware has destroyed (`BUS_MCEERR_AR`). Otherwise there never was a page.
+    pub is_lost: bool,
+}
+
+impl Outcome {
+    fn result(self) -> Result<(), Unavailable> {
+        let Outcome { missing, code } = self;
+        let is_lost = code == libc::BUS_MCEERR_AR as usize;
+        if missing == 0 { Ok(()) } else { Err(Unavailable { missing, is_lost }) }
+    }
 }
 
 /// Copies `len` bytes.
@@ -66,10 +88,7 @@ pub struct Unavailable {
 /// As for [`copy_bytes`]. Where a page may be unavailable, [`crate::host::signal::install`] was called.
 pub unsafe fn copy(to: *mut u8, from: *const u8, len: usize) -> Result<(), Unavailable> {
     // SAFETY: the caller's promise.
-    match unsafe { copy_bytes(to, from, len) } {
-        0 => Ok(()),
-        missing => Err(Unavailable { missing }),
-    }
+    unsafe { copy_bytes(to, from, len) }.result()
 }
 
 /// Sets `len` bytes to zero.
@@ -78,10 +97,7 @@ pub unsafe fn copy(to: *mut u8, from: *const u8, len: usize) -> Result<(), Unava
 /// As for [`copy`].
 pub unsafe fn zero(to: *mut u8, len: usize) -> Result<(), Unavailable> {
     // SAFETY: the caller's promise.
-    match unsafe { set_bytes(to, 0, len) } {
-        0 => Ok(()),
-        missing => Err(Unavailable { missing }),
-    }
+    unsafe { set_bytes(to, 0, len) }.result()
 }
 
 #[cfg(test)]
@@ -101,12 +117,10 @@ mod tests {
         let (start, mut bytes) = (mapping.start(), [7u8; 16]);
         // SAFETY: the mapping is ours alone.
         unsafe {
-            assert_eq!(copy(start.add(4088), bytes.as_ptr(), 16), Err(Unavailable { missing: 8 }));
-            assert_eq!(
-                copy(bytes.as_mut_ptr(), start.add(4092), 16),
-                Err(Unavailable { missing: 12 })
-            );
-            assert_eq!(zero(start.add(4096), 1), Err(Unavailable { missing: 1 }));
+            let without = |missing| Err(Unavailable { missing, is_lost: false });
+            assert_eq!(copy(start.add(4088), bytes.as_ptr(), 16), without(8));
+            assert_eq!(copy(bytes.as_mut_ptr(), start.add(4092), 16), without(12));
+            assert_eq!(zero(start.add(4096), 1), without(1));
             // What came before the bad page was copied.
             assert_eq!(copy(bytes.as_mut_ptr(), start.add(4080), 16), Ok(()));
             assert_eq!(bytes, [0, 0, 0, 0, 0, 0, 0, 0, 7, 7, 7, 7, 7, 7, 7, 7]);

@@ -78,8 +78,12 @@ impl Mapping {
         // What is left of it before and behind goes back.
         for (offset, size) in [(0, before), (before + size, alignment - before)] {
             if size > 0 {
+                let start = wide.start.wrapping_add(offset);
                 // SAFETY: a part of the new mapping that nobody knows yet.
-                unsafe { libc::munmap(wide.start.wrapping_add(offset).cast(), size) };
+                let result = unsafe { libc::munmap(start.cast(), size) };
+                let shown = format_args!("{start:p}, {}", Bytes(size as u64));
+                // A part that stays does no harm.
+                let _ = Call::new("munmap", shown).returned(result as isize);
             }
         }
         let start = wide.start.wrapping_add(before);

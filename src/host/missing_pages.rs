@@ -21,7 +21,8 @@ impl MissingPages {
         MissingPages::with(mapping, offset, size, UFFD_USER_MODE_ONLY)
     }
 
-    /// Likewise, also before Linux 5.11; the kernel, and so KVM, waits for the page too. Only root may let it.
+    /// Likewise, also before Linux 5.11; the kernel, and so KVM, waits for the page too. That takes CAP_SYS_PTRACE, unless
+    /// vm.unprivileged_userfaultfd is 1.
     pub fn that_kvm_waits_for(
         mapping: &Mapping,
         offset: usize,

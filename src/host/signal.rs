@@ -113,12 +113,15 @@ fn stop_by_default(signal: c_int) {
 }
 
 /// A page that the host can't provide. In a guarded access the thread goes on behind it; anywhere else it is fatal.
-extern "C" fn on_bus_error(signal: c_int, _: *mut libc::siginfo_t, context: *mut c_void) {
-    // SAFETY: the kernel passes the interrupted thread's registers to a handler with SA_SIGINFO.
-    let registers = unsafe { &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs };
-    let rip = &mut registers[libc::REG_RIP as usize];
-    match guarded::after_fault(*rip as usize) {
-        Some(next) => *rip = next as i64,
+extern "C" fn on_bus_error(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    // SAFETY: the kernel passes both to a handler with SA_SIGINFO: why, and the interrupted thread's registers.
+    let (code, registers) =
+        unsafe { ((*info).si_code, &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs) };
+    match guarded::after_fault(registers[libc::REG_RIP as usize] as usize) {
+        Some(next) => {
+            registers[libc::REG_RIP as usize] = next as i64;
+            registers[libc::REG_RDX as usize] = code.into();
+        }
         None => on_fatal(signal),
     }
 }

@@ -38,7 +38,8 @@ pub fn size(fd: c_int) -> Option<(usize, usize)> {
     (lines > 0 && columns > 0).then_some((lines, columns))
 }
 
-/// What the terminal was. Written only while [`TAKEN`] is clear, and read only after it was set; a signal handler reads it too.
+/// What the terminal was. The main thread writes it once, before it sets [`TAKEN`] for the first time. A signal handler reads it only
+/// where [`TAKEN`] was set.
 struct Before(UnsafeCell<MaybeUninit<libc::termios>>);
 // SAFETY: see above.
 unsafe impl Sync for Before {}

@@ -83,6 +83,7 @@ impl<T: Send> Thread<T> {
         // SAFETY: the thread was not joined, so that its id is valid.
         match unsafe { libc::pthread_kill(self.id, signal::KICK) } {
             0 => Ok(()),
+            // pthread_kill(3) is tkill(2), which strace(1) shows.
             errno => Err(CallError { call: Name::Function("tkill"), errno: Errno(errno) }),
         }
     }
@@ -118,7 +119,7 @@ enum Turn<T> {
 }
 
 impl<T: Send + 'static> Worker<T> {
-    /// Starts a worker, who waits for its first work. Errors: see [`Thread::spawn`].
+    /// Starts a worker thread. It waits for its first work. Errors: see [`Thread::spawn`].
     pub fn start(work: fn(&mut T)) -> Result<Worker<T>, CallError> {
         let desk = Arc::new(Desk { turn: Mutex::new(Turn::Empty), changed: Condvar::new() });
         let there = desk.clone();
@@ -199,7 +200,7 @@ pub fn run_concurrently<A: Send, B>(
         let there = there.lock().take();
         there.map(|there| there())
     };
-    // SAFETY: the thread is joined below, before anything that it borrows goes.
+    // SAFETY: the thread is joined below, before anything that it borrows goes. (A panic of `here` ends the program.)
     let thread = unsafe { Thread::spawn_unchecked(work) };
     let here = here();
     let done = match thread {

@@ -77,9 +77,7 @@ fn common_cause(death: Death) -> &'static str {
         Death::Internal => {
             "for suberror 3, the IDT, TSS or stack is not in RAM; for others, the processor is newer than the kernel"
         }
-        Death::Unknown => {
-            "an enclave of Intel's SGX; up to Linux 6.12 nothing else causes this exit"
-        }
+        Death::Unknown => "an enclave of Intel's SGX, or a path in KVM that gave no reason",
         Death::Unexpected | Death::Malformed => {
             "an exit that only old processors or newer kernels than this program know"
         }

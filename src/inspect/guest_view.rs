@@ -45,7 +45,8 @@ impl GuestView<'_> {
 }
 
 /// Follows the page tables as the processor does (SDM volume 3, chapter 4), except that reserved bits and canonical
-/// addresses are not checked. Shows each entry to `show_entry`. Returns the guest-physical address that a linear one comes to.
+/// addresses are not checked; and in PAE paging, Intel's processors use the four entries that they loaded with CR3, which may
+/// differ from those in RAM. Shows each entry to `show_entry`. Returns the guest-physical address that a linear one comes to.
 pub fn walk(
     memory: &GuestMemory,
     sregs: &kvm_sregs,
@@ -83,7 +84,9 @@ pub fn walk(
         table = entry & PTE_ADDRESS;
         if is_page {
             let offset = (1 << shift) - 1;
-            return Some(table & !offset | linear & offset);
+            // PSE-36: bits 20:13 of an entry for 4 MiB are bits 39:32 of the address.
+            let high = if wide || level == 1 { 0 } else { (entry >> 13 & 0xff) << 32 };
+            return Some(high | table & !offset | linear & offset);
         }
     }
     None
@@ -121,5 +124,9 @@ mod tests {
         memory.write_value(0x2008, &0x5003u32).unwrap();
         let sregs = kvm_sregs { cr0: CR0_PE | CR0_PG, cr3: 0x1000, ..Default::default() };
         assert_eq!(walk(&memory, &sregs, 1 << 22 | 2 << 12 | 7, &mut |_| ()), Some(0x5007));
+        // A page of 4 MiB above 4 GiB.
+        memory.write_value(0x1008, &0x00c0_4083u32).unwrap();
+        let sregs = kvm_sregs { cr4: CR4_PSE, ..sregs };
+        assert_eq!(walk(&memory, &sregs, 2 << 22 | 7, &mut |_| ()), Some(0x2_00c0_0007));
     }
 }

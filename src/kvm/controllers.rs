@@ -19,7 +19,7 @@ impl Vm {
         self.set(ioctl::KVM_CREATE_PIT2, &config, format_args!("")).map(drop)
     }
 
-    /// `KVM_CREATE_PIT`: likewise without the speaker's port, as before Linux 2.6.32. EEXIST: there is one.
+    /// `KVM_CREATE_PIT`: the same, as Linux had it before 2.6.32. EEXIST: there is one.
     pub fn create_old_pit(&self) -> Result<(), Error> {
         // SAFETY: takes no argument.
         unsafe { self.descriptor.ioctl(ioctl::KVM_CREATE_PIT, 0, format_args!("")) }.map(drop)
@@ -119,14 +119,17 @@ impl Vm {
         Ok(unsafe { irqchip.chip.ioapic.redirtbl })
     }
 
-    /// Ends the most urgent interrupt that each 8259 has in service.
+    /// Ends the most urgent interrupt that each 8259 has in service. Both are read and written whole: a tick of KVM's own PIT that
+    /// comes between the two requests is lost.
     pub fn end_of_interrupt(&self) -> Result<(), Error> {
         for chip_id in [KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE] {
             let mut irqchip = self.irqchip(chip_id)?;
             // SAFETY: made of integers, for which any bytes are values.
             let pic = unsafe { &mut irqchip.chip.pic };
-            // The lowest bit is the most urgent.
-            pic.isr &= pic.isr.wrapping_sub(1);
+            // From this line on they are less and less urgent; a guest can rotate them (OCW2).
+            let first = u32::from(pic.priority_add);
+            let isr = pic.isr.rotate_right(first);
+            pic.isr = (isr & isr.wrapping_sub(1)).rotate_left(first);
             self.set_irqchip(&irqchip)?;
         }
         Ok(())

@@ -114,7 +114,7 @@ impl Descriptor {
     /// A request that makes a descriptor; `argument` is a number.
     ///
     /// # Safety
-    /// `request` is such a one.
+    /// `request` returns a new descriptor, which nobody else owns.
     pub unsafe fn make(
         &self,
         request: u32,

@@ -257,7 +257,8 @@ impl Vcpu {
         self.set(ioctl::KVM_SET_FPU, fpu, format_args!("")).map(drop)
     }
 
-    /// `KVM_GET_XSAVE`: x87, SSE and what came later.
+    /// `KVM_GET_XSAVE`: x87, SSE and what came later, in 4 KiB. (EINVAL, and `KVM_SET_XSAVE` reads more than that, where a process has
+    /// asked the kernel for AMX, by arch_prctl(2). This one never does.)
     pub fn xsave(&self) -> Result<kvm_xsave, Error> {
         self.get(ioctl::KVM_GET_XSAVE)
     }

@@ -249,7 +249,8 @@ impl Vm {
         self.set(request, &zone, shown).map(drop)
     }
 
-    /// `KVM_GET_NR_MMU_PAGES`: how many pages KVM's shadow page tables for this VM may take. The TDP MMU's do not count.
+    /// `KVM_GET_NR_MMU_PAGES`: how many pages KVM's shadow page tables for this VM may take. The TDP MMU's do not count. ENOTTY: this
+    /// kernel has the request no more, as Linux 6.12.
     pub fn mmu_pages(&self) -> Result<u32, Error> {
         let request = ioctl::KVM_GET_NR_MMU_PAGES;
         // SAFETY: takes no argument.
@@ -263,7 +264,7 @@ impl Vm {
         unsafe { self.descriptor.ioctl(request, pages.into(), format_args!("{pages}")) }.map(drop)
     }
 
-    /// `KVM_SET_TSC_KHZ`: how fast the TSC runs of vCPUs to come. Linux 5.18, `KVM_CAP_VM_TSC_CONTROL`.
+    /// `KVM_SET_TSC_KHZ`: how fast the TSC runs of vCPUs to come. Linux 5.19, `KVM_CAP_VM_TSC_CONTROL`.
     pub fn set_tsc_khz(&self, khz: u32) -> Result<(), Error> {
         self.descriptor.set_tsc_khz(khz)
     }

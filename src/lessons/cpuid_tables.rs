@@ -25,7 +25,7 @@ cpuid_tables_again:
 
 pub fn run(lab: &Lab) -> Result<(), Error> {
     let supported = lab.kvm().supported_cpuid()?;
-    say!(lab, "KVM_GET_SUPPORTED_CPUID: {} leaves that this host can run", supported.entries().len());
+    say!(lab, "KVM_GET_SUPPORTED_CPUID: {} entries that a guest's CPUID may have here", supported.entries().len());
     lab.require(KVM_CAP_EXT_EMUL_CPUID)?;
     // ECX bit 22 is MOVBE in leaf 1, and RDPID in leaf 7.
     for entry in lab.kvm().emulated_cpuid()?.entries() {

@@ -63,7 +63,7 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
     lab.show_ram(&vm, 0)?;
     vm.set_private(PAGE, 4096, true)?;
     let mut vcpu = lab.vcpu(&vm, 0, Mode::Real)?;
-    match vcpu.run() {
+    match Lab::enter(&mut vcpu) {
         Err(kvm::Error::Ioctl { error: CallError { errno, .. }, .. })
             if vcpu.page().exit_reason() == KVM_EXIT_MEMORY_FAULT =>
         {

@@ -228,11 +228,7 @@ impl<'a> Lab<'a> {
     /// Runs the guest until it exits, and gives the reason. What it writes to the console is shown, and it runs on.
     pub fn run(&self, vcpu: &mut Vcpu) -> Result<u32, Error> {
         loop {
-            match vcpu.run() {
-                // A signal, such as that of `fg`.
-                Err(kvm::Error::Ioctl { error, .. }) if error.is(libc::EINTR) => continue,
-                result => result?,
-            }
+            Lab::enter(vcpu)?;
             if self.traces_exits {
                 let line = ExitLine { time: trace::time(), vcpu: None, answered_by: "" };
                 line.write(self.output, vcpu, None);
@@ -246,7 +242,17 @@ impl<'a> Lab<'a> {
         }
     }
 
-    /// Likewise; the guest must exit for this reason.
+    /// `KVM_RUN`, once; again after a signal, such as that of `fg`.
+    pub fn enter(vcpu: &mut Vcpu) -> Result<(), kvm::Error> {
+        loop {
+            match vcpu.run() {
+                Err(kvm::Error::Ioctl { error, .. }) if error.is(libc::EINTR) => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// Runs the guest, which must exit for this reason.
     pub fn expect(&self, vcpu: &mut Vcpu, expected: u32) -> Result<(), Error> {
         match self.run(vcpu)? {
             reason if reason == expected => Ok(()),

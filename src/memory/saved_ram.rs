@@ -185,15 +185,15 @@ impl GuestMemory {
             for (page, at) in chunk.chunks_mut(PAGE).zip((start..).step_by(PAGE)) {
                 let from = self.ram().at(at);
                 // SAFETY: inside the mapping, to which no Rust reference exists; the buffer has as much room.
-                if unsafe { guarded::copy(page.as_mut_ptr(), from, page.len()) }.is_ok() {
-                    continue;
+                match unsafe { guarded::copy(page.as_mut_ptr(), from, page.len()) } {
+                    Ok(()) => {}
+                    // A hole in a file that the host can't fill now: nobody has written to it.
+                    Err(error) if !error.is_lost && !touched.is_known() => page.fill(0),
+                    Err(_) => {
+                        let call = Name::Function("copy of RAM to");
+                        return Err(CallError { call, errno: Errno(libc::EHWPOISON) });
+                    }
                 }
-                if touched.is_known() {
-                    let call = Name::Function("copy of RAM to");
-                    return Err(CallError { call, errno: Errno(libc::EHWPOISON) });
-                }
-                // The host has no page for it, and so nobody has written to it.
-                page.fill(0);
             }
             sums.add(start, chunk);
             for run in runs(chunk) {

@@ -47,6 +47,10 @@ impl Ram {
         for at in (0..size).step_by(PAGE) {
             // SAFETY: inside the mapping, to which no Rust reference exists; `page` has as much room.
             let read = unsafe { guarded::copy(page.as_mut_ptr(), self.at(start + at), PAGE) };
+            if read.is_err_and(|error| error.is_lost) {
+                let call = Name::Function("copy of RAM");
+                return Err(CallError { call, errno: Errno(libc::EHWPOISON) });
+            }
             // Zeros are there already; and what the host could not provide, nobody has written.
             if read.is_ok() && page.iter().any(|&byte| byte != 0) {
                 // SAFETY: inside the new mapping, which nobody else knows yet.

@@ -29,7 +29,7 @@ pub type Tag = [u8; 4];
 /// Why a snapshot was not written, or can't be restored.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Error {
-    /// A call on the file failed; `what` is done with it.
+    /// A call on the file failed.
     Call { path: &'static CStr, error: CallError },
     /// It is not a snapshot of ours.
     NotASnapshot { path: &'static CStr },

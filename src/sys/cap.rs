@@ -9,7 +9,7 @@ named_table! {
 
     /// `KVM_CREATE_IRQCHIP`.
     KVM_CAP_IRQCHIP = 0;
-    /// `hlt` causes an exit. Each kernel does so.
+    /// KVM can report `hlt` as `KVM_EXIT_HLT`. Each kernel answers 1.
     KVM_CAP_HLT = 1;
     /// `KVM_SET_NR_MMU_PAGES`.
     KVM_CAP_MMU_SHADOW_CACHE_CONTROL = 2;
@@ -179,7 +179,8 @@ named_table! {
     KVM_CAP_COALESCED_PIO = 162;
     /// Intel: a VMCS in memory, for a guest's own guests: Linux 4.20.
     KVM_CAP_HYPERV_ENLIGHTENED_VMCS = 163;
-    /// 7.17: CR2 and DR6 are set when their exception is taken, and not before: Linux 4.20.
+    /// 7.17: `KVM_GET_VCPU_EVENTS` shows the CR2 or DR6 of a pending exception, and leaves the register as it is until the exception is
+    /// taken: Linux 4.20.
     KVM_CAP_EXCEPTION_PAYLOAD = 164;
     /// Linux 5.0. It did not work; see [`KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2`].
     KVM_CAP_MANUAL_DIRTY_LOG_PROTECT = 166;

@@ -10,7 +10,7 @@ named_table! {
     name:
 
     /// KVM has no name for the hardware's reason, which in Linux 6.1 only Intel's SGX causes:
-    /// [`super::run::kvm_run_hw`]. Others are [`KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON`].
+    /// [`super::run::kvm_run_hw`]. `KVM_RUN` also begins with it, so that it is what a path in KVM leaves that gives no reason. Others are [`KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON`].
     KVM_EXIT_UNKNOWN = 0;
     /// Intel: an exception that KVM intercepted and does not know. api.rst calls it unused.
     KVM_EXIT_EXCEPTION = 1;

@@ -89,7 +89,7 @@ named_table! {
     KVM_SET_MEMORY_ALIAS = _IOW(0x43, 32);
     /// MMU_SHADOW_CACHE_CONTROL, not in api.rst. Limits KVM's pages for shadow page tables; the TDP MMU's do not count.
     KVM_SET_NR_MMU_PAGES = _IO(0x44);
-    /// Likewise: asks for the limit.
+    /// Likewise: asks for the limit. Newer kernels have only the number (ENOTTY), Linux 6.12 among them.
     KVM_GET_NR_MMU_PAGES = _IO(0x45);
     /// 4.35, USER_MEMORY. Makes, moves, re-flags or (size 0) deletes a slot.
     KVM_SET_USER_MEMORY_REGION = _IOW(0x46, size_of::<kvm_userspace_memory_region>());

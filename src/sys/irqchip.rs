@@ -267,7 +267,7 @@ pub struct kvm_pic_state {
     pub special_fully_nested_mode: u8,
     /// The guest initializes it with four words.
     pub init4: u8,
-    /// Lines that are level-triggered, and the mask for these.
+    /// Which lines are level-triggered, and which ones may be.
     pub elcr: u8,
     pub elcr_mask: u8,
 }

@@ -4,8 +4,9 @@
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct kvm_x86_mce {
-    /// `MCi_STATUS`. With UC among its bits the guest gets a #MC, or shuts down where CR4.MCE is 0 or another #MC is in progress. Where
-    /// the guest has not switched the bank's reporting on (MCG_CTL, MCi_CTL), nothing happens.
+    /// `MCi_STATUS`, with VAL. An error without UC is only recorded. With UC the guest gets a #MC, or shuts down where CR4.MCE is 0 or
+    /// another #MC is in progress; where it has not switched on all of the bank's reporting (MCG_CTL and MCi_CTL are not all ones),
+    /// nothing happens. EINVAL: no VAL, or no such bank.
     pub status: u64,
     pub addr: u64,
     pub misc: u64,

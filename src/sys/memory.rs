@@ -57,7 +57,7 @@ pub const KVM_DIRTY_LOG_INITIALLY_SET: u32 = 1 << 1;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct kvm_dirty_gfn {
-    /// KVM sets [`KVM_DIRTY_GFN_F_DIRTY`]; who has collected the entry sets [`KVM_DIRTY_GFN_F_RESET`].
+    /// KVM sets [`KVM_DIRTY_GFN_F_DIRTY`]; whoever collects the entry sets [`KVM_DIRTY_GFN_F_RESET`].
     pub flags: u32,
     /// Bits 0-15 the slot, 16-31 its address space.
     pub slot: u32,

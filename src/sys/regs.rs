@@ -28,7 +28,7 @@ pub struct kvm_regs {
 
 /// A segment register with its hidden part, the descriptor cache: SDM volume 3, 3.4.3.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct kvm_segment {
     pub base: u64,
     /// The last valid offset, in bytes whatever `g` says.
@@ -49,7 +49,7 @@ pub struct kvm_segment {
 
 /// GDTR or IDTR.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct kvm_dtable {
     pub base: u64,
     pub limit: u16,
@@ -58,7 +58,7 @@ pub struct kvm_dtable {
 
 /// `KVM_GET_SREGS`, `KVM_SET_SREGS`: api.rst 4.13. Segment and control registers.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct kvm_sregs {
     pub cs: kvm_segment,
     pub ds: kvm_segment,

@@ -229,6 +229,7 @@ pub struct kvm_run {
 
     /// In and out, while the local APIC is not in the kernel.
     pub cr8: u64,
+    /// Out. (api.rst calls it an input too; KVM does not read it.)
     pub apic_base: u64,
 
     /// In C the union has no name.

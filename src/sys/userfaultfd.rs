@@ -11,7 +11,7 @@ pub const UFFD_API: u64 = 0xaa;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct uffdio_api {
     pub api: u64,
-    /// Wanted, and then had.
+    /// In: the features asked for. Out: those that this kernel has.
     pub features: u64,
     pub ioctls: u64,
 }

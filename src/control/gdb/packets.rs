@@ -76,7 +76,8 @@ impl Gdb {
         rest: &[u8],
     ) -> Result<Answer, kvm::Error> {
         let vcpu = self.vcpu(machine);
-        let mut registers = Registers::of(vcpu, self.code)?;
+        let before = Registers::of(vcpu, self.code)?;
+        let mut registers = before.clone();
         let wrong = Ok(Answer::Error(libc::EINVAL));
         let is_set = match kind {
             b'g' => return Ok(digits(&registers.all())),
@@ -94,7 +95,7 @@ impl Gdb {
         if !is_set {
             return wrong;
         }
-        registers.write_to(vcpu)?;
+        registers.write_to(vcpu, &before)?;
         Ok(ok())
     }
 

@@ -218,6 +218,7 @@ pub fn description(code: Code) -> String {
 }
 
 /// All registers of a vCPU that is stopped.
+#[derive(Clone)]
 pub struct Registers {
     code: Code,
     regs: kvm_regs,
@@ -230,11 +231,15 @@ impl Registers {
         Ok(Registers { code, regs: vcpu.regs()?, sregs: vcpu.sregs()?, xsave: vcpu.xsave()? })
     }
 
-    /// Gives them to the vCPU. EINVAL: they contradict each other.
-    pub fn write_to(&self, vcpu: &Vcpu) -> Result<(), kvm::Error> {
-        let before = vcpu.sregs()?;
-        vcpu.set_sregs(&self.sregs, &before)?;
-        vcpu.set_xsave(&self.xsave)?;
+    /// Gives the vCPU what differs from `before`, which it has. (`KVM_SET_SREGS` does more than it says: in PAE paging KVM loads the
+    /// PDPTEs from RAM again.) EINVAL: they contradict each other.
+    pub fn write_to(&self, vcpu: &Vcpu, before: &Registers) -> Result<(), kvm::Error> {
+        if self.sregs != before.sregs {
+            vcpu.set_sregs(&self.sregs, &before.sregs)?;
+        }
+        if self.xsave.region != before.xsave.region {
+            vcpu.set_xsave(&self.xsave)?;
+        }
         vcpu.set_regs(&self.regs)
     }
 
