@@ -68,7 +68,8 @@ case $size in
 esac
 number=${size%[kKmMgG]}
 case $number in
-'' | 0 | 0[!x]* | *[!0-9a-fA-Fx]* | [!0]*[!0-9]*) ;;
+# The program says what is wrong with a number, such as one that does not fit in 64 bits.
+'' | 0 | 0[!x]* | *[!0-9a-fA-Fx]* | [!0]*[!0-9]* | ????????????????????*) ;;
 *)
 	needed=$(((number << shift) / 2097152 + 4))
 	[ $needed -le $PAGES ] || PAGES=$needed

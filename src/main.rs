@@ -8,6 +8,8 @@
 extern crate alloc;
 
 use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ffi::{CStr, c_char, c_int};
@@ -53,6 +55,7 @@ fn run(words: Vec<&'static CStr>) -> c_int {
     let program = program.unwrap_or(c"BiscuitOS_app");
     emergency::set_program(program);
     fd::reserve_standard_descriptors();
+    signal::let_large_files_fail();
     let output = Output::new(program, libc::STDOUT_FILENO, libc::STDERR_FILENO);
     let command = match cli::parse(words) {
         Ok(command) => command,
@@ -92,48 +95,51 @@ fn run(words: Vec<&'static CStr>) -> c_int {
 
 /// Lets a saved machine go on.
 fn restore_machine(restore: &Restore, output: Output) -> c_int {
-    let opened = Restored::open(restore.path).and_then(|restored| {
-        let words = restored.words()?;
-        Ok((restored, words))
+    if restore.is_check {
+        return check_snapshot(restore, output);
+    }
+    match open_snapshot(restore) {
+        Ok((restored, config)) => run_machine(&config, output, Some(restored)),
+        Err(problem) => {
+            output.message(format_args!("{problem}"), None);
+            machine::FAILED
+        }
+    }
+}
+
+/// The saved machine, and what it shall be by its own options and this run's; or the message that says why not.
+fn open_snapshot(restore: &Restore) -> Result<(Restored, Config), String> {
+    let opened =
+        Restored::open(restore.path).and_then(|restored| Ok((restored.words()?, restored)));
+    let (words, restored) = opened.map_err(|error| format!("{error}"))?;
+    let path = Text::from(restore.path);
+    let config = restore.config(words).map_err(|error| format!("{path}: its options: {error}"))?;
+    Ok((restored, config))
+}
+
+/// Says whether a saved machine could go on.
+fn check_snapshot(restore: &Restore, output: Output) -> c_int {
+    let checked = open_snapshot(restore).and_then(|(restored, config)| {
+        let checked = restored.check(&config).and_then(|()| restored.check_memory(&config));
+        let checked = checked.and_then(|()| check::run_options(&config));
+        checked.map_err(|error| format!("{error}"))?;
+        Ok(format!("{}: can be restored here; {restored}", Text::from(restore.path)))
     });
-    let (restored, words) = match opened {
-        Ok(opened) => opened,
-        Err(error) => return machine::fail(&output, error.into()),
-    };
-    let config = match restore.config(words) {
-        Ok(config) => config,
-        Err(error) => {
-            let path = Text::from(restore.path);
-            output.message(format_args!("{path}: its options: {error}"), None);
-            return machine::FAILED;
+    let status = if checked.is_ok() { machine::SUCCESS } else { machine::FAILED };
+    let (Ok(message) | Err(message)) = &checked;
+    if !restore.wants_json() {
+        output.message(format_args!("{message}"), None);
+        return status;
+    }
+    let text = match &checked {
+        Ok(_) => "{\"would_start\": true}\n".into(),
+        Err(problem) => {
+            format!("{{\"would_start\": false, \"problem\": {}}}\n", JsonText(problem))
         }
     };
-    if !restore.is_check {
-        return run_machine(&config, output, Some(restored));
-    }
-    let checked = restored.check(&config).and_then(|()| restored.check_memory(&config));
-    let checked = checked.and_then(|()| check::run_options(&config));
-    if config.instruments.json {
-        let (answer, status) = match checked {
-            Ok(()) => {
-                (output.answer(format_args!("{{\"would_start\": true}}\n")), machine::SUCCESS)
-            }
-            Err(error) => {
-                let problem = JsonText(error);
-                let text = format_args!("{{\"would_start\": false, \"problem\": {problem}}}\n");
-                (output.answer(text), machine::FAILED)
-            }
-        };
-        return answer
-            .map_or_else(|errno| machine::fail(&output, Error::Output(errno)), |()| status);
-    }
-    match checked {
-        Ok(()) => {
-            let path = Text::from(restore.path);
-            output.message(format_args!("{path}: can be restored here; {restored}"), None);
-            machine::SUCCESS
-        }
-        Err(error) => machine::fail(&output, error),
+    match output.answer(format_args!("{text}")) {
+        Ok(()) => status,
+        Err(errno) => machine::fail(&output, Error::Output(errno)),
     }
 }
 
@@ -172,7 +178,12 @@ fn with_trace(
 ) -> c_int {
     match trace_file::open(config) {
         Ok(None) => {}
-        Ok(Some(file)) if config.instruments.timeline => output.set_timeline_file(file),
+        Ok(Some(file)) if config.instruments.timeline => {
+            if let Err(errno) = output.set_timeline_file(file) {
+                let path = config.instruments.trace_file;
+                return machine::fail(&output, Error::Trace { path, errno });
+            }
+        }
         Ok(Some(file)) => output.set_trace_file(file),
         Err(error) => return machine::fail(&output, error),
     }
@@ -184,6 +195,11 @@ fn with_trace(
         (false, _) => {}
     }
     let status = run(&output);
+    if signal::stopping().is_some() {
+        // Nobody has waited for slow readers. What they do not take now is lost.
+        output.do_not_wait();
+        let _ = output.flush();
+    }
     match output.trace_failure() {
         Some(errno) => {
             let path = config.instruments.trace_file;

@@ -147,12 +147,13 @@ impl Output {
     }
 
     /// Traces go to this file, as events of a timeline.
-    pub fn set_timeline_file(&mut self, file: Fd) {
+    pub fn set_timeline_file(&mut self, file: Fd) -> Result<(), Errno> {
         let program = format!(
             "{{\"name\": \"process_name\", \"ph\": \"M\", \"pid\": 1, \"args\": {{\"name\": {}}}}}",
             JsonText(self.program())
         );
-        self.trace = TraceTarget::Timeline(JsonArrayFile::new(file, &program));
+        self.trace = TraceTarget::Timeline(JsonArrayFile::new(file, &program)?);
+        Ok(())
     }
 
     /// One that throws everything away, for a guest that runs a second time.
@@ -454,7 +455,12 @@ impl Queue {
     /// Forgets the first piece.
     fn remove_piece(&mut self) {
         if let Some(&(stream, size)) = self.pieces.front() {
-            self.has_lost_messages |= stream == Stream::Error;
+            match stream {
+                Stream::Error => self.has_lost_messages = true,
+                // Its reader does not take it.
+                Stream::Trace => _ = self.trace_failed.get_or_insert(Errno(libc::EAGAIN)),
+                _ => {}
+            }
             self.remove(size);
         }
     }

@@ -90,6 +90,28 @@ fn help_that_cannot_be_written_is_an_error() {
 }
 
 /// Each with the message that it must give: the thing, the error, the remedy.
+/// A limit of the file's size is an error like others, and no death by SIGXFSZ.
+#[test]
+fn help_that_is_larger_than_a_file_may_be_is_an_error() {
+    let script = "ulimit -f 0; \"$0\" --help > \"$1\"";
+    let file = std::env::temp_dir().join(format!("help-{}", std::process::id()));
+    let output = Command::new("sh").args(["-c", script, PROGRAM]).arg(&file).output().unwrap();
+    fs::remove_file(file).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let message = "BiscuitOS_app: write standard output: EFBIG (27)\n";
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), message);
+}
+
+#[test]
+fn a_check_of_what_is_no_snapshot_answers_in_json() {
+    let (status, output, error) = run(&["--restore", "/nowhere/x", "--check", "--json"]);
+    assert_eq!((status, &error[..]), (1, ""));
+    assert_eq!(
+        output,
+        "{\"would_start\": false, \"problem\": \"open /nowhere/x: ENOENT (2): no such file or directory\\n  Check the path\"}\n"
+    );
+}
+
 #[test]
 fn a_bad_command_line_ends_with_2_and_says_what_is_wrong() {
     let not_a_number = "not a number such as 4096, 0x1000 or 16M";

@@ -180,8 +180,18 @@ impl fmt::Display for Error {
                     libc::ENOENT if path.to_bytes().starts_with(FIRMWARE) => {
                         f.write_str(": no such file\n  `make install` puts it there in a BiscuitOS tree; `make` leaves ./_BiscuitOS-VM.iso")
                     }
-                    libc::ENOENT | libc::ENOTDIR => {
-                        write!(f, ": no such file\n  Check the path of {option}")
+                    libc::ENOENT => write!(f, ": no such file\n  Check the path of {option}"),
+                    libc::ENOTDIR => {
+                        write!(f, ": a part of the path is not a directory\n  Check the path of {option}")
+                    }
+                    libc::ELOOP => {
+                        write!(f, ": a symbolic link to itself\n  Check the path of {option}")
+                    }
+                    libc::ENAMETOOLONG => {
+                        write!(f, ": the name is too long\n  Check the path of {option}")
+                    }
+                    libc::ENXIO => {
+                        write!(f, ": a socket, or a device without a driver\n  Name a file for {option}")
                     }
                     libc::EACCES | libc::EPERM => {
                         write!(f, ": permission denied\n  chmod a+r {}", Text::from(path))

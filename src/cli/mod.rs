@@ -50,6 +50,11 @@ pub struct Restore {
 }
 
 impl Restore {
+    /// `--check` shall answer in JSON.
+    pub fn wants_json(&self) -> bool {
+        self.run.instruments.json
+    }
+
     /// The machine: as these words of a snapshot say, but for what is this run's.
     pub fn config(&self, words: Vec<&'static CStr>) -> Result<Config, UsageError> {
         let (Command::Run(machine) | Command::Check(machine)) = parse(words.into_iter())? else {

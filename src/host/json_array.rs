@@ -18,11 +18,10 @@ pub struct JsonArrayFile {
 
 impl JsonArrayFile {
     /// Begins an array with this element in an empty file that can be sought in.
-    pub fn new(file: Fd, first: &str) -> JsonArrayFile {
+    pub fn new(file: Fd, first: &str) -> Result<JsonArrayFile, Errno> {
         let file = JsonArrayFile { file, next: AtomicU64::new(0) };
-        // If it can't be written, neither can the next elements, and they say so.
-        let _ = file.write(alloc::format!("[{first}\n").as_bytes());
-        file
+        file.write(alloc::format!("[{first}\n").as_bytes())?;
+        Ok(file)
     }
 
     /// The descriptor's number, for poll(2).
@@ -65,7 +64,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("json-array-{}", std::process::id()));
         let file = std::fs::File::create(&path).unwrap();
         // SAFETY: nobody else closes it.
-        let file = JsonArrayFile::new(unsafe { Fd::from_raw(file.into_raw_fd()) }, "{}");
+        let file = JsonArrayFile::new(unsafe { Fd::from_raw(file.into_raw_fd()) }, "{}").unwrap();
         let contents = || std::fs::read_to_string(&path).unwrap();
         assert_eq!(contents(), "[{}\n]\n");
         assert_eq!(file.write(b",1\n,2\n,3"), Ok(6), "a line that is not complete waits");

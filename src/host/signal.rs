@@ -137,8 +137,14 @@ extern "C" fn on_fatal(signal: c_int) {
     }
 }
 
+/// Ignores SIGXFSZ, so that write(2) beyond `ulimit -f` gives EFBIG, which is reported. Called once, first of all.
+pub fn let_large_files_fail() {
+    // Where it fails, the signal ends the program, as it does with others.
+    let _ = set_handler(libc::SIGXFSZ, libc::SIG_IGN, 0);
+}
+
 /// Installs the handlers. A SIGHUP that is ignored stays ignored: that is what nohup(1) is for. SIGPIPE is ignored, so that
-/// a closed pipe shows as EPIPE; and SIGXFSZ, so that a file size limit shows as EFBIG.
+/// a closed pipe shows as EPIPE.
 pub fn install() -> Result<(), CallError> {
     let on_stop = on_stop as extern "C" fn(c_int) as usize;
     for (signal, handler) in [
@@ -149,7 +155,6 @@ pub fn install() -> Result<(), CallError> {
         (libc::SIGCONT, on_continued as extern "C" fn(c_int) as usize),
         (KICK, on_kick as extern "C" fn(c_int) as usize),
         (libc::SIGPIPE, libc::SIG_IGN),
-        (libc::SIGXFSZ, libc::SIG_IGN),
     ] {
         set_handler(signal, handler, 0)?;
     }

@@ -1,7 +1,7 @@
 //! `--check`: whether this machine would start here. What is missing comes first, with the remedy.
 
 use crate::boot::image::Image;
-use crate::boot::{Payload, kernel};
+use crate::boot::{self, Payload, kernel};
 use crate::config::{Backing, Config, CpuModel, Guest};
 use crate::host::fd;
 use crate::host::process;
@@ -56,11 +56,13 @@ fn examine(findings: &mut Findings, config: &Config, output: &Output) {
         probed => findings.result(name, format_args!("{}", BackingName(config.backing)), probed),
     }
     let path = Text::from(config.path());
-    let name = match config.guest {
-        Guest::Image(_) => format_args!("IMAGE"),
-        Guest::Kernel(_) if config.initrds.is_empty() => format_args!("--kernel"),
-        Guest::Kernel(_) => format_args!("--kernel, --initrd"),
+    let name = match (config.guest, &payload) {
+        (Guest::Image(_), _) => "IMAGE",
+        // It can be --initrd.
+        (Guest::Kernel(_), Err(boot::Error::Open { option, .. })) => option,
+        (Guest::Kernel(_), _) => "--kernel",
     };
+    let name = format_args!("{name}");
     match config.guest {
         // A pipe or a device can be read once only, and that is for the run.
         Guest::Image(file) if payload.is_ok() && !Image::can_be_read_again(file) => {

@@ -288,7 +288,9 @@ impl fmt::Display for Error {
                     libc::ENOENT => ": no such directory\n  Check the path of --trace-file",
                     libc::EAGAIN => ": another run writes it\n  Name another --trace-file",
                     libc::ETXTBSY => ": a program that runs\n  Name another --trace-file",
-                    libc::ENXIO => ": nobody reads this FIFO\n  Start its reader first",
+                    libc::ENXIO => {
+                        ": a FIFO that nobody reads, a socket, or a device without a driver\n  Start the FIFO's reader first"
+                    }
                     libc::ESPIPE => ": a timeline needs a regular file\n  Name one",
                     libc::EACCES | libc::EPERM => {
                         ": permission denied\n  Name another --trace-file"
@@ -303,7 +305,13 @@ impl fmt::Display for Error {
             ),
             Error::Trace { path, errno } => {
                 let path = path.unwrap_or(c"standard error");
-                write!(f, "write {}: {errno}\n  The trace is incomplete", Text::from(path))
+                write!(f, "write {}: {errno}\n  The trace is incomplete", Text::from(path))?;
+                f.write_str(match errno.0 {
+                    libc::EAGAIN => ": its reader has not taken it",
+                    libc::EFBIG => ". Raise ulimit -f",
+                    libc::ENOSPC => ". Make room, or name another --trace-file",
+                    _ => "",
+                })
             }
         }
     }

@@ -10,12 +10,12 @@ use core::ffi::CStr;
 /// Opens and empties it; `None` without the option. Refused where it is a file that the machine is made of, which would be lost.
 pub fn open(config: &Config) -> Result<Option<Fd>, Error> {
     let Some(path) = config.instruments.trace_file else { return Ok(None) };
-    check_is_no_input(config, path)?;
+    check_kind(config, path)?;
     // A FIFO that nobody reads is an error (ENXIO), and not a wait.
     let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_NONBLOCK;
     let failed = |error| Error::TraceFile { path, error };
     let file = Fd::open(path, flags, 0o666).map_err(failed)?;
-    if is_regular(config, path, &file)? {
+    if fd::is_regular(&file.stat().map_err(failed)?) {
         // Two runs would write over each other's lines.
         file.lock().map_err(failed)?;
         file.set_size(0).map_err(failed)?;
@@ -23,20 +23,9 @@ pub fn open(config: &Config) -> Result<Option<Fd>, Error> {
     Ok(Some(file))
 }
 
-/// Whether it is a regular file. For a timeline it must be: each write begins where the one before ended its array.
-fn is_regular(config: &Config, path: &'static CStr, file: &Fd) -> Result<bool, Error> {
-    let failed = |error| Error::TraceFile { path, error };
-    let is_regular = fd::is_regular(&file.stat().map_err(failed)?);
-    if config.instruments.timeline && !is_regular {
-        let call = Name::Function("lseek");
-        return Err(failed(CallError { call, errno: Errno(libc::ESPIPE) }));
-    }
-    Ok(is_regular)
-}
-
 /// Whether it could be opened, for `--check`. What is there stays.
 pub fn probe(config: &Config, path: &'static CStr) -> Result<(), Error> {
-    check_is_no_input(config, path)?;
+    check_kind(config, path)?;
     let open = |flags| Fd::open(path, libc::O_WRONLY | libc::O_NONBLOCK | flags, 0o666);
     let file = match open(0) {
         Err(error) if error.is(libc::ENOENT) => {
@@ -44,8 +33,17 @@ pub fn probe(config: &Config, path: &'static CStr) -> Result<(), Error> {
         }
         opened => opened,
     };
-    let file = file.map_err(|error| Error::TraceFile { path, error })?;
-    is_regular(config, path, &file).map(drop)
+    file.map(drop).map_err(|error| Error::TraceFile { path, error })
+}
+
+/// Whether what is there now may be written. For a timeline it must be a regular file: each write begins where the one before
+/// ended its array.
+fn check_kind(config: &Config, path: &'static CStr) -> Result<(), Error> {
+    if config.instruments.timeline && fd::stat(path).is_ok_and(|stat| !fd::is_regular(&stat)) {
+        let error = CallError { call: Name::Function("lseek"), errno: Errno(libc::ESPIPE) };
+        return Err(Error::TraceFile { path, error });
+    }
+    check_is_no_input(config, path)
 }
 
 fn check_is_no_input(config: &Config, path: &'static CStr) -> Result<(), Error> {

@@ -174,7 +174,7 @@ impl fmt::Display for Error {
                         ": more memory than the host has, or than ulimit -v allows"
                     }
                     (_, libc::ENOMEM) => {
-                        ": more memory than the host has, or than ulimit -v allows\n  Lower --memory"
+                        ": more memory than the host has, or than ulimit -v allows\n  Lower --memory, or raise ulimit -v"
                     }
                     (Backing::Memfd, libc::EINVAL | libc::ENOSYS) => {
                         ": this kernel has no memory files in huge pages (Linux 4.14)"

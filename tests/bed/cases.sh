@@ -2700,7 +2700,22 @@ a_trace_that_is_lost_is_reported_however_the_run_ends() {
 ]'
 		rm small/trace
 	done
+	# A timeline that can't even begin.
+	head -c 70000 /dev/zero > small/fill 2> /dev/null || :
+	p 1 -b anon --trace --trace-format timeline --trace-file small/trace $F/halt.bin
+	says 'write small/trace: ENOSPC (28)'
 	umount small
+	# A reader that takes nothing.
+	mkfifo pipe
+	exec 3<> pipe
+	start -b anon --pause 0 --trace --trace-file pipe /usr/bin/firmware/_BiscuitOS-VM.iso
+	soon asleep
+	kill $pid
+	ended 143
+	says 'The trace is incomplete: its reader has not taken it'
+	p 1 -b anon --trace --trace-format timeline --trace-file pipe $F/halt.bin
+	says 'open pipe: ESPIPE (29): a timeline needs a regular file'
+	exec 3>&-
 }
 full() { [ "$(df "$1" | awk 'END { print $4 }')" = 0 ]; }
 a_trace_file_has_one_writer() {
