@@ -32,13 +32,13 @@ struct Range {
 /// Ranges, in ascending order.
 pub struct Bus {
     ranges: Vec<Range>,
-    nobody: Arc<dyn Device>,
+    open_bus: Arc<dyn Device>,
 }
 
 impl Bus {
-    /// An empty bus. `nobody` answers where no device does; its offsets are the addresses themselves.
-    pub fn new(nobody: Arc<dyn Device>) -> Bus {
-        Bus { ranges: Vec::new(), nobody }
+    /// An empty bus. `open_bus` answers where no device does; its offsets are the addresses themselves.
+    pub fn new(open_bus: Arc<dyn Device>) -> Bus {
+        Bus { ranges: Vec::new(), open_bus }
     }
 
     /// Attaches `size` addresses, from `first` on, to the registers of a device from `offset` on. No two ranges overlap.
@@ -60,7 +60,7 @@ impl Bus {
             Some(range) if address >= range.first => {
                 (&*range.device, range.offset + (address - range.first))
             }
-            _ => (&*self.nobody, address),
+            _ => (&*self.open_bus, address),
         }
     }
 }

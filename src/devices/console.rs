@@ -2,7 +2,7 @@
 //! newline the vCPU that wrote it pauses.
 
 use crate::bus::Device;
-use crate::devices::nobody;
+use crate::devices::open_bus;
 use crate::lifecycle::VcpuControl;
 use crate::output::Output;
 use alloc::sync::Arc;
@@ -22,7 +22,7 @@ impl Console {
 
 impl Device for Console {
     fn name(&self, _: u64, is_write: bool) -> &'static str {
-        if is_write { "standard output" } else { nobody::name(false) }
+        if is_write { "standard output" } else { open_bus::name(false) }
     }
 
     fn read(&self, _: u64, data: &mut [u8]) {

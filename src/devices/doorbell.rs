@@ -107,7 +107,7 @@ impl Device for Doorbell {
 mod tests {
     use super::*;
     use crate::config::Backing;
-    use crate::devices::nobody::{Nobody, Space};
+    use crate::devices::open_bus::{OpenBus, Space};
     use crate::devices::tests::{output, vcpu};
     use crate::host::event::Event;
     use crate::memory::GuestMemory;
@@ -118,8 +118,8 @@ mod tests {
         let (output, said) = output();
         let memory = Arc::new(GuestMemory::map(Backing::Anonymous, &[(0, 0x1000)]).unwrap());
         let vm = Arc::new(Vm::without_kvm().unwrap().with_memory(memory.clone()));
-        let nobody = Arc::new(Nobody::new(Space::Addresses, output.clone(), true));
-        let window = Window::new(vm.clone(), memory, nobody, output.clone(), true, false);
+        let open_bus = Arc::new(OpenBus::new(Space::Addresses, output.clone(), true));
+        let window = Window::new(vm.clone(), memory, open_bus, output.clone(), true, false);
         let doorbell = Doorbell {
             window: Arc::new(window),
             counter: Arc::new(Counter::new(vm.clone())),

@@ -12,7 +12,7 @@ pub mod hpet;
 pub mod io_apic;
 pub mod lesson_msr;
 pub mod log;
-pub mod nobody;
+pub mod open_bus;
 pub mod page_drop;
 pub mod pci;
 pub mod pci_function;

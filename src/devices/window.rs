@@ -1,7 +1,7 @@
 //! The window: the first bytes of RAM a second time, as slot 1, which the guest opens and closes while it runs.
 
 use crate::bus::Device;
-use crate::devices::nobody::Nobody;
+use crate::devices::open_bus::OpenBus;
 use crate::host::mutex::Mutex;
 use crate::kvm::dirty_log::DirtyLog;
 use crate::kvm::{self, Vm};
@@ -19,7 +19,7 @@ use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 pub struct Window {
     vm: Arc<Vm>,
     memory: Arc<GuestMemory>,
-    nobody: Arc<Nobody>,
+    open_bus: Arc<OpenBus>,
     output: Arc<Output>,
     /// The user has been warned of a write to read-only memory, or shall not be.
     has_warned: AtomicBool,
@@ -45,14 +45,14 @@ impl Window {
     pub fn new(
         vm: Arc<Vm>,
         memory: Arc<GuestMemory>,
-        nobody: Arc<Nobody>,
+        open_bus: Arc<OpenBus>,
         output: Arc<Output>,
         quiet: bool,
         logs_dirty_pages: bool,
     ) -> Window {
         let state = Mutex::new(State { shows: Shows::Nothing, written: None });
         let has_warned = AtomicBool::new(quiet);
-        Window { vm, memory, nobody, output, has_warned, logs_dirty_pages, state }
+        Window { vm, memory, open_bus, output, has_warned, logs_dirty_pages, state }
     }
 
     /// How much of RAM it shows.
@@ -134,17 +134,17 @@ impl Saved for Window {
 
 impl Device for Window {
     fn name(&self, offset: u64, is_write: bool) -> &'static str {
-        self.nobody.name(WINDOW + offset, is_write)
+        self.open_bus.name(WINDOW + offset, is_write)
     }
 
     fn read(&self, offset: u64, data: &mut [u8]) {
-        self.nobody.read(WINDOW + offset, data);
+        self.open_bus.read(WINDOW + offset, data);
     }
 
     fn write(&self, offset: u64, data: &[u8], vcpu: &Arc<VcpuControl>) {
         let address = WINDOW + offset;
         if self.state.lock().shows != Shows::RamReadOnly {
-            return self.nobody.write(address, data, vcpu);
+            return self.open_bus.write(address, data, vcpu);
         }
         if !self.has_warned.swap(true, Relaxed) {
             let text = format_args!(
@@ -159,7 +159,7 @@ impl Device for Window {
 mod tests {
     use super::*;
     use crate::config::Backing;
-    use crate::devices::nobody::Space;
+    use crate::devices::open_bus::Space;
     use crate::devices::tests::{output, vcpu};
     use std::io::Read;
 
@@ -168,8 +168,8 @@ mod tests {
         let (output, said) = output();
         let memory = Arc::new(GuestMemory::map(Backing::Anonymous, &[(0, 0x8000)]).unwrap());
         let vm = Arc::new(Vm::without_kvm().unwrap().with_memory(memory.clone()));
-        let nobody = Arc::new(Nobody::new(Space::Addresses, output.clone(), false));
-        (Window::new(vm, memory, nobody, output, false, false), said)
+        let open_bus = Arc::new(OpenBus::new(Space::Addresses, output.clone(), false));
+        (Window::new(vm, memory, open_bus, output, false, false), said)
     }
 
     fn said(mut from: impl Read) -> String {

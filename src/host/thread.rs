@@ -100,16 +100,16 @@ impl<T: Send> Thread<T> {
 /// A thread that works on a `T` whenever it is given one, gives it back, and waits for the next one.
 pub struct Worker<T> {
     thread: Option<Thread<()>>,
-    desk: Arc<Desk<T>>,
+    slot: Arc<JobSlot<T>>,
 }
 
 /// Where a worker takes its work from, and puts it when it is done.
-struct Desk<T> {
-    turn: Mutex<Turn<T>>,
+struct JobSlot<T> {
+    state: Mutex<JobState<T>>,
     changed: Condvar,
 }
 
-enum Turn<T> {
+enum JobState<T> {
     /// It waits for work, or works.
     Empty,
     Given(T),
@@ -121,31 +121,32 @@ enum Turn<T> {
 impl<T: Send + 'static> Worker<T> {
     /// Starts a worker thread. It waits for its first work. Errors: see [`Thread::spawn`].
     pub fn start(work: fn(&mut T)) -> Result<Worker<T>, CallError> {
-        let desk = Arc::new(Desk { turn: Mutex::new(Turn::Empty), changed: Condvar::new() });
-        let there = desk.clone();
+        let slot =
+            Arc::new(JobSlot { state: Mutex::new(JobState::Empty), changed: Condvar::new() });
+        let there = slot.clone();
         let thread = Thread::spawn(move || {
             while let Some(mut value) = there.take() {
                 work(&mut value);
-                there.put(Turn::Done(value));
+                there.put(JobState::Done(value));
             }
         })?;
-        Ok(Worker { thread: Some(thread), desk })
+        Ok(Worker { thread: Some(thread), slot })
     }
 
     /// Lets it work on `value`.
     pub fn give(&self, value: T) {
-        self.desk.put(Turn::Given(value));
+        self.slot.put(JobState::Given(value));
     }
 
     /// Waits until it is done, and takes the value back.
     pub fn take_back(&self) -> T {
-        let mut turn = self.desk.turn.lock();
+        let mut state = self.slot.state.lock();
         loop {
-            match core::mem::replace(&mut *turn, Turn::Empty) {
-                Turn::Done(value) => return value,
-                before => *turn = before,
+            match core::mem::replace(&mut *state, JobState::Empty) {
+                JobState::Done(value) => return value,
+                before => *state = before,
             }
-            turn = self.desk.changed.wait(turn);
+            state = self.slot.changed.wait(state);
         }
     }
 
@@ -155,34 +156,34 @@ impl<T: Send + 'static> Worker<T> {
     }
 }
 
-impl<T> Desk<T> {
-    fn put(&self, next: Turn<T>) {
-        let mut turn = self.turn.lock();
+impl<T> JobSlot<T> {
+    fn put(&self, next: JobState<T>) {
+        let mut state = self.state.lock();
         // The end stays, even where a worker that was at work puts something here later.
-        if !matches!(*turn, Turn::Over) {
-            *turn = next;
+        if !matches!(*state, JobState::Over) {
+            *state = next;
         }
-        drop(turn);
+        drop(state);
         self.changed.wake_all();
     }
 
     /// Waits for work; `None`: there will be no more.
     fn take(&self) -> Option<T> {
-        let mut turn = self.turn.lock();
+        let mut state = self.state.lock();
         loop {
-            match core::mem::replace(&mut *turn, Turn::Empty) {
-                Turn::Given(value) => return Some(value),
-                Turn::Over => return None,
-                before => *turn = before,
+            match core::mem::replace(&mut *state, JobState::Empty) {
+                JobState::Given(value) => return Some(value),
+                JobState::Over => return None,
+                before => *state = before,
             }
-            turn = self.changed.wait(turn);
+            state = self.changed.wait(state);
         }
     }
 }
 
 impl<T> Drop for Worker<T> {
     fn drop(&mut self) {
-        self.desk.put(Turn::Over);
+        self.slot.put(JobState::Over);
         if let Some(thread) = self.thread.take() {
             thread.join();
         }

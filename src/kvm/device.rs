@@ -3,7 +3,6 @@
 use crate::host::fd::Fd;
 use crate::kvm::descriptor::{Descriptor, Kind};
 use crate::kvm::{Error, Kvm, Vm};
-use crate::sys::clock::kvm_device_attr;
 use crate::sys::device::*;
 use crate::sys::ioctl;
 

@@ -29,7 +29,7 @@ pub enum Exit<'a> {
     Halt { takes_interrupts: bool },
     /// Nothing to do. The guest would take an interrupt now; it has lowered its task priority, where the local APIC is not in the
     /// kernel; or a signal came, for which `KVM_RUN` fails with EINTR instead.
-    GoOn,
+    Reenter,
     /// The guest can't go on.
     Died(Death),
 }
@@ -43,7 +43,7 @@ impl Exit<'_> {
             Exit::EndOfInterrupt { .. }
             | Exit::Debug(_)
             | Exit::Halt { .. }
-            | Exit::GoOn
+            | Exit::Reenter
             | Exit::Died(_) => false,
         }
     }
@@ -96,7 +96,7 @@ pub fn decode(page: &mut RunPage) -> Exit<'_> {
         KVM_EXIT_DEBUG => return Exit::Debug(page.debug().arch),
         KVM_EXIT_HLT => return Exit::Halt { takes_interrupts: page.has_interrupts_on() },
         KVM_EXIT_IOAPIC_EOI => return Exit::EndOfInterrupt { vector: page.eoi().vector },
-        KVM_EXIT_IRQ_WINDOW_OPEN | KVM_EXIT_INTR | KVM_EXIT_SET_TPR => return Exit::GoOn,
+        KVM_EXIT_IRQ_WINDOW_OPEN | KVM_EXIT_INTR | KVM_EXIT_SET_TPR => return Exit::Reenter,
         KVM_EXIT_SHUTDOWN => Death::Shutdown,
         KVM_EXIT_FAIL_ENTRY => Death::FailEntry,
         KVM_EXIT_INTERNAL_ERROR => match page.internal().suberror {
@@ -216,9 +216,9 @@ mod tests {
     fn exits_without_data_are_told_apart() {
         for (reason, exit) in [
             (KVM_EXIT_HLT, Exit::Halt { takes_interrupts: false }),
-            (KVM_EXIT_IRQ_WINDOW_OPEN, Exit::GoOn),
-            (KVM_EXIT_INTR, Exit::GoOn),
-            (KVM_EXIT_SET_TPR, Exit::GoOn),
+            (KVM_EXIT_IRQ_WINDOW_OPEN, Exit::Reenter),
+            (KVM_EXIT_INTR, Exit::Reenter),
+            (KVM_EXIT_SET_TPR, Exit::Reenter),
             (KVM_EXIT_DEBUG, Exit::Debug(Default::default())),
         ] {
             assert_eq!(decode(&mut page(reason, nothing())), exit);

@@ -1,9 +1,9 @@
 //! What user space sends to a vCPU: interrupts, NMIs, system management interrupts, machine checks, its start.
 
 use crate::kvm::{Error, Vcpu};
-use crate::sys::events::kvm_vcpu_events;
+use crate::sys::events::{kvm_mp_state, kvm_vcpu_events};
 use crate::sys::ioctl;
-use crate::sys::irqchip::{kvm_interrupt, kvm_mp_state, kvm_tpr_access_ctl, kvm_vapic_addr};
+use crate::sys::irqchip::{kvm_interrupt, kvm_tpr_access_ctl, kvm_vapic_addr};
 use crate::sys::mce::kvm_x86_mce;
 
 impl Vcpu {

@@ -4,7 +4,7 @@ use crate::config::Mode;
 use crate::lessons::Error;
 use crate::lessons::lab::{Lab, outcome, say};
 use crate::sys::cap::KVM_CAP_SET_BOOT_CPU_ID;
-use crate::sys::irqchip::KVM_MP_STATE_RUNNABLE;
+use crate::sys::events::KVM_MP_STATE_RUNNABLE;
 
 pub fn run(lab: &Lab) -> Result<(), Error> {
     lab.require(KVM_CAP_SET_BOOT_CPU_ID)?;

@@ -1,5 +1,5 @@
-//! `KVM_CAP_EXCEPTION_PAYLOAD`: KVM keeps the CR2 or DR6 of a pending exception with it, and sets the register only when the guest takes the
-//! exception.
+//! `KVM_CAP_EXCEPTION_PAYLOAD`: `KVM_GET_VCPU_EVENTS` and `KVM_SET_VCPU_EVENTS` carry the CR2 or DR6 of a pending exception beside it. The
+//! register itself changes only when the guest takes the exception.
 
 use crate::config::Mode;
 use crate::lessons::Error;

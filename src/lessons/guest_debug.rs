@@ -5,6 +5,7 @@ use crate::lessons::Error;
 use crate::lessons::lab::{Lab, guest, say};
 use crate::sys::cap::KVM_CAP_X86_ROBUST_SINGLESTEP;
 use crate::sys::exit::{KVM_EXIT_DEBUG, KVM_EXIT_HLT};
+use crate::x86::DR6_BS;
 
 guest!(
     guest_debug,
@@ -23,9 +24,6 @@ guest!(
     hlt
     "
 );
-
-/// In DR6: a single step.
-const DR6_BS: u64 = 1 << 14;
 
 pub fn run(lab: &Lab) -> Result<(), Error> {
     lab.require(KVM_CAP_X86_ROBUST_SINGLESTEP)?;

@@ -4,9 +4,7 @@ use crate::kvm;
 use crate::lessons::Error;
 use crate::lessons::lab::{Lab, say};
 use crate::sys::cap::KVM_CAP_GET_MSR_FEATURES;
-
-/// The time-stamp counter, which is in every list of state.
-const IA32_TSC: u32 = 0x10;
+use crate::x86::MSR_IA32_TSC;
 
 pub fn run(lab: &Lab) -> Result<(), Error> {
     match lab.kvm().listed_msrs(1) {
@@ -18,8 +16,9 @@ pub fn run(lab: &Lab) -> Result<(), Error> {
     }
     let state = lab.kvm().listed_msrs(1023)?;
     say!(lab, "With more room: {} MSRs of state", state.len());
-    let has = if state.contains(&IA32_TSC) { "is" } else { "is not" };
-    say!(lab, "IA32_TSC, MSR {IA32_TSC:#x}, {has} among them");
+    // The time-stamp counter is in every list of state.
+    let has = if state.contains(&MSR_IA32_TSC) { "is" } else { "is not" };
+    say!(lab, "IA32_TSC, MSR {MSR_IA32_TSC:#x}, {has} among them");
 
     lab.require(KVM_CAP_GET_MSR_FEATURES)?;
     let features = lab.kvm().feature_msrs()?;

@@ -3,8 +3,7 @@
 use crate::config::Mode;
 use crate::lessons::Error;
 use crate::lessons::lab::{Lab, guest, memory, say};
-use crate::sys::events::KVM_VCPUEVENT_VALID_SIPI_VECTOR;
-use crate::sys::irqchip::*;
+use crate::sys::events::*;
 
 guest!(
     sipi,

@@ -4,7 +4,8 @@ use crate::config::Mode;
 use crate::lessons::Error;
 use crate::lessons::lab::{Lab, guest, say};
 use crate::sys::cap::{KVM_CAP_X2APIC_API, KVM_X2APIC_API_USE_32BIT_IDS};
-use crate::sys::irqchip::{KVM_MP_STATE_RUNNABLE, kvm_irq_routing_msi};
+use crate::sys::events::KVM_MP_STATE_RUNNABLE;
+use crate::sys::irqchip::kvm_irq_routing_msi;
 use crate::x86::APIC_BASE_X2APIC;
 
 guest!(

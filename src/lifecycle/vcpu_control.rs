@@ -67,7 +67,7 @@ pub enum Activity {
     /// It has executed HLT, and an interrupt could wake it.
     WaitsForInterrupt,
     /// It waits, and at most another vCPU could wake it.
-    WaitsForever,
+    NeedsOtherVcpu,
 }
 
 /// Of [`VcpuControl::ask_activity`].

@@ -46,7 +46,7 @@ impl Controllers {
     ) -> Result<(), Stopped> {
         let activity = match takes_interrupts {
             true => Activity::WaitsForInterrupt,
-            false => Activity::WaitsForever,
+            false => Activity::NeedsOtherVcpu,
         };
         while !takes_interrupts || !self.pic.asks() {
             vcpu.wait_until_woken_or_asked()?;

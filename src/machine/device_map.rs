@@ -8,7 +8,7 @@ use crate::devices::counter::{self, Counter};
 use crate::devices::debug_exit::DebugExit;
 use crate::devices::doorbell::{self, Doorbell};
 use crate::devices::log::{self, Log};
-use crate::devices::nobody::{Nobody, Space};
+use crate::devices::open_bus::{OpenBus, Space};
 use crate::devices::scratch::{self, Scratch};
 use crate::devices::window::Window;
 use crate::inspect::dirty_log::DirtyLogView;
@@ -28,8 +28,8 @@ pub struct Devices {
     memory: Arc<GuestMemory>,
     lifecycle: Arc<Lifecycle>,
     output: Arc<Output>,
-    no_port: Arc<Nobody>,
-    no_address: Arc<Nobody>,
+    no_port: Arc<OpenBus>,
+    no_address: Arc<OpenBus>,
     scratch: Arc<Scratch>,
     pub counter: Arc<Counter>,
     pub log: Arc<Log>,
@@ -46,8 +46,8 @@ impl Devices {
     ) -> Devices {
         // A kernel probes for many absent devices; there is no warning about them.
         let quiet = config.is_kernel();
-        let nobody = |space| Arc::new(Nobody::new(space, output.clone(), quiet));
-        let (no_port, no_address) = (nobody(Space::Ports), nobody(Space::Addresses));
+        let open_bus = |space| Arc::new(OpenBus::new(space, output.clone(), quiet));
+        let (no_port, no_address) = (open_bus(Space::Ports), open_bus(Space::Addresses));
         let window = Arc::new(Window::new(
             vm.clone(),
             memory.clone(),

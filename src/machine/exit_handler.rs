@@ -52,7 +52,7 @@ impl ExitHandler {
             Exit::Debug(event) if self.has_debugger => {
                 self.lifecycle.stop_for_debugger(Some(DebugStop { vcpu: vcpu.number(), event }));
             }
-            Exit::Debug(_) | Exit::GoOn => {}
+            Exit::Debug(_) | Exit::Reenter => {}
             Exit::EndOfInterrupt { vector } => {
                 if let Some(io_apic) = self.io_apic() {
                     io_apic.end_of_interrupt(vector);
@@ -85,7 +85,7 @@ impl ExitHandler {
             Exit::Msr { msr, .. } if msr.index == LESSON_MSR => "the lessons' MSR",
             Exit::Msr { .. } => "#GP in the guest",
             Exit::EndOfInterrupt { .. } => "I/O APIC",
-            Exit::Debug(_) | Exit::GoOn => "",
+            Exit::Debug(_) | Exit::Reenter => "",
             Exit::Halt { .. } if self.controllers.is_some() => "waits",
             Exit::Halt { .. } | Exit::Died(_) => "the run ends",
         }
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
     use crate::bus::Device;
     use crate::devices::debug_exit::DebugExit;
-    use crate::devices::nobody::{Nobody, Space};
+    use crate::devices::open_bus::{OpenBus, Space};
     use crate::devices::scratch::Scratch;
     use crate::devices::tests::vcpu;
     use crate::host::event::Event;
@@ -131,10 +131,10 @@ mod tests {
 
     fn handler(attach: impl FnOnce(&mut Bus, &Arc<Lifecycle>)) -> ExitHandler {
         let lifecycle = Arc::new(Lifecycle::new(Arc::new(Event::new().unwrap())));
-        let nobody = |space| Arc::new(Nobody::new(space, Arc::new(Output::silent()), true));
-        let mut ports = Bus::new(nobody(Space::Ports));
+        let open_bus = |space| Arc::new(OpenBus::new(space, Arc::new(Output::silent()), true));
+        let mut ports = Bus::new(open_bus(Space::Ports));
         attach(&mut ports, &lifecycle);
-        let addresses = Bus::new(nobody(Space::Addresses));
+        let addresses = Bus::new(open_bus(Space::Addresses));
         let log = Arc::new(Log::without_vm());
         let msr = Arc::default();
         ExitHandler {
@@ -191,7 +191,7 @@ mod tests {
         for (exit, end) in [
             (Exit::Halt { takes_interrupts: true }, Some(End::Halted)),
             (Exit::Died(Death::Shutdown), Some(End::Died(Death::Shutdown))),
-            (Exit::GoOn, None),
+            (Exit::Reenter, None),
             (Exit::Debug(Default::default()), None),
         ] {
             let handler = handler(|_, _| ());

@@ -100,8 +100,10 @@ impl HaltWatch {
                 Some(Activity::Runs) => (State::Runs, Step::Nothing),
                 Some(Activity::WaitsForInterrupt) => (State::Idle, Step::Nothing),
                 // One may have woken another between the two answers: ask once more.
-                Some(Activity::WaitsForever) if !again => (State::Asked { again: true }, Step::Ask),
-                Some(Activity::WaitsForever) => (self.state, Step::End),
+                Some(Activity::NeedsOtherVcpu) if !again => {
+                    (State::Asked { again: true }, Step::Ask)
+                }
+                Some(Activity::NeedsOtherVcpu) => (self.state, Step::End),
             },
             State::Idle if since_last >= IDLE_BELOW => (State::Runs, Step::Nothing),
             State::Idle => (State::Idle, Step::Nothing),
@@ -123,11 +125,11 @@ fn processor_time(vcpus: &[RunningVcpu]) -> u64 {
 
 /// What the guest as a whole does; `None` while a vCPU has not answered.
 fn of_all(answers: impl Iterator<Item = Option<Activity>>) -> Option<Activity> {
-    let mut of_all = Activity::WaitsForever;
+    let mut of_all = Activity::NeedsOtherVcpu;
     for answer in answers {
         of_all = match (of_all, answer?) {
             (Activity::Runs, _) | (_, Activity::Runs) => Activity::Runs,
-            (Activity::WaitsForever, Activity::WaitsForever) => Activity::WaitsForever,
+            (Activity::NeedsOtherVcpu, Activity::NeedsOtherVcpu) => Activity::NeedsOtherVcpu,
             _ => Activity::WaitsForInterrupt,
         };
     }
@@ -137,7 +139,7 @@ fn of_all(answers: impl Iterator<Item = Option<Activity>>) -> Option<Activity> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Activity::{Runs, WaitsForInterrupt, WaitsForever};
+    use Activity::{NeedsOtherVcpu, Runs, WaitsForInterrupt};
 
     /// A watch that looks every second, and what it does then.
     fn steps(looks: &[(u64, Option<Activity>)]) -> Vec<Step> {
@@ -156,8 +158,8 @@ mod tests {
             steps(&[
                 (INTERVAL, None),
                 (0, None),
-                (100, Some(WaitsForever)),
-                (100, Some(WaitsForever))
+                (100, Some(NeedsOtherVcpu)),
+                (100, Some(NeedsOtherVcpu))
             ]),
             [Step::Nothing, Step::Ask, Step::Ask, Step::End]
         );
@@ -166,7 +168,7 @@ mod tests {
     #[test]
     fn a_vcpu_in_a_device_s_wait_answers_late_and_is_asked_again() {
         let late = [(0, None), (0, None), (0, None), (0, Some(Runs)), (0, Some(Runs))];
-        let then = [(0, Some(WaitsForever)); 2];
+        let then = [(0, Some(NeedsOtherVcpu)); 2];
         assert_eq!(
             steps(&[&late[..], &then].concat()),
             [
@@ -209,10 +211,10 @@ mod tests {
     #[test]
     fn the_guest_does_what_its_most_active_vcpu_does() {
         for (answers, expected) in [
-            (&[Some(WaitsForever), None][..], None),
-            (&[Some(WaitsForever), Some(WaitsForInterrupt)], Some(WaitsForInterrupt)),
-            (&[Some(WaitsForInterrupt), Some(Runs), Some(WaitsForever)], Some(Runs)),
-            (&[Some(WaitsForever); 3], Some(WaitsForever)),
+            (&[Some(NeedsOtherVcpu), None][..], None),
+            (&[Some(NeedsOtherVcpu), Some(WaitsForInterrupt)], Some(WaitsForInterrupt)),
+            (&[Some(WaitsForInterrupt), Some(Runs), Some(NeedsOtherVcpu)], Some(Runs)),
+            (&[Some(NeedsOtherVcpu); 3], Some(NeedsOtherVcpu)),
         ] {
             assert_eq!(of_all(answers.iter().copied()), expected);
         }

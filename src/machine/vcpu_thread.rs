@@ -17,7 +17,7 @@ use crate::machine::controllers::InterruptPin;
 use crate::machine::exit_handler::ExitHandler;
 use crate::memory::GuestMemory;
 use crate::show::number;
-use crate::sys::irqchip::{
+use crate::sys::events::{
     KVM_MP_STATE_HALTED, KVM_MP_STATE_INIT_RECEIVED, KVM_MP_STATE_UNINITIALIZED,
 };
 use crate::x86::{LVT_COUNTERS, LVT_LINT0, RFLAGS_IF, delivers_without_if};
@@ -140,7 +140,7 @@ impl VcpuRunner {
             KVM_MP_STATE_HALTED if can_wake()? => Activity::WaitsForInterrupt,
             // The last two wait for another vCPU to start them.
             KVM_MP_STATE_HALTED | KVM_MP_STATE_UNINITIALIZED | KVM_MP_STATE_INIT_RECEIVED => {
-                Activity::WaitsForever
+                Activity::NeedsOtherVcpu
             }
             _ => Activity::Runs,
         })

@@ -23,19 +23,6 @@ pub const KVM_CLOCK_REALTIME: u32 = 1 << 2;
 /// `host_tsc` is filled in. Linux 5.16.
 pub const KVM_CLOCK_HOST_TSC: u32 = 1 << 3;
 
-/// `KVM_GET_DEVICE_ATTR` and its like: api.rst 4.80.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
-pub struct kvm_device_attr {
-    pub flags: u32,
-    /// Which kind of attributes.
-    pub group: u32,
-    /// Which one of them.
-    pub attr: u64,
-    /// Where its value lies in user space.
-    pub addr: u64,
-}
-
 /// A vCPU's group of attributes about its TSC: `Documentation/virt/kvm/devices/vcpu.rst`, 4. Linux 5.16.
 pub const KVM_VCPU_TSC_CTRL: u32 = 0;
 /// u64: what is added to the host's TSC, which was scaled before.

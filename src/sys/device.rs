@@ -21,5 +21,18 @@ pub const KVM_DEV_VFIO_FILE: u32 = 1;
 /// Adds such a file.
 pub const KVM_DEV_VFIO_FILE_ADD: u64 = 1;
 
+/// `KVM_GET_DEVICE_ATTR` and its like: api.rst 4.80.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct kvm_device_attr {
+    pub flags: u32,
+    /// Which kind of attributes.
+    pub group: u32,
+    /// Which one of them.
+    pub attr: u64,
+    /// Where its value lies in user space.
+    pub addr: u64,
+}
+
 /// The group, and attribute, of `/dev/kvm`: which extended states guests may have, as in XCR0. Linux 5.17.
 pub const KVM_X86_XCOMP_GUEST_SUPP: u64 = 0;

@@ -1,4 +1,5 @@
-//! What is under way in a vCPU, beside its registers: api.rst 4.31 and 4.32, and of a guest's own guest 4.114 and 4.115.
+//! What is under way in a vCPU, beside its registers: api.rst 4.31 and 4.32; whether it runs or waits, 4.38; and of a guest's own
+//! guest, 4.114 and 4.115.
 
 /// `KVM_GET_VCPU_EVENTS`, `KVM_SET_VCPU_EVENTS`. In C the parts are structures without a name.
 #[repr(C)]
@@ -98,3 +99,21 @@ pub const KVM_VCPUEVENT_VALID_TRIPLE_FAULT: u32 = 1 << 5;
 
 /// In `kvm_nested_state::flags`: the guest's own guest runs.
 pub const KVM_STATE_NESTED_GUEST_MODE: u64 = 1 << 0;
+
+/// `KVM_GET_MP_STATE`: api.rst 4.38.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct kvm_mp_state {
+    pub mp_state: u32,
+}
+
+/// The vCPU is runnable.
+pub const KVM_MP_STATE_RUNNABLE: u32 = 0;
+/// An application processor that nobody has started.
+pub const KVM_MP_STATE_UNINITIALIZED: u32 = 1;
+/// It has had INIT and waits for SIPI.
+pub const KVM_MP_STATE_INIT_RECEIVED: u32 = 2;
+/// It has executed HLT and waits for an interrupt.
+pub const KVM_MP_STATE_HALTED: u32 = 3;
+/// A SIPI has come: the vCPU starts at its vector. Used with `KVM_SET_MP_STATE` only; KVM never reports it.
+pub const KVM_MP_STATE_SIPI_RECEIVED: u32 = 4;

@@ -6,11 +6,11 @@
 //! has the call. "Gone" requests were in Linux 6.1's header and are not in 6.12's.
 
 use super::cap::kvm_enable_cap;
-use super::clock::{kvm_clock_data, kvm_device_attr};
+use super::clock::kvm_clock_data;
 use super::cpuid::{kvm_cpuid, kvm_cpuid2};
 use super::debug::{kvm_debugregs, kvm_guest_debug, kvm_translation};
-use super::device::kvm_create_device;
-use super::events::{kvm_nested_state, kvm_vcpu_events};
+use super::device::{kvm_create_device, kvm_device_attr};
+use super::events::{kvm_mp_state, kvm_nested_state, kvm_vcpu_events};
 use super::filter::{kvm_msr_filter, kvm_pmu_event_filter};
 use super::hyperv::kvm_hyperv_eventfd;
 use super::irqchip::*;

@@ -284,25 +284,6 @@ pub struct kvm_ioapic_state {
     pub redirtbl: [u64; 24],
 }
 
-/// `KVM_GET_MP_STATE`: api.rst 4.38.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
-pub struct kvm_mp_state {
-    pub mp_state: u32,
-}
-
-/// The vCPU is runnable.
-pub const KVM_MP_STATE_RUNNABLE: u32 = 0;
-/// An application processor that nobody has started.
-pub const KVM_MP_STATE_UNINITIALIZED: u32 = 1;
-/// It has had INIT and waits for SIPI.
-pub const KVM_MP_STATE_INIT_RECEIVED: u32 = 2;
-/// It has executed HLT and waits for an interrupt.
-pub const KVM_MP_STATE_HALTED: u32 = 3;
-
-/// A SIPI has come: the vCPU starts at its vector. Used with `KVM_SET_MP_STATE` only; KVM never reports it.
-pub const KVM_MP_STATE_SIPI_RECEIVED: u32 = 4;
-
 /// What `KVM_TPR_ACCESS_REPORTING` takes. Not in api.rst.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]

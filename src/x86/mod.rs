@@ -83,6 +83,9 @@ pub const RFLAGS_VM: u64 = 1 << 17;
 /// The names of RFLAGS' bits.
 pub const RFLAGS: &str = "CF 1 PF - AF - ZF SF TF IF DF OF IOPL1 IOPL2 NT - RF VM AC VIF VIP ID";
 
+/// In DR6, a single step: SDM volume 3, 17.2.3.
+pub const DR6_BS: u64 = 1 << 14;
+
 // The local APIC's registers, by their offset: the local vector table, which says what becomes of interrupts of the processor's
 // own. SDM 11.5.1.
 

@@ -62,8 +62,6 @@ impl Hardware {
 
 /// How many the processor has.
 const SLOTS: usize = 4;
-/// In DR6: a single step.
-pub const DR6_STEP: u64 = 1 << 14;
 
 /// Why a breakpoint could not be set.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -21,12 +21,13 @@ use crate::machine::keys::Input;
 use crate::machine::{Error, Machine};
 use crate::output::Output;
 use crate::sys::debug::*;
-use crate::sys::irqchip::{KVM_MP_STATE_INIT_RECEIVED, KVM_MP_STATE_UNINITIALIZED};
+use crate::sys::events::{KVM_MP_STATE_INIT_RECEIVED, KVM_MP_STATE_UNINITIALIZED};
+use crate::x86::DR6_BS;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use breakpoints::{Access, Breakpoints, DR6_STEP, Hardware};
+use breakpoints::{Access, Breakpoints, Hardware};
 use connection::Client;
 use core::ffi::c_int;
 use core::fmt;
@@ -153,7 +154,7 @@ impl Gdb {
         let met = (0..4).filter(|number| event.dr6 >> number & 1 != 0);
         let met = met.filter_map(|number| self.breakpoints.hardware(number)).next();
         let is_step = self.step.is_some_and(|step| {
-            step.vcpu == vcpu && (event.dr6 & DR6_STEP != 0 || step.handler() == Some(event.pc))
+            step.vcpu == vcpu && (event.dr6 & DR6_BS != 0 || step.handler() == Some(event.pc))
         });
         met.map(Met::Hardware).or(is_step.then_some(Met::Step))
     }
@@ -174,14 +175,14 @@ impl Gdb {
     }
 
     /// Tells gdb of the first of these that it wants to know. Returns false if there is none.
-    fn tell_first(&mut self, machine: &Machine, stops: &[DebugStop]) -> bool {
-        let mut told = None;
+    fn report_first(&mut self, machine: &Machine, stops: &[DebugStop]) -> bool {
+        let mut first = None;
         // One vCPU that meets a breakpoint again and again does not hide another one's.
         let (same, others): (Vec<DebugStop>, Vec<DebugStop>) =
             stops.iter().partition(|stop| stop.vcpu == self.thread);
         for stop in others.into_iter().chain(same) {
             match self.meaning(machine, stop) {
-                Some(met) if told.is_none() => told = Some((stop.vcpu, met)),
+                Some(met) if first.is_none() => first = Some((stop.vcpu, met)),
                 // The instruction that met a watchpoint has been executed. One at a breakpoint has not, and meets that again.
                 Some(Met::Hardware(watched)) if watched.access != Access::Execute => {
                     self.pending.push((stop.vcpu, watched));
@@ -192,14 +193,14 @@ impl Gdb {
                 None => {}
             }
         }
-        if let Some((vcpu, met)) = told {
+        if let Some((vcpu, met)) = first {
             self.note_stop(SIGTRAP, vcpu, &self.reason(met));
         }
-        told.is_some()
+        first.is_some()
     }
 
     /// Tells gdb of a watchpoint that was met before. Returns false if there is none.
-    fn tell_pending(&mut self) -> bool {
+    fn report_pending(&mut self) -> bool {
         while !self.pending.is_empty() {
             let (vcpu, watched) = self.pending.remove(0);
             if self.breakpoints.has_hardware(watched) {
@@ -274,8 +275,8 @@ impl Gdb {
     /// gdb lets the guest go on. What else has been met is told first.
     fn resume(&mut self, machine: &Machine, resume: Resume, steps: bool) -> Answer {
         self.is_awaited = true;
-        if self.tell_pending() {
-            return Answer::Told;
+        if self.report_pending() {
+            return Answer::StopReported;
         }
         if let Resume::One(vcpu) = resume
             && matches!(
@@ -285,7 +286,7 @@ impl Gdb {
         {
             self.print(NOT_STARTED);
             self.note_stop(SIGTRAP, vcpu, "");
-            return Answer::Told;
+            return Answer::StopReported;
         }
         let prepared = || -> Result<(), kvm::Error> {
             self.step = match resume {
@@ -373,9 +374,9 @@ impl Debugger for Gdb {
             step.clean_up(vcpu, &machine.memory, stop.event.pc)?;
         }
         let has_asked = core::mem::take(&mut self.has_asked);
-        let is_told = self.tell_first(machine, stops);
+        let is_reported = self.report_first(machine, stops);
         self.forget_the_one_before(machine);
-        if is_told {
+        if is_reported {
             self.step = None;
             return Ok(None);
         }
@@ -429,7 +430,7 @@ impl Debugger for Gdb {
                 Answer::Contents(contents) => self.send(&contents),
                 Answer::Unknown => self.send(b""),
                 Answer::Error(errno) => self.send(format!("E{errno:02x}").as_bytes()),
-                Answer::Told => {}
+                Answer::StopReported => {}
                 // Ctrl-C came right behind: the guest need not run first.
                 Answer::Resume(_) if self.has_interrupt() => {
                     self.note_stop(SIGINT, self.thread, "");

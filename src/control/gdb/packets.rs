@@ -9,7 +9,7 @@ use crate::layout::PAGE_SIZE;
 use crate::machine::Machine;
 use crate::machine::debugger::Resume;
 use crate::machine::keys::Input;
-use crate::sys::irqchip::{KVM_MP_STATE_HALTED, KVM_MP_STATE_RUNNABLE};
+use crate::sys::events::{KVM_MP_STATE_HALTED, KVM_MP_STATE_RUNNABLE};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -24,7 +24,7 @@ pub enum Answer {
     Error(c_int),
     Resume(Resume),
     /// gdb has been told of the next stop already, and the guest does not run.
-    Told,
+    StopReported,
     /// gdb leaves, and the guest goes on.
     Detached,
     Killed,

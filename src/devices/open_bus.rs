@@ -19,17 +19,17 @@ pub fn name(is_write: bool) -> &'static str {
 }
 
 /// An empty bus.
-pub struct Nobody {
+pub struct OpenBus {
     space: Space,
     output: Arc<Output>,
     /// The user has been warned, or shall not be.
     has_warned: AtomicBool,
 }
 
-impl Nobody {
+impl OpenBus {
     /// `quiet`: a kernel looks for much that is not there, and the user need not know.
-    pub fn new(space: Space, output: Arc<Output>, quiet: bool) -> Nobody {
-        Nobody { space, output, has_warned: AtomicBool::new(quiet) }
+    pub fn new(space: Space, output: Arc<Output>, quiet: bool) -> OpenBus {
+        OpenBus { space, output, has_warned: AtomicBool::new(quiet) }
     }
 
     fn warn(&self, at: u64) {
@@ -45,7 +45,7 @@ impl Nobody {
     }
 }
 
-impl Device for Nobody {
+impl Device for OpenBus {
     fn name(&self, _: u64, is_write: bool) -> &'static str {
         name(is_write)
     }
@@ -69,11 +69,11 @@ mod tests {
     #[test]
     fn reads_give_ones_and_the_user_is_told_once() {
         let (output, mut reader) = output();
-        let nobody = Nobody::new(Space::Addresses, output.clone(), false);
+        let open_bus = OpenBus::new(Space::Addresses, output.clone(), false);
         let mut data = [0; 8];
-        nobody.read(0xd000_0000, &mut data);
-        nobody.write(0xd000_0008, &[1], &vcpu());
-        Nobody::new(Space::Ports, output, true).read(0x80, &mut [0]);
+        open_bus.read(0xd000_0000, &mut data);
+        open_bus.write(0xd000_0008, &[1], &vcpu());
+        OpenBus::new(Space::Ports, output, true).read(0x80, &mut [0]);
         assert_eq!(data, [0xff; 8]);
         let mut said = [0; 256];
         let len = reader.read(&mut said).unwrap();
