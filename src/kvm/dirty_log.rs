@@ -20,7 +20,9 @@ impl Vm {
         let mut words = vec![0u64; (size / PAGE_SIZE).div_ceil(64) as usize];
         let dirty_bitmap = words.as_mut_ptr().expose_provenance() as u64;
         let log = kvm_dirty_log { slot, padding1: 0, dirty_bitmap };
-        self.set(ioctl::KVM_GET_DIRTY_LOG, &log, format_args!("slot {slot}"))?;
+        let shown = format_args!("slot {slot}");
+        // SAFETY: the kernel writes into `words`, which has room for the whole slot.
+        unsafe { self.descriptor.set(ioctl::KVM_GET_DIRTY_LOG, &log, shown) }?;
         Ok(DirtyLog { words, pages: size / PAGE_SIZE })
     }
 
@@ -31,8 +33,8 @@ impl Vm {
         let clear =
             kvm_clear_dirty_log { slot, num_pages: log.pages as u32, first_page: 0, dirty_bitmap };
         let shown = format_args!("slot {slot}, {} pages", log.pages);
-        // The kernel reads as many bits.
-        self.set(ioctl::KVM_CLEAR_DIRTY_LOG, &clear, shown).map(drop)
+        // SAFETY: the kernel reads a bit for each of `num_pages`, and the log has as many.
+        unsafe { self.descriptor.set(ioctl::KVM_CLEAR_DIRTY_LOG, &clear, shown) }.map(drop)
     }
 
     /// `KVM_RESET_DIRTY_RINGS`: takes back the entries of all rings that were collected, and watches their pages again. Returns how

@@ -21,8 +21,8 @@ impl Vm {
             };
         }
         let shown = format_args!("{count} from MSR {base:#x} on denied");
-        // The kernel copies the bits during the call.
-        self.set(ioctl::KVM_X86_SET_MSR_FILTER, &filter, shown).map(drop)
+        // SAFETY: the kernel copies `count` bits during the call, and `bits` has 64.
+        unsafe { self.descriptor.set(ioctl::KVM_X86_SET_MSR_FILTER, &filter, shown) }.map(drop)
     }
 
     /// `KVM_SET_PMU_EVENT_FILTER`: which of these events the guest may count; `action` is `KVM_PMU_EVENT_ALLOW` or `_DENY`. EINVAL: another

@@ -38,7 +38,8 @@ impl Vm {
             ..Default::default()
         };
         let shown = format_args!("slot {}, GPA {gpa:#x}, {}", slot.slot, Bytes(region.size));
-        self.set(ioctl::KVM_SET_USER_MEMORY_REGION2, &slot, shown).map(drop)
+        // SAFETY: as for `Vm::set_user_memory_region`.
+        unsafe { self.descriptor.set(ioctl::KVM_SET_USER_MEMORY_REGION2, &slot, shown) }.map(drop)
     }
 
     /// `KVM_SET_MEMORY_ATTRIBUTES`: whether these pages are private.

@@ -126,15 +126,14 @@ impl Vcpu {
         Ok(value)
     }
 
-    /// A request that reads a structure.
+    /// A request that reads a structure without pointers.
     pub(super) fn set<T>(
         &self,
         request: u32,
         value: &T,
         shown: fmt::Arguments,
     ) -> Result<c_int, Error> {
-        // SAFETY: each caller passes the structure that its request takes, whose size is checked, without pointers in it, but for one
-        // that answers for what it points to (`Vcpu::tsc_offset`).
+        // SAFETY: each caller passes the structure that its request takes, whose size is checked, without pointers in it.
         unsafe { self.descriptor.set(request, value, shown) }
     }
 

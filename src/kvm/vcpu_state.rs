@@ -261,8 +261,9 @@ impl Vcpu {
         let addr = (&raw mut *offset).expose_provenance() as u64;
         let attr =
             kvm_device_attr { flags: 0, group: KVM_VCPU_TSC_CTRL, attr: KVM_VCPU_TSC_OFFSET, addr };
-        // The kernel reads or writes eight bytes at this address, which is `offset`.
-        self.set(request, &attr, format_args!("KVM_VCPU_TSC_OFFSET")).map(drop)
+        let shown = format_args!("KVM_VCPU_TSC_OFFSET");
+        // SAFETY: the kernel reads or writes eight bytes at the address, which is that of `offset`, during the call.
+        unsafe { self.descriptor.set(request, &attr, shown) }.map(drop)
     }
 
     fn tsc(&self) -> Result<Tsc, Error> {

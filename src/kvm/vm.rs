@@ -55,15 +55,14 @@ impl Vm {
         self
     }
 
-    /// A request that reads a structure during the call.
+    /// A request that reads a structure without pointers during the call.
     pub(super) fn set<T>(
         &self,
         request: u32,
         value: &T,
         shown: fmt::Arguments,
     ) -> Result<c_int, Error> {
-        // SAFETY: each caller passes the structure that its request takes, whose size is checked, without pointers in it but those
-        // that it answers for itself.
+        // SAFETY: each caller passes the structure that its request takes, whose size is checked, without pointers in it.
         unsafe { self.descriptor.set(request, value, shown) }
     }
 
@@ -116,7 +115,8 @@ impl Vm {
             slot.userspace_addr,
             Bits(flags.into(), "LOG_DIRTY_PAGES READONLY")
         );
-        self.set(ioctl::KVM_SET_USER_MEMORY_REGION, &slot, shown).map(drop)
+        // SAFETY: the memory at the slot's address is guest RAM, which the VM keeps (`memory_of_slot`), and no Rust reference is to it.
+        unsafe { self.descriptor.set(ioctl::KVM_SET_USER_MEMORY_REGION, &slot, shown) }.map(drop)
     }
 
     /// The host-virtual address of what a slot is about to show, whose size is noted. The guest reads and writes this memory from then on.
