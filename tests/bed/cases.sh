@@ -2770,6 +2770,39 @@ a_restore_that_is_refused_changes_nothing() {
 	says 'KVM_EXIT_HLT: the guest halted'
 	p 1 --restore ./snapshot -b $RAM
 }
+# The kernel takes a page away as if its memory had failed.
+a_page_that_the_memory_has_lost_is_not_saved_as_zeros() {
+	offline=/sys/devices/system/memory/hard_offline_page
+	[ -e $offline ] || skip 'this kernel has no hard_offline_page (CONFIG_MEMORY_FAILURE)'
+	# A newline, and then it writes to 0x5000 and loops: mov $10, %al; out %al, $0x10; mov %al, 0x5000; jmp to itself.
+	printf '\260\012\346\020\242\000\120\353\376' > guest
+	start -b anon --pause 60 --save-ram ./one guest
+	soon lines 1
+	kill -USR2 $pid
+	soon grep -q 'saved to ./one, with RAM' err
+	kill $pid
+	ended 143
+	start --restore ./one --save-ram ./two
+	soon is_written
+	frame=$((0x$(entry_of_0x5000) & 0x7fffffffffffff))
+	echo $((frame * 4096)) > $offline
+	kill -USR2 $pid
+	soon grep -q 'not saved' err
+	says 'EHWPOISON (133): the host has lost a page of RAM'
+	[ ! -e two ]
+	kill $pid
+	ended 143
+}
+# The page map's entry (proc(5)) of guest-physical address 0x5000 in a copy of ./one. Bit 61: the page is the file's, and not written.
+entry_of_0x5000() {
+	start=$(sed -n 's/-.*\/one$//p' /proc/$pid/maps | head -n 1)
+	dd if=/proc/$pid/pagemap bs=8 skip=$(((0x$start + 0x5000) / 4096)) count=1 2> /dev/null | od -An -tx8 | tr -d ' '
+}
+is_written() {
+	[ -n "$(sed -n '/\/one$/p' /proc/$pid/maps)" ] || return 1
+	entry=$((0x$(entry_of_0x5000)))
+	[ $((entry >> 63 & 1)) = 1 ] && [ $((entry >> 61 & 1)) = 0 ]
+}
 a_save_replaces_nothing_but_a_snapshot() {
 	printf '\260\015\346\354\364' > guest
 	cp guest before
@@ -3205,7 +3238,7 @@ transcript() {
 
 for case in $(sed -n 's/^\([a-z0-9_]*\)() .*/\1/p' "$0" | sed -n '/^the_line_comes/,/^prepare$/p'); do
 	case $case in
-	prepare | pages | stops | a_vm_is_there | shows | only | tells_status | asleep | is_array | told | first | check | finds | fails_in_turn | b | k | huge | under_limit | boot | seen | cpu | typing | listening_linux | quiet | gdb | tells | debugged | saved_linux | answering_linux | answered | full | time_until_answer | saves | restored | answers) continue ;;
+	prepare | pages | stops | a_vm_is_there | shows | only | tells_status | asleep | is_array | told | first | check | finds | fails_in_turn | b | k | huge | under_limit | boot | seen | cpu | typing | listening_linux | quiet | gdb | tells | debugged | saved_linux | answering_linux | answered | full | time_until_answer | saves | restored | answers | entry_of_0x5000 | is_written) continue ;;
 	esac
 	attempt $case $case
 done
