@@ -69,7 +69,7 @@ esac
 number=${size%[kKmMgG]}
 case $number in
 # The program says what is wrong with a number, such as one that does not fit in 64 bits.
-'' | 0 | 0[!x]* | *[!0-9a-fA-Fx]* | [!0]*[!0-9]* | ????????????????????*) ;;
+'' | 0 | 0[!x]* | *[!0-9a-fA-Fx]* | [!0]*[!0-9]* | ????????????????*) ;;
 *)
 	needed=$(((number << shift) / 2097152 + 4))
 	[ $needed -le $PAGES ] || PAGES=$needed

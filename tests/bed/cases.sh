@@ -125,7 +125,7 @@ the_script_twice_stacks_no_mount_and_keeps_a_larger_pool() {
 }
 a_start_that_fails_leaves_the_pool_as_it_was() {
 	echo 3 > $POOL/nr_hugepages
-	for arguments in --no-such-option missing '--memory 3M' '--kernel missing' "--kernel $HELLO" '--initrd x' '--trace-file /nowhere/x' --help; do
+	for arguments in --no-such-option missing '--memory 3M' '--memory 9999999999999999999G' '--kernel missing' "--kernel $HELLO" '--initrd x' '--trace-file /nowhere/x' --help; do
 		RunBiscuitOS.sh $arguments > out 2> err || :
 		is "$arguments: $(cat $POOL/nr_hugepages)" "$arguments: 3"
 	done
