@@ -55,8 +55,10 @@ fn run(words: Vec<&'static CStr>) -> c_int {
     let program = program.unwrap_or(c"BiscuitOS_app");
     emergency::set_program(program);
     fd::reserve_standard_descriptors();
-    signal::let_large_files_fail();
     let output = Output::new(program, libc::STDOUT_FILENO, libc::STDERR_FILENO);
+    if let Err(error) = signal::let_large_files_fail() {
+        return machine::fail(&output, Error::Host(error));
+    }
     let command = match cli::parse(words) {
         Ok(command) => command,
         Err(error) => {

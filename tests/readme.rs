@@ -148,6 +148,24 @@ fn sources(directory: &str) -> Vec<String> {
     all.filter(|name| name.ends_with(".rs")).collect()
 }
 
+/// Each lesson of one request has a section with a question, in both languages.
+#[test]
+fn each_lesson_has_a_section_with_a_question() {
+    for (page, question) in
+        [("docs/lessons.md", "**Question:**"), ("docs/zh/lessons.md", "**思考题：**")]
+    {
+        let page = read(page);
+        let (_, list) = page.split_once("$ BiscuitOS_app --lesson list\n").unwrap();
+        let (list, sections) = list.split_once("```").unwrap();
+        for lesson in list.lines().map(|line| line.split(' ').next().unwrap()) {
+            let head = format!("\n**{lesson}**");
+            let (_, section) = sections.split_once(&head).unwrap_or_else(|| panic!("no {lesson}"));
+            let section = section.split("\n**").take(2).collect::<Vec<_>>().join("\n**");
+            assert!(section.contains(question), "{lesson}: no question");
+        }
+    }
+}
+
 /// What the text says of the figures is what the table has.
 #[test]
 fn the_words_about_figures_are_the_table_s() {
@@ -376,6 +394,26 @@ fn troubleshooting_has_every_error_message() {
         }
     }
     assert!(count > 200, "only {count} were found");
+    // What other pieces of code say.
+    for (file, from, to) in [
+        ("host/emergency.rs", "pub fn panic", "\n}\n"),
+        ("host/emergency.rs", "fn out_of_memory", "\n}\n"),
+        ("inspect/replay.rs", "f.write_str(match self.end {", "})?;"),
+        ("machine/mod.rs", "fn replay(", "output.message"),
+        ("machine/report.rs", "const NEVER_WAKES", ";\n"),
+        ("machine/report.rs", "fn what_follows", "\n}\n"),
+        ("machine/run.rs", "fn save_as_configured", "self.output.message"),
+        ("memory/pool.rs", "fn explain", "\n    }\n"),
+    ] {
+        let source = read(&format!("src/{file}"));
+        let (_, piece) = source.split_once(from).unwrap_or_else(|| panic!("{file}: no {from}"));
+        let (piece, _) = piece.split_once(to).unwrap();
+        let texts = fixed_parts(piece);
+        assert!(!texts.is_empty(), "{file}: {from} says nothing");
+        for text in texts {
+            assert!(page.contains(&plain(&text)), "src/{file}: {text}");
+        }
+    }
     let mut count = 0;
     // Not the answers to `--cpu help` and `--check`, nor a kind of registers.
     let others = ["src/main.rs", "src/machine/cpu_model.rs", "src/machine/restore.rs"];

@@ -138,9 +138,8 @@ extern "C" fn on_fatal(signal: c_int) {
 }
 
 /// Ignores SIGXFSZ, so that write(2) beyond `ulimit -f` gives EFBIG, which is reported. Called once, first of all.
-pub fn let_large_files_fail() {
-    // Where it fails, the signal ends the program, as it does with others.
-    let _ = set_handler(libc::SIGXFSZ, libc::SIG_IGN, 0);
+pub fn let_large_files_fail() -> Result<(), CallError> {
+    set_handler(libc::SIGXFSZ, libc::SIG_IGN, 0).map(drop)
 }
 
 /// Installs the handlers. A SIGHUP that is ignored stays ignored: that is what nohup(1) is for. SIGPIPE is ignored, so that

@@ -14,7 +14,7 @@ use core::mem::offset_of;
 pub struct KvmFigures {
     /// Each source's name, and what it says.
     pub sources: Vec<(Vec<u8>, Option<Vec<Figure>>)>,
-    /// How KVM maps guest memory: in how many pages of 4 KiB, 2 MiB and 1 GiB. Linux 5.13.
+    /// How KVM maps guest memory: in how many pages of 4 KiB, 2 MiB and 1 GiB. Linux 5.15.
     pub pages: [Option<u64>; 3],
     /// Before that, in how many that are larger than 4 KiB.
     pub large: Option<u64>,
@@ -29,6 +29,8 @@ pub struct Figure {
 
 const PAGES: [&str; 3] = ["pages_4k", "pages_2m", "pages_1g"];
 const LARGE_PAGES: &str = "largepages";
+/// Linux 5.14 has another name for it.
+const LARGE_PAGES_IN_5_14: &str = "lpages";
 
 /// Where kernels without statistics descriptors have a directory for each VM.
 pub const DEBUGFS: &str = "/sys/kernel/debug/kvm";
@@ -51,7 +53,7 @@ impl KvmFigures {
     fn new(sources: Vec<(Vec<u8>, Option<Vec<Figure>>)>) -> KvmFigures {
         let mut figures = KvmFigures { sources, pages: [None; PAGES.len()], large: None };
         figures.pages = PAGES.map(|name| figures.get(name));
-        figures.large = figures.get(LARGE_PAGES);
+        figures.large = figures.get(LARGE_PAGES).or_else(|| figures.get(LARGE_PAGES_IN_5_14));
         figures
     }
 
@@ -245,7 +247,7 @@ mod tests {
     #[test]
     fn pages_are_known_where_the_kernel_counts_them() {
         let files = [("pages_4k", "3\n"), ("pages_2m", "8\n"), ("pages_1g", "0\n")];
-        let path = directory("5.13", &files);
+        let path = directory("5.15", &files);
         let figures = KvmFigures::of_debugfs(&path);
         assert_eq!((figures.pages, figures.large), ([Some(3), Some(8), Some(0)], None));
         std::fs::remove_dir_all(path).unwrap();

@@ -298,7 +298,7 @@ impl fmt::Display for Pages<'_> {
             }
             (_, Some(large)) => write!(
                 f,
-                "; KVM maps {large} large pages; before Linux 5.13 it does not count the small ones"
+                "; KVM maps {large} large pages; before Linux 5.15 it does not count the small ones"
             ),
             _ => f.write_str("; KVM does not say in which pages it maps them"),
         }
@@ -423,7 +423,7 @@ mod tests {
         );
         assert_eq!(
             shown([None; 3], Some(8)),
-            "; KVM maps 8 large pages; before Linux 5.13 it does not count the small ones"
+            "; KVM maps 8 large pages; before Linux 5.15 it does not count the small ones"
         );
         assert_eq!(shown([None; 3], None), "; KVM does not say in which pages it maps them");
     }

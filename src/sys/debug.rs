@@ -30,7 +30,7 @@ pub const KVM_GUESTDBG_USE_HW_BP: u32 = 0x0002_0000;
 pub const KVM_GUESTDBG_INJECT_DB: u32 = 0x0004_0000;
 /// Give the guest a #BP: its own INT3.
 pub const KVM_GUESTDBG_INJECT_BP: u32 = 0x0008_0000;
-/// No interrupts meanwhile: Linux 5.16. Older kernels ignore it.
+/// No interrupts meanwhile: Linux 5.15. Older kernels ignore it.
 pub const KVM_GUESTDBG_BLOCKIRQ: u32 = 0x0010_0000;
 
 /// `KVM_EXIT_DEBUG`.

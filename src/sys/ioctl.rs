@@ -124,11 +124,11 @@ named_table! {
     KVM_GET_IRQCHIP = _IOWR(0x62, size_of::<kvm_irqchip>());
     /// 4.27, IRQCHIP. The reverse; its number says "read" although it writes.
     KVM_SET_IRQCHIP = _IOR(0x63, size_of::<kvm_irqchip>());
-    /// PIT, not in api.rst; see `KVM_CREATE_PIT2`.
+    /// 4.71 names it. See `KVM_CREATE_PIT2`.
     KVM_CREATE_PIT = _IO(0x64);
-    /// PIT. `kvm_pit_state`; see `KVM_GET_PIT2`.
+    /// 4.72 names it. `kvm_pit_state`; see `KVM_GET_PIT2`.
     KVM_GET_PIT = _IOWR(0x65, size_of::<kvm_pit_state>());
-    /// PIT. `kvm_pit_state`; see `KVM_SET_PIT2`.
+    /// 4.73 names it. `kvm_pit_state`; see `KVM_SET_PIT2`.
     KVM_SET_PIT = _IOR(0x66, size_of::<kvm_pit_state>());
     /// IRQ_INJECT_STATUS. Like `KVM_IRQ_LINE`, and says whether the interrupt was taken.
     KVM_IRQ_LINE_STATUS = _IOWR(0x67, size_of::<kvm_irq_level>());

@@ -78,12 +78,12 @@ skip() { echo "skip: $*"; exit 77; }
 # Whether this is the oldest Linux that there is a kernel of.
 is_old() { case $(uname -r) in 5.10.*) true ;; *) false ;; esac; }
 counts_pages() {
-	! is_old || skip 'this Linux does not count the pages of each size: 5.13 is the first'
+	! is_old || skip 'this Linux does not count the pages of each size: 5.15 is the first'
 }
 # maps HUGE SMALL: so many pages of 2 MiB and of 4 KiB KVM maps the guest with.
 maps() {
 	if is_old; then
-		says "KVM maps $1 large pages; before Linux 5.13 it does not count the small ones"
+		says "KVM maps $1 large pages; before Linux 5.15 it does not count the small ones"
 	else
 		says "KVM maps $1 of 2 MiB and $2 of 4 KiB"
 	fi
