@@ -102,47 +102,69 @@ fn restore_machine(restore: &Restore, output: Output) -> c_int {
     }
     match open_snapshot(restore) {
         Ok((restored, config)) => run_machine(&config, output, Some(restored)),
-        Err(problem) => {
-            output.message(format_args!("{problem}"), None);
-            machine::FAILED
+        Err(Refusal { message, status }) => {
+            output.message(format_args!("{message}"), None);
+            status
         }
     }
 }
 
-/// The saved machine, and what it shall be by its own options and this run's; or the message that says why not.
-fn open_snapshot(restore: &Restore) -> Result<(Restored, Config), String> {
-    let opened =
-        Restored::open(restore.path).and_then(|restored| Ok((restored.words()?, restored)));
-    let (words, restored) = opened.map_err(|error| format!("{error}"))?;
+/// Why a saved machine does not go on.
+struct Refusal {
+    message: String,
+    status: c_int,
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Refusal {
+        Refusal { message: format!("{error}"), status: machine::failure_status(&error) }
+    }
+}
+
+/// The saved machine, and what it shall be by its own options and this run's.
+fn open_snapshot(restore: &Restore) -> Result<(Restored, Config), Refusal> {
+    let restored = Restored::open(restore.path).map_err(Error::from)?;
+    let words = restored.words().map_err(Error::from)?;
     let path = Text::from(restore.path);
-    let config = restore.config(words).map_err(|error| format!("{path}: its options: {error}"))?;
+    let config = restore.config(words).map_err(|error| Refusal {
+        message: format!("{path}: its options: {error}"),
+        status: machine::FAILED,
+    })?;
     Ok((restored, config))
+}
+
+/// Whether a saved machine could go on: what to say then.
+fn try_snapshot(restore: &Restore) -> Result<String, Refusal> {
+    let (restored, config) = open_snapshot(restore)?;
+    restored.check(&config)?;
+    restored.check_memory(&config)?;
+    check::run_options(&config)?;
+    Ok(format!("{}: can be restored here; {restored}", Text::from(restore.path)))
 }
 
 /// Says whether a saved machine could go on.
 fn check_snapshot(restore: &Restore, output: Output) -> c_int {
-    let checked = open_snapshot(restore).and_then(|(restored, config)| {
-        let checked = restored.check(&config).and_then(|()| restored.check_memory(&config));
-        let checked = checked.and_then(|()| check::run_options(&config));
-        checked.map_err(|error| format!("{error}"))?;
-        Ok(format!("{}: can be restored here; {restored}", Text::from(restore.path)))
-    });
-    let status = if checked.is_ok() { machine::SUCCESS } else { machine::FAILED };
-    let (Ok(message) | Err(message)) = &checked;
-    if !restore.wants_json() {
-        output.message(format_args!("{message}"), None);
-        return status;
+    let checked = try_snapshot(restore);
+    if restore.wants_json() {
+        let (text, status) = match checked {
+            Ok(_) => ("{\"would_start\": true}\n".into(), machine::SUCCESS),
+            Err(Refusal { message, .. }) => {
+                let problem = JsonText(message);
+                let text = format!("{{\"would_start\": false, \"problem\": {problem}}}\n");
+                (text, machine::FAILED)
+            }
+        };
+        return match output.answer(format_args!("{text}")) {
+            Ok(()) => status,
+            Err(errno) => machine::fail(&output, Error::Output(errno)),
+        };
     }
-    let text = match &checked {
-        Ok(_) => "{\"would_start\": true}\n".into(),
-        Err(problem) => {
-            format!("{{\"would_start\": false, \"problem\": {}}}\n", JsonText(problem))
-        }
+    let (message, status) = match checked {
+        Ok(message) => (message, machine::SUCCESS),
+        Err(Refusal { message, status }) => (message, status),
     };
-    match output.answer(format_args!("{text}")) {
-        Ok(()) => status,
-        Err(errno) => machine::fail(&output, Error::Output(errno)),
-    }
+    output.message(format_args!("{message}"), None);
+    status
 }
 
 /// Runs a machine.

@@ -441,6 +441,11 @@ pub fn fail(output: &Output, error: Error) -> i32 {
         return 128 + i32::from(signal);
     }
     output.message(format_args!("{error}"), None);
+    failure_status(&error)
+}
+
+/// The exit status where there is no machine.
+pub fn failure_status(error: &Error) -> i32 {
     match error {
         Error::Memory(error) if error.is_usage() => BAD_USAGE,
         Error::TraceFileIsInput { .. } => BAD_USAGE,

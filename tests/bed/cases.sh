@@ -2760,6 +2760,10 @@ a_restore_that_is_refused_changes_nothing() {
 	done
 	p 1 --restore ./snapshot -b $RAM --save /no/such
 	p 1 --restore ./snapshot -b $RAM --gdb /no/such
+	# With and without --check, the status is the same.
+	p 2 --restore ./snapshot --trace --trace-file ./snapshot
+	p 2 --restore ./snapshot --check --trace --trace-file ./snapshot
+	says 'this file is part of the machine'
 	# Nor does a call that fails before the guest runs; and where its RAM can't be marked as used, it does not run.
 	status=0
 	strace -f -o /dev/null -e signal=none -e inject=utimensat:error=EIO $P --restore ./snapshot -b $RAM > out 2> err || status=$?
