@@ -7,7 +7,8 @@
 # Look for a first list with the pages that it has written: 0x200000 to 0x202fff, and 0x400000; then another with
 #          0x600000: each page that it writes is reported once. Four more are listed: KVM notes a page when it
 #          maps it writable, as the image's own at 0x1000; and with nested paging the processor reads the three
-#          page tables at 0xffa000 as if it wrote to them, so that each list has them. With --stats, the reason why KVM maps RAM in pages of 4 KiB
+#          page tables at 0xffa000 as if it wrote to them, so that each list has them.
+#          With --stats, the reason why KVM maps RAM in pages of 4 KiB
 
 	.include "lesson.inc"
 	.code64

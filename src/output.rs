@@ -358,11 +358,7 @@ impl Output {
             Ok(written) => queue.remove(written),
             Err(Errno(libc::EAGAIN | libc::EINTR)) => return,
             Err(errno) => {
-                match stream {
-                    Stream::Standard => _ = queue.failed.get_or_insert(errno),
-                    Stream::Trace => _ = queue.trace_failed.get_or_insert(errno),
-                    Stream::Error => queue.has_lost_messages = true,
-                }
+                queue.note_lost(stream, errno);
                 queue.remove(size);
             }
         }
@@ -455,13 +451,20 @@ impl Queue {
     /// Forgets the first piece.
     fn remove_piece(&mut self) {
         if let Some(&(stream, size)) = self.pieces.front() {
-            match stream {
-                Stream::Error => self.has_lost_messages = true,
-                // Its reader does not take it.
-                Stream::Trace => _ = self.trace_failed.get_or_insert(Errno(libc::EAGAIN)),
-                _ => {}
+            // What the guest has said for a reader that does not take it is no failure.
+            if stream != Stream::Standard {
+                self.note_lost(stream, Errno(libc::EAGAIN));
             }
             self.remove(size);
+        }
+    }
+
+    /// Bytes of this stream could not be written.
+    fn note_lost(&mut self, stream: Stream, errno: Errno) {
+        match stream {
+            Stream::Standard => _ = self.failed.get_or_insert(errno),
+            Stream::Trace => _ = self.trace_failed.get_or_insert(errno),
+            Stream::Error => self.has_lost_messages = true,
         }
     }
 

@@ -89,7 +89,6 @@ fn help_that_cannot_be_written_is_an_error() {
     assert_eq!(String::from_utf8(output.stderr).unwrap(), message);
 }
 
-/// Each with the message that it must give: the thing, the error, the remedy.
 /// A limit of the file's size is an error like others, and no death by SIGXFSZ.
 #[test]
 fn help_that_is_larger_than_a_file_may_be_is_an_error() {
@@ -112,6 +111,7 @@ fn a_check_of_what_is_no_snapshot_answers_in_json() {
     );
 }
 
+/// Each with the message that it must give: the thing, the error, the remedy.
 #[test]
 fn a_bad_command_line_ends_with_2_and_says_what_is_wrong() {
     let not_a_number = "not a number such as 4096, 0x1000 or 16M";

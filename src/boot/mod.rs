@@ -180,15 +180,14 @@ impl fmt::Display for Error {
                     libc::ENOENT if path.to_bytes().starts_with(FIRMWARE) => {
                         f.write_str(": no such file\n  `make install` puts it there in a BiscuitOS tree; `make` leaves ./_BiscuitOS-VM.iso")
                     }
-                    libc::ENOENT => write!(f, ": no such file\n  Check the path of {option}"),
-                    libc::ENOTDIR => {
-                        write!(f, ": a part of the path is not a directory\n  Check the path of {option}")
-                    }
-                    libc::ELOOP => {
-                        write!(f, ": a symbolic link to itself\n  Check the path of {option}")
-                    }
-                    libc::ENAMETOOLONG => {
-                        write!(f, ": the name is too long\n  Check the path of {option}")
+                    libc::ENOENT | libc::ENOTDIR | libc::ELOOP | libc::ENAMETOOLONG => {
+                        f.write_str(match error.errno.0 {
+                            libc::ENOENT => ": no such file",
+                            libc::ENOTDIR => ": a part of the path is not a directory",
+                            libc::ELOOP => ": a symbolic link to itself",
+                            _ => ": the name is too long",
+                        })?;
+                        write!(f, "\n  Check the path of {option}")
                     }
                     libc::ENXIO => {
                         write!(f, ": a socket, or a device without a driver\n  Name a file for {option}")

@@ -245,6 +245,13 @@ mod tests {
     }
 
     #[test]
+    fn linux_5_14_counts_large_pages_by_another_name() {
+        let figure = Figure { name: "lpages".into(), value: 8, unit: String::new() };
+        let figures = KvmFigures::new(Vec::from([(Vec::new(), Some(Vec::from([figure])))]));
+        assert_eq!((figures.pages, figures.large), ([None; 3], Some(8)));
+    }
+
+    #[test]
     fn pages_are_known_where_the_kernel_counts_them() {
         let files = [("pages_4k", "3\n"), ("pages_2m", "8\n"), ("pages_1g", "0\n")];
         let path = directory("5.15", &files);

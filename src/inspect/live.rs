@@ -79,10 +79,9 @@ impl Live {
         let text = text(&self.last, &now, &statistics.mapped(), statistics.run_time(), vcpus);
         self.next = now.time + INTERVAL;
         self.last = now;
-        let text = match terminal::size(libc::STDERR_FILENO) {
-            Some((lines, columns)) => fitted(&text, lines, columns),
-            None => text,
-        };
+        let size = terminal::size(libc::STDERR_FILENO);
+        let (lines, columns) = size.unwrap_or((usize::MAX, usize::MAX));
+        let text = fitted(&text, lines, columns);
         // From the upper left corner on; what was there goes.
         Some(alloc::format!("\x1b[H\x1b[J{}", text.trim_end()))
     }

@@ -469,7 +469,8 @@ fn needs_user_space_exits(config: &Config) -> bool {
     !config.has_board() && config.mode != Mode::Real
 }
 
-/// Makes MSRs that KVM does not know exit to the program, and one hypercall: KVM_HC_MAP_GPA_RANGE. `say` is told of a capability that is absent.
+/// Makes MSRs that KVM does not know exit to the program, and one hypercall: KVM_HC_MAP_GPA_RANGE. `say` is told of a capability that
+/// is absent.
 fn enable_user_space_exits(vm: &Vm, say: &dyn Fn(&str)) {
     for (capability, value) in [
         (KVM_CAP_X86_USER_SPACE_MSR, u64::from(KVM_MSR_EXIT_REASON_UNKNOWN)),

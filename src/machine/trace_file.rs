@@ -10,7 +10,7 @@ use core::ffi::CStr;
 /// Opens and empties it; `None` without the option. Refused where it is a file that the machine is made of, which would be lost.
 pub fn open(config: &Config) -> Result<Option<Fd>, Error> {
     let Some(path) = config.instruments.trace_file else { return Ok(None) };
-    check_kind(config, path)?;
+    check_may_be_written(config, path)?;
     // A FIFO that nobody reads is an error (ENXIO), and not a wait.
     let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_NONBLOCK;
     let failed = |error| Error::TraceFile { path, error };
@@ -25,7 +25,7 @@ pub fn open(config: &Config) -> Result<Option<Fd>, Error> {
 
 /// Whether it could be opened, for `--check`. What is there stays.
 pub fn probe(config: &Config, path: &'static CStr) -> Result<(), Error> {
-    check_kind(config, path)?;
+    check_may_be_written(config, path)?;
     let open = |flags| Fd::open(path, libc::O_WRONLY | libc::O_NONBLOCK | flags, 0o666);
     let file = match open(0) {
         Err(error) if error.is(libc::ENOENT) => {
@@ -38,7 +38,7 @@ pub fn probe(config: &Config, path: &'static CStr) -> Result<(), Error> {
 
 /// Whether what is there now may be written. For a timeline it must be a regular file: each write begins where the one before
 /// ended its array.
-fn check_kind(config: &Config, path: &'static CStr) -> Result<(), Error> {
+fn check_may_be_written(config: &Config, path: &'static CStr) -> Result<(), Error> {
     if config.instruments.timeline && fd::stat(path).is_ok_and(|stat| !fd::is_regular(&stat)) {
         let error = CallError { call: Name::Function("lseek"), errno: Errno(libc::ESPIPE) };
         return Err(Error::TraceFile { path, error });
@@ -46,6 +46,7 @@ fn check_kind(config: &Config, path: &'static CStr) -> Result<(), Error> {
     check_is_no_input(config, path)
 }
 
+/// Whether it is no file that the machine is made of, and not standard output.
 fn check_is_no_input(config: &Config, path: &'static CStr) -> Result<(), Error> {
     let identity = |path: &CStr| {
         let stat = fd::stat(path).ok()?;

@@ -77,14 +77,17 @@ impl Gdb {
     ) -> Result<Answer, kvm::Error> {
         let vcpu = self.vcpu(machine);
         let before = Registers::of(vcpu, self.code)?;
-        let mut registers = before.clone();
         let wrong = Ok(Answer::Error(libc::EINVAL));
-        let is_set = match kind {
-            b'g' => return Ok(digits(&registers.all())),
+        match kind {
+            b'g' => return Ok(digits(&before.all())),
             b'p' => {
-                let value = number(rest).and_then(|number| registers.one(number as usize));
+                let value = number(rest).and_then(|number| before.one(number as usize));
                 return value.map_or(wrong, |value| Ok(digits(&value)));
             }
+            _ => {}
+        }
+        let mut registers = before.clone();
+        let is_set = match kind {
             b'G' => bytes_of(rest).is_some_and(|bytes| registers.set_all(&bytes)),
             _ => split(rest, b'=').is_some_and(|(which, value)| {
                 number(which)
